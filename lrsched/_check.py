@@ -1,0 +1,204 @@
+"""Argument checks as data: a constraint stands in the annotation of a field.
+
+A frozen dataclass writes `steps: Annotated[int, Int(low=1)]` and calls `check_fields(self)` once it is built. The
+same data yields wrong values for the tests (`wrong()`), so no constraint goes untested.
+
+Every error has one template: where, what must hold, what came. A value of the wrong kind is a `TypeError`, a wrong
+value of the right kind a `ValueError`.
+"""
+
+import math
+import numbers
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+
+# Float64 counts exactly to here; a longer schedule could not be evaluated exactly.
+MAX_STEPS = 2**53
+
+
+class Constraint(Protocol):
+    """What a field must satisfy, and how its value is normalised."""
+
+    def __call__(self, where: str, value: Any) -> Any:
+        """Return the normalised value or raise, naming `where`."""
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+
+
+def _fail(kind: type[Exception], where: str, must: str, value: Any) -> Exception:
+    hint = ""
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            pass
+        else:
+            hint = " (a text: YAML reads 1e-3 as text, write 1.0e-3)"
+    shown = repr(value)
+    if len(shown) > 80:
+        shown = shown[:77] + "..."
+    return kind(f"{where} must be {must}, got {shown}{hint}")
+
+
+@dataclass(frozen=True)
+class Real:
+    """A finite float between `low` and `high`; a bound that is `open` is excluded."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+    optional: bool = False
+
+    def _must(self) -> str:
+        parts = []
+        if self.low > -math.inf:
+            parts.append(f"{'>' if self.open_low else '>='} {self.low:g}")
+        if self.high < math.inf:
+            parts.append(f"{'<' if self.open_high else '<='} {self.high:g}")
+        return " ".join(["a finite number", " and ".join(parts)]).strip() + (" or None" if self.optional else "")
+
+    def __call__(self, where: str, value: Any) -> float | None:
+        if value is None and self.optional:
+            return None
+        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real | np.floating | np.integer):
+            raise _fail(TypeError, where, self._must(), value)
+        try:
+            number = float(value)
+        except OverflowError:
+            raise _fail(ValueError, where, self._must(), value) from None
+        low_ok = number > self.low if self.open_low else number >= self.low
+        high_ok = number < self.high if self.open_high else number <= self.high
+        if not (math.isfinite(number) and low_ok and high_ok):
+            raise _fail(ValueError, where, self._must(), value)
+        return number + 0.0  # -0.0 equals 0.0 but prints another text
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("0.1", [0.1], True, 1j, math.nan, math.inf, -math.inf, 10**400)
+        if not self.optional:
+            yield None
+        if self.low > -math.inf:
+            yield self.low if self.open_low else self.low - 1.0
+        if self.high < math.inf:
+            yield self.high if self.open_high else self.high + 1.0
+
+
+@dataclass(frozen=True)
+class Int:
+    """An int between `low` and `high`; NumPy integers are taken, bools and floats are not."""
+
+    low: int = 0
+    high: int = MAX_STEPS
+    optional: bool = False
+
+    def _must(self) -> str:
+        high = "2**53" if self.high == MAX_STEPS else str(self.high)
+        upper = f" and <= {high}"
+        return f"an int >= {self.low}{upper}" + (" or None" if self.optional else "")
+
+    def __call__(self, where: str, value: Any) -> int | None:
+        if value is None and self.optional:
+            return None
+        if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+            raise _fail(TypeError, where, self._must(), value)
+        if not self.low <= value <= self.high:
+            raise _fail(ValueError, where, self._must(), value)
+        return int(value)
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("3", [3], True, 3.5, 3.0, math.nan, math.inf, self.low - 1, self.high + 1)
+        if not self.optional:
+            yield None
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or False, nothing that merely looks like it."""
+
+    def __call__(self, where: str, value: Any) -> bool:
+        if not isinstance(value, bool | np.bool_):
+            raise _fail(TypeError, where, "True or False", value)
+        return bool(value)
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("yes", 1, 0.0, None, [True])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few names."""
+
+    options: tuple[str, ...]
+
+    def __call__(self, where: str, value: Any) -> str:
+        must = "one of " + ", ".join(map(repr, self.options))
+        if not isinstance(value, str):
+            raise _fail(TypeError, where, must, value)
+        if value not in self.options:
+            raise _fail(ValueError, where, must, value)
+        return value
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("no such name", 3, None, b"bytes", ["linear"])
+
+
+@dataclass(frozen=True)
+class Many:
+    """A tuple of at least `least` items, each of which satisfies `each`; lists and 1-D arrays become tuples."""
+
+    each: Constraint
+    least: int = 1
+
+    def __call__(self, where: str, value: Any) -> tuple[Any, ...]:
+        must = f"a sequence of {self.least} or more items"
+        if isinstance(value, np.ndarray) and value.ndim == 1:
+            value = value.tolist()
+        if not isinstance(value, tuple | list):
+            raise _fail(TypeError, where, must, value)
+        if len(value) < self.least:
+            raise _fail(ValueError, where, must, value)
+        return tuple(self.each(f"{where}[{i}]", item) for i, item in enumerate(value))
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("text", 3, None, {"a": 1}, ())
+        for item in self.each.wrong():
+            yield [item] * max(self.least, 1)
+
+
+_PLANS: dict[type, tuple[tuple[str, str, Constraint], ...]] = {}
+
+
+def constraints(cls: type) -> tuple[tuple[str, str, Constraint], ...]:
+    """Return `(field, where, constraint)` for each annotated field of the dataclass `cls`."""
+    plan = _PLANS.get(cls)
+    if plan is None:
+        plan = tuple(
+            (f.name, f"{cls.__name__}({f.name}=...)", f.type.__metadata__[0])
+            for f in fields(cls)
+            if hasattr(f.type, "__metadata__")
+        )
+        _PLANS[cls] = plan
+    return plan
+
+
+def check_fields(instance: object) -> None:
+    """Check and normalise each annotated field of a frozen dataclass instance, in place.
+
+    Raises:
+        TypeError: a field holds a value of the wrong kind.
+        ValueError: a field holds a value outside its range.
+    """
+    for name, where, constraint in constraints(type(instance)):
+        value = getattr(instance, name)
+        new = constraint(where, value)
+        if new is not value:
+            object.__setattr__(instance, name, new)

@@ -1,0 +1,155 @@
+"""Cycles: `Repeat`, which restarts any schedule, and the triangular wave."""
+
+from fractions import Fraction
+from typing import Annotated, Any, ClassVar
+
+from lrsched._check import MAX_STEPS, Int, Real
+from lrsched._namespace import SCALAR, Cycles, Stretched
+from lrsched._schedule import Node, Schedule
+from lrsched._shapes import Linear
+from lrsched._value import value
+
+# Cycles that lengthen by a tenth of a percent reach 2**53 steps in about 35,000 cycles.
+MAX_CYCLES = 100_000
+# Fractional bits of the cycle boundaries: enough for every cycle in the table to be rounded only once.
+FRACTION_BITS = 256
+
+
+@value
+class Repeat(Schedule):
+    """A schedule that starts again when it has ended: warm restarts.
+
+    Cycle i lasts `stretch ** i` times the length of the schedule and has its values multiplied by `scale ** i`. The
+    cycle is found by comparing integers, never by a logarithm.
+
+    Args:
+        schedule: a schedule with a length.
+        times: number of cycles, at least 1, or None for cycles without end. The last one holds its end.
+        stretch: factor of the length from one cycle to the next; below 1 only with `times`.
+        scale: factor of the values from one cycle to the next, > 0.
+
+    Raises:
+        ValueError: cycles shrink without end, or lengthen so little that more than 100,000 of them would fit.
+
+    Examples:
+        >>> from lrsched import Cosine, Repeat
+        >>> s = Repeat(Cosine(1.0, 0.0, steps=10), stretch=2, scale=0.5)
+        >>> s(0), s(10), s(30), s(70)
+        (1.0, 0.5, 0.25, 0.125)
+
+    References:
+        Loshchilov & Hutter, SGDR, ICLR 2017. arXiv:1608.03983
+    """
+
+    schedule: Annotated[Schedule, Node(bounded=True)]
+    times: Annotated[int | None, Int(low=1, optional=True)] = None
+    stretch: Annotated[float, Real(low=0.0, open_low=True, high=1e6)] = 1.0
+    scale: Annotated[float, Real(low=0.0, high=1e6, open_low=True)] = 1.0
+
+    _period: ClassVar[int]
+    _cycles: ClassVar[Cycles]
+    _last: ClassVar[float]
+    _length: ClassVar[int | None]
+
+    def _check(self) -> None:
+        period = self.schedule.length or 1
+        if self.times is None and self.stretch < 1.0:
+            raise ValueError(f"Repeat(stretch=...) must be >= 1 unless times=... is given, got {self.stretch!r}")
+        length = None if self.times is None else period * self.times
+        if self.stretch != 1.0:
+            cycles = self._boundaries(period)
+            length = cycles.whole[-1] if self.times is not None else None
+            object.__setattr__(self, "_cycles", cycles)
+        if length is not None and length > MAX_STEPS:
+            raise ValueError(f"Repeat(times=...) must end within 2**53 steps, got {self.times!r}")
+        object.__setattr__(self, "_period", period)
+        object.__setattr__(self, "_length", length)
+        if self.times is not None:
+            object.__setattr__(self, "_last", self.schedule(period) * SCALAR.grow(self.scale, self.times - 1))
+
+    def _boundaries(self, period: int) -> Cycles:
+        one = 1 << FRACTION_BITS
+        ratio = Fraction(self.stretch)
+        begin, per = 0, one
+        begins: list[int] = [0]
+        lasts: list[float] = []
+        while begin < MAX_STEPS * one and (self.times is None or len(lasts) < self.times):
+            if len(lasts) == MAX_CYCLES:
+                raise ValueError(f"Repeat(stretch=...) must give at most {MAX_CYCLES} cycles, got {self.stretch!r}")
+            lasts.append(per / one)
+            begin += period * per
+            begins.append(begin)
+            per = per * ratio.numerator // ratio.denominator
+        if self.times is not None and len(lasts) < self.times:
+            begins[-1] = (MAX_STEPS + 1) * one  # refused by the caller: the last cycles lie past 2**53 steps
+        whole = [-(-b // one) for b in begins]
+        return Cycles(period, whole, [(w * one - b) / one for w, b in zip(whole, begins, strict=True)], lasts)
+
+    @property
+    def length(self) -> int | None:
+        """Steps until the last cycle ends, or None."""
+        return self._length
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        if type(t) is Stretched:
+            t = t.elapsed / t.per
+        if self._length is None:
+            return self._cycle(t, xp)
+        if xp.scalar:
+            return self._cycle(t, xp) if t < self._length else self._last
+        inside = xp.less(t, self._length)
+        current = self._cycle(xp.cap(t, self._length - 1), xp)
+        return current if inside is None else xp.where(inside, current, self._last)
+
+    def _cycle(self, t: Any, xp: Any) -> Any:
+        if self.stretch != 1.0:
+            number, local = xp.cycle(t, self._cycles)
+        elif xp.top is not None and self._period > xp.top:
+            number, local = t * 0, t
+        else:
+            number = t // self._period
+            local = t - number * self._period
+        current = self.schedule._at(local, xp)
+        return current if self.scale == 1.0 else current * xp.grow(self.scale, number)
+
+
+@value
+class Triangular(Schedule):
+    """A triangular wave between `low` and `high`, without end: the cyclical learning rate.
+
+    Multiplied by a decay, or as one period in `Repeat(..., scale=0.5)`, it gives `exp_range` and `triangular2`.
+
+    Args:
+        low: value at the start of each cycle, finite and >= 0.
+        high: value after `up` steps, finite and >= 0.
+        up: steps from `low` to `high`, at least 1.
+        down: steps back to `low`, at least 1, or None for as many as `up`.
+
+    Examples:
+        >>> import numpy as np
+        >>> Triangular(0.0, 1.0, up=4)(np.arange(9))
+        array([0.  , 0.25, 0.5 , 0.75, 1.  , 0.75, 0.5 , 0.25, 0.  ])
+
+    References:
+        Smith, Cyclical Learning Rates for Training Neural Networks, 2017. arXiv:1506.01186
+    """
+
+    low: Annotated[float, Real(low=0.0)]
+    high: Annotated[float, Real(low=0.0)]
+    up: Annotated[int, Int(low=1)]
+    down: Annotated[int | None, Int(low=1, optional=True)] = None
+    positional: ClassVar[int] = 2
+
+    def _check(self) -> None:
+        rise, fall = Linear(self.low, self.high, self.up), Linear(self.high, self.low, self.down or self.up)
+        object.__setattr__(self, "_wave", Repeat(rise >> fall))
+
+    _wave: ClassVar[Repeat]
+
+    @property
+    def length(self) -> None:
+        """None: the wave goes on."""
+        return
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        return self._wave._at(t, xp)

@@ -1,0 +1,290 @@
+"""Nodes that change the clock of a schedule, or what it does after its end."""
+
+import math
+from fractions import Fraction
+from typing import Annotated, Any, ClassVar
+
+from lrsched._check import MAX_STEPS, Int, Many, Real
+from lrsched._namespace import SCALAR, Stretched, Values
+from lrsched._schedule import Node, Schedule
+from lrsched._shapes import Cosine, Geometric, Linear, Monomial, NormalizedExponential, Ramp, complement
+from lrsched._value import value
+
+
+@value
+class Hold(Schedule):
+    """A schedule that stops after `steps` steps and holds the value it would have then.
+
+    It gives an unbounded schedule a length, so that another can follow.
+
+    Args:
+        schedule: any schedule.
+        steps: length in optimizer updates, at least 1.
+
+    Examples:
+        >>> from lrsched import Cooldown, Hold, PowerLaw
+        >>> Hold(PowerLaw(1.0, power=0.5, timescale=100), steps=300) >> Cooldown(50)
+        Hold(PowerLaw(1.0, timescale=100.0), steps=300) >> Linear(0.5, 0.0, steps=50)
+    """
+
+    schedule: Annotated[Schedule, Node()]
+    steps: Annotated[int, Int(low=1)]
+
+    def _check(self) -> None:
+        object.__setattr__(self, "_end", self.schedule(self.steps))
+
+    _end: ClassVar[float]
+
+    @property
+    def length(self) -> int:
+        """The given number of steps."""
+        return self.steps
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        if xp.scalar:
+            return self._end if t >= self.steps else self.schedule._at(t, xp)
+        inside = xp.less(t, self.steps)
+        current = self.schedule._at(t if type(t) is Stretched else xp.cap(t, self.steps), xp)
+        return current if inside is None else xp.where(inside, current, self._end)
+
+
+@value
+class Shift(Schedule):
+    """A schedule that begins `steps` steps after its start: `s(t + steps)`.
+
+    In `a >> Shift(b, steps=a.length)` b counts from the start of the chain.
+
+    Args:
+        schedule: any schedule.
+        steps: number of its first steps left out, at least 0.
+
+    Examples:
+        >>> from lrsched import Linear, Shift
+        >>> Shift(Linear(1.0, 0.0, steps=4), steps=1)(0)
+        0.75
+    """
+
+    schedule: Annotated[Schedule, Node()]
+    steps: Annotated[int, Int(low=0)]
+
+    @property
+    def length(self) -> int | None:
+        """What is left of the schedule, at least 1 step, or None."""
+        length = self.schedule.length
+        return None if length is None else max(length - self.steps, 1)
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        return self.schedule._at(xp.ahead(t, self.steps), xp)
+
+
+@value
+class Stretch(Schedule):
+    """A schedule that runs `factor` times slower: `s(t / factor)`.
+
+    Args:
+        schedule: any schedule.
+        factor: how many steps one step of the schedule takes, > 0; below 1 it runs faster.
+
+    Examples:
+        >>> from lrsched import Linear, Stretch
+        >>> Stretch(Linear(1.0, 0.0, steps=4), factor=2.5)(5)
+        0.5
+    """
+
+    schedule: Annotated[Schedule, Node()]
+    factor: Annotated[float, Real(low=1e-6, high=1e6)]
+
+    @property
+    def length(self) -> int | None:
+        """The stretched length, rounded up to whole steps, or None."""
+        length = self.schedule.length
+        return None if length is None else max(math.ceil(Fraction(self.factor) * length), 1)
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        if self.factor == 1.0:
+            return self.schedule._at(t, xp)
+        length = self.schedule.length or 0
+        end = Fraction(self.factor) * length
+        whole = math.ceil(end)
+        if type(t) is Stretched:
+            left = t.left if t.total == self.length else t.per * float(end) - t.elapsed
+            return self.schedule._at(Stretched(t.elapsed, left, t.per * self.factor, length), xp)
+        left = xp.rest(t, whole, float(whole - end))
+        return self.schedule._at(Stretched(xp.real(t), left, self.factor, length), xp)
+
+
+@value
+class Epochs(Schedule):
+    """A schedule that counts epochs: `s(t // steps_per_epoch)`, constant within each of them.
+
+    Over an unbounded decay this is its staircase.
+
+    Args:
+        schedule: any schedule; its steps are epochs.
+        steps_per_epoch: optimizer updates per epoch, at least 1.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched import Epochs, Exponential
+        >>> Epochs(Exponential(1.0, 0.5), steps_per_epoch=10)(np.array([0, 9, 10, 25]))
+        array([1.  , 1.  , 0.5 , 0.25])
+    """
+
+    schedule: Annotated[Schedule, Node()]
+    steps_per_epoch: Annotated[int, Int(low=1)]
+
+    def _check(self) -> None:
+        if self.length is not None and self.length > MAX_STEPS:
+            raise ValueError(f"Epochs(steps_per_epoch=...) must keep the length <= 2**53 steps, got {self.steps_per_epoch!r}")
+
+    @property
+    def length(self) -> int | None:
+        """The schedule's length in updates, or None."""
+        length = self.schedule.length
+        return None if length is None else length * self.steps_per_epoch
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        if xp.top is not None and self.steps_per_epoch > xp.top and type(t) is not Stretched:
+            return self.schedule._at(t * 0, xp)
+        return self.schedule._at(t // self.steps_per_epoch, xp)
+
+
+@value
+class Reverse(Schedule):
+    """A schedule that runs backwards: `s(s.length - t)`.
+
+    Args:
+        schedule: a schedule with a length.
+
+    Examples:
+        >>> from lrsched import Linear, Reverse
+        >>> Reverse(Linear(1.0, 0.0, steps=4))(1)
+        0.25
+    """
+
+    schedule: Annotated[Schedule, Node(bounded=True)]
+
+    @property
+    def length(self) -> int:
+        """The length of the schedule."""
+        return self.schedule.length or 1
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        return self.schedule._at(xp.until(t, self.length), xp)
+
+
+@value
+class Extend(Schedule):
+    """A ramp whose formula goes on after its end, instead of holding it.
+
+    A cosine swings back and forth, as torch's `CosineAnnealingLR` and the Hugging Face schedules do after their last
+    step; a line goes on falling, below zero too, as the linear decays of some trainers do.
+
+    Args:
+        schedule: a `Linear`, `Cosine`, `Monomial`, `Geometric` or `NormalizedExponential`.
+
+    Raises:
+        ValueError: the formula of the schedule has no meaning after its end.
+
+    Examples:
+        >>> from lrsched import Cosine, Extend
+        >>> Extend(Cosine(1.0, 0.0, steps=10))(20)
+        1.0
+    """
+
+    schedule: Annotated[Ramp, Node()]
+
+    def _check(self) -> None:
+        if not isinstance(self.schedule, Linear | Cosine | Monomial | Geometric | NormalizedExponential):
+            raise ValueError(
+                "Extend(schedule=...) must be a Linear, Cosine, Monomial, Geometric or NormalizedExponential, "
+                f"got {self.schedule!r}"
+            )
+
+    @property
+    def length(self) -> None:
+        """None: it goes on."""
+        return
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        ramp = self.schedule
+        n = ramp.steps
+        if isinstance(ramp, Cosine):
+            return ramp._at(xp.fold(t, n), xp)
+        if xp is SCALAR:
+            return ramp.curve(t / n, (n - t) / n, xp)
+        return ramp.curve(t / n if type(t) is Stretched else xp.real(t) / n, xp.rest(t, n) / n, xp)
+
+
+@value
+class Warp(Schedule):
+    """A ramp on a bent clock: at step t it has the value of `N * (t / N) ** power`.
+
+    This is the `k_decay` of timm: `Warp(Cosine(b, e, steps=N), power=k)`.
+
+    Args:
+        schedule: any of the ramps (`Linear`, `Cosine`, `Polynomial`, ...).
+        power: exponent of the clock, > 0; above 1 the ramp starts slowly.
+
+    Raises:
+        ValueError: the schedule is not a ramp.
+
+    Examples:
+        >>> from lrsched import Linear, Warp
+        >>> Warp(Linear(1.0, 0.0, steps=10), power=2.0)(5)
+        0.75
+
+    References:
+        Zhang & Li, k-decay: A New Method For Learning Rate Schedule, 2020. arXiv:2004.05909
+    """
+
+    schedule: Annotated[Ramp, Node()]
+    power: Annotated[float, Real(low=0.0, open_low=True)]
+
+    def _check(self) -> None:
+        if not isinstance(self.schedule, Ramp):
+            raise ValueError(f"Warp(schedule=...) must be a ramp such as Linear or Cosine, got {self.schedule!r}")
+
+    @property
+    def length(self) -> int | None:
+        """The length of the ramp."""
+        return self.schedule.length
+
+    def _bent(self, x: Any, y: Any, xp: Any) -> Any:
+        ramp = self.schedule
+        return ramp.curve(xp.power(x, y, self.power), complement(x, y, self.power, xp), xp)
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        ramp = self.schedule
+        return xp.bounded(t, ramp.steps, self._bent, ramp.end)
+
+
+@value
+class Table(Schedule):
+    """A list of values, one a step; the last one holds.
+
+    Args:
+        values: one or more finite values >= 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> Table((0.1, 0.2, 0.05))(np.arange(5))
+        array([0.1 , 0.2 , 0.05, 0.05, 0.05])
+    """
+
+    values: Annotated[tuple[float, ...], Many(Real(low=0.0))]
+
+    def _check(self) -> None:
+        object.__setattr__(self, "_values", Values(self.values))
+
+    _values: ClassVar[Values]
+
+    @property
+    def length(self) -> int:
+        """Number of values before the last, at least 1."""
+        return max(len(self.values) - 1, 1)
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        if type(t) is Stretched:
+            t = t.elapsed / t.per
+        return xp.take(self._values, t)

@@ -1,0 +1,492 @@
+"""The algebra: what a schedule is, and how schedules combine.
+
+`a >> b` runs b after a, each on its own clock; `a * b`, `a + b` and `a ** b` combine values step by step; `Minimum`,
+`Maximum` and `clip` bound them. Numbers stand for constant schedules.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Annotated, Any, ClassVar, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrsched._check import Int, Many, Real
+from lrsched._namespace import SCALAR, evaluate
+from lrsched._parse import parse_value
+from lrsched._value import Value, value
+
+
+class Schedule(Value, abstract=True):
+    """A learning rate as a pure function of the step: `schedule(step) -> lr`.
+
+    `schedule(t)` is the rate that update number t uses, counted from 0. A Python or NumPy number gives a Python float,
+    computed in float64; a NumPy array gives a float64 array; a torch tensor, JAX array or tracer, tf.Tensor or keras
+    Variable gives the same kind on the same device, in float32 unless the step is float64 or 64-bit mode is on.
+
+    Raises:
+        ValueError: a negative or non-finite Python number. Negative entries of arrays count as 0.
+        TypeError: a step that is not a number or an array of a known library.
+    """
+
+    kind: ClassVar[str] = "schedule"
+
+    @property
+    @abstractmethod
+    def length(self) -> int | None:
+        """Steps before the schedule holds its last value, or None if it never does."""
+
+    @abstractmethod
+    def _at(self, t: Any, xp: Any) -> Any:
+        """Return the value at local steps `t` >= 0 of the namespace `xp`."""
+
+    @overload
+    def __call__(self, step: int | float | np.integer[Any] | np.floating[Any], /) -> float: ...
+    @overload
+    def __call__(self, step: NDArray[Any], /) -> NDArray[np.float64]: ...
+    @overload
+    def __call__(self, step: Any, /, *, xp: Any = ...) -> Any: ...
+    def __call__(self, step: Any, /, *, xp: Any = None) -> Any:
+        """Return the rate that update number `step` uses; `xp` names the array module of an unknown library."""
+        if type(step) is int and step >= 0:
+            return self._at(step, SCALAR)
+        return evaluate(self._at, step, xp)
+
+    def __rshift__(self, other: Any) -> "Chain":
+        return Chain((self, other)) if isinstance(other, Schedule) else NotImplemented
+
+    def __mul__(self, other: Any) -> "Product":
+        return _combine(Product, self, other)
+
+    def __rmul__(self, other: Any) -> "Product":
+        return _combine(Product, other, self)
+
+    def __add__(self, other: Any) -> "Sum":
+        return _combine(Sum, self, other)
+
+    def __radd__(self, other: Any) -> "Sum":
+        return _combine(Sum, other, self)
+
+    def __pow__(self, other: Any) -> "Power":
+        return Power(self, other) if _is_operand(other) else NotImplemented
+
+    def __rpow__(self, other: Any) -> "Power":
+        return Power(other, self) if _is_operand(other) else NotImplemented
+
+    @staticmethod
+    def sequence(parts: "Iterable[Schedule]") -> "Chain":
+        """Return the chain of `parts`, as `>>` between each two of them would."""
+        return Chain(tuple(parts))
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """Return what a notebook shows: the picture, the milestones and the text."""
+        from lrsched._svg import mimebundle
+
+        return mimebundle(self)
+
+
+class Pending(Schedule, abstract=True):
+    """A part of a chain that takes its height from its neighbour: `Warmup` and `Cooldown`."""
+
+    steps: int
+    # Where the neighbour stands: 1 for the part after, -1 for the part before.
+    side: ClassVar[int]
+
+    @property
+    def length(self) -> int:
+        """Steps until the neighbour's height is reached or left."""
+        return self.steps
+
+    @abstractmethod
+    def resolve(self, height: float) -> Schedule:
+        """Return the curve between this part's own end and the neighbour's `height`."""
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        where = "before" if self.side == 1 else "after"
+        raise ValueError(f"{self!r} takes its height from a neighbour: put it {where} another schedule with >>")
+
+
+def is_pending(schedule: Any) -> bool:
+    """Return whether a height is still missing at one end of the schedule."""
+    if isinstance(schedule, Chain):
+        return isinstance(schedule.parts[0], Pending) or isinstance(schedule.parts[-1], Pending)
+    return isinstance(schedule, Pending)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A constraint: a complete schedule; a number stands for a constant one if `lift` is set."""
+
+    lift: bool = False
+    bounded: bool = False
+    pending: bool = False
+
+    def __call__(self, where: str, content: Any) -> Schedule:
+        """Return the schedule, or raise an error that names `where`."""
+        if self.lift and not isinstance(content, Schedule):
+            return Constant(Real(low=0.0)(where, content) or 0.0)
+        if not isinstance(content, Schedule):
+            raise TypeError(f"{where} must be a schedule, got {content!r}")
+        if is_pending(content) and not self.pending:
+            raise ValueError(f"{where} must be complete, but a height is missing in {content!r}: chain it with >> first")
+        if self.bounded and content.length is None:
+            raise ValueError(f"{where} must have a length, but {content!r} never ends: cut it with Hold(..., steps=n)")
+        return content
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("0.1", None, [0.1], lambda step: 0.1)
+        if not self.lift:
+            yield 0.1
+        if not self.pending:
+            yield from (pending(3) for pending in Value.registry["schedule"].values() if issubclass(pending, Pending))
+        if self.bounded:
+            yield Constant(0.1)
+
+
+@value
+class Constant(Schedule):
+    """The same value at every step.
+
+    Args:
+        value: the learning rate, finite and >= 0.
+        steps: length in optimizer updates, at least 1, or None for a schedule that never ends.
+
+    Examples:
+        >>> Constant(3e-4)(10_000)
+        0.0003
+    """
+
+    value: Annotated[float, Real(low=0.0)]
+    steps: Annotated[int | None, Int(low=1, optional=True)] = None
+
+    @property
+    def length(self) -> int | None:
+        """Steps that this part takes in a chain, or None."""
+        return self.steps
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        return xp.full(t, self.value)
+
+
+@value
+class Chain(Schedule):
+    """Schedules one after the other, each on its own clock: what `a >> b` builds.
+
+    Part i owns the steps `[start, start + length)`; the joint belongs to the right neighbour. Only the last part may
+    be unbounded. Chains inside `parts` are flattened, and a `Warmup` or `Cooldown` becomes the ramp to its neighbour.
+
+    Args:
+        parts: two or more schedules.
+
+    Raises:
+        ValueError: a part other than the last is unbounded, or a warm-up meets a cool-down.
+
+    Examples:
+        >>> from lrsched import Constant, Cooldown, Warmup
+        >>> Warmup(2) >> Constant(1.0, steps=5) >> Cooldown(4)
+        Linear(0.0, 1.0, steps=2) >> Constant(1.0, steps=5) >> Linear(1.0, 0.0, steps=4)
+    """
+
+    parts: Annotated[tuple[Schedule, ...], Many(Node(pending=True), least=2)]
+
+    def _check(self) -> None:
+        parts = [inner for part in self.parts for inner in (part.parts if isinstance(part, Chain) else (part,))]
+        _give_heights(parts)
+        for i, part in enumerate(parts[:-1]):
+            if part.length is None:
+                raise ValueError(f"only the last schedule of a chain may be unbounded, but part {i} is {part!r}")
+        lengths = [part.length for part in parts]
+        object.__setattr__(self, "parts", tuple(parts))
+        starts = tuple(accumulate((length or 0 for length in lengths[:-1]), initial=0))
+        object.__setattr__(self, "_starts", starts)
+        object.__setattr__(self, "_length", None if lengths[-1] is None else starts[-1] + lengths[-1])
+        object.__setattr__(self, "_curves", tuple(part._at for part in parts))
+
+    _starts: ClassVar[tuple[int, ...]]
+    _curves: ClassVar[tuple[Callable[[Any, Any], Any], ...]]
+    _length: ClassVar[int | None]
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The step at which each part begins."""
+        return self._starts
+
+    @property
+    def length(self) -> int | None:
+        """Sum of the lengths of the parts, or None."""
+        return self._length
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        return xp.pieces(t, self._starts, self._curves)
+
+    def __repr__(self) -> str:
+        """Return the parts joined by `>>`; a very long chain prints as the call, which Python can read again."""
+        if len(self.parts) > 100:
+            return f"Chain({self.parts!r})"
+        return " >> ".join(map(repr, self.parts))
+
+
+def _give_heights(parts: list[Schedule]) -> None:
+    for i in range(1, len(parts)):
+        if isinstance(parts[i - 1], Pending) and isinstance(parts[i], Pending):
+            left, right = parts[i - 1], parts[i]
+            if left.side == 1 and right.side == -1:  # type: ignore[attr-defined]  # both are Pending here
+                raise ValueError(f"a cool-down cannot follow a warm-up: nothing stands between {left!r} and {right!r}")
+    for i, part in enumerate(parts):
+        if isinstance(part, Pending) and part.side == -1 and i > 0 and not isinstance(parts[i - 1], Pending):
+            before = parts[i - 1]
+            if before.length is None:
+                raise ValueError(
+                    f"only the last schedule of a chain may be unbounded, but {part!r} follows {before!r}; "
+                    "give it a length (steps=...) or cut it with Hold(..., steps=n)"
+                )
+            parts[i] = part.resolve(before(before.length))
+    for i in range(len(parts) - 2, -1, -1):
+        part = parts[i]
+        if isinstance(part, Pending) and part.side == 1 and not isinstance(parts[i + 1], Pending):
+            parts[i] = part.resolve(parts[i + 1](0))
+
+
+class Combination(Schedule, abstract=True):
+    """Schedules combined step by step by one associative operation; each sees the same clock."""
+
+    parts: tuple[Schedule, ...]
+    symbol: ClassVar[str] = ""
+
+    def _check(self) -> None:
+        flat = [inner for part in self.parts for inner in (part.parts if isinstance(part, type(self)) else (part,))]
+        object.__setattr__(self, "parts", tuple(flat))
+
+    @property
+    def length(self) -> int | None:
+        """Steps until every part holds its last value, or None; a constant part always does."""
+        return settled(self.parts)
+
+    @staticmethod
+    @abstractmethod
+    def _join(a: Any, b: Any, xp: Any) -> Any:
+        """Return the two values combined."""
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        joined = self.parts[0]._at(t, xp)
+        for part in self.parts[1:]:
+            joined = self._join(joined, part._at(t, xp), xp)
+        return joined
+
+    def __repr__(self) -> str:
+        """Return the parts joined by the operator, constants as plain numbers."""
+        if not self.symbol:
+            return super().__repr__()
+        if len(self.parts) > 100:
+            return f"{type(self).__name__}({self.parts!r})"
+        # Two numbers at the front would be computed by Python before they reach a schedule.
+        bare = [_is_number(part) for part in self.parts]
+        bare[0] = bare[0] and not bare[1]
+        texts = [
+            repr(part.value) if plain and isinstance(part, Constant) else _grouped(part, type(self))
+            for part, plain in zip(self.parts, bare, strict=True)
+        ]
+        return f" {self.symbol} ".join(texts)
+
+
+C = TypeVar("C", bound=Combination)
+
+
+def settled(parts: Iterable[Schedule]) -> int | None:
+    """Return the steps after which all parts hold, or None if one never does (or all are plain constants)."""
+    lengths = [part.length for part in parts if not _is_number(part)]
+    known = [length for length in lengths if length is not None]
+    return max(known) if known and len(known) == len(lengths) else None
+
+
+def _is_number(part: Schedule) -> bool:
+    return isinstance(part, Constant) and part.steps is None
+
+
+def _is_operand(other: Any) -> bool:
+    return isinstance(other, Schedule | int | float | np.integer | np.floating) and not isinstance(other, bool)
+
+
+def _combine(kind: type[C], left: Any, right: Any) -> C:
+    if not (_is_operand(left) and _is_operand(right)):
+        return NotImplemented
+    return kind((left, right))  # type: ignore[call-arg]  # the leaves are dataclasses
+
+
+_BINDING: dict[str, int] = {"Chain": 1, "Sum": 2, "Product": 3, "Power": 4}
+
+
+def _grouped(part: Schedule, outer: type[Schedule]) -> str:
+    """Return the text of `part`, in brackets if `outer` binds at least as tightly."""
+    inner = _BINDING.get(type(part).__name__, 5)
+    return f"({part!r})" if inner <= _BINDING.get(outer.__name__, 0) else repr(part)
+
+
+@value
+class Product(Combination):
+    """The product of schedules, step by step: what `a * b` builds.
+
+    Args:
+        parts: two or more schedules; a number stands for a constant.
+
+    Examples:
+        >>> from lrsched import Exponential, Linear
+        >>> (Linear(0.0, 1.0, steps=4) * Exponential(0.1, 0.5))(1)
+        0.0125
+    """
+
+    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+    symbol: ClassVar[str] = "*"
+
+    @staticmethod
+    def _join(a: Any, b: Any, xp: Any) -> Any:
+        return a * b
+
+
+@value
+class Sum(Combination):
+    """The sum of schedules, step by step: what `a + b` builds.
+
+    Args:
+        parts: two or more schedules; a number stands for a constant.
+
+    Examples:
+        >>> from lrsched import Linear
+        >>> (0.25 + Linear(0.0, 1.0, steps=4))(1)
+        0.5
+    """
+
+    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+    symbol: ClassVar[str] = "+"
+
+    @staticmethod
+    def _join(a: Any, b: Any, xp: Any) -> Any:
+        return a + b
+
+
+@value
+class Minimum(Combination):
+    """The smallest of several schedules at each step.
+
+    Args:
+        parts: two or more schedules; a number stands for a constant.
+
+    Examples:
+        >>> from lrsched import Linear
+        >>> Minimum((0.25, Linear(0.0, 1.0, steps=4)))(3)
+        0.25
+    """
+
+    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+
+    @staticmethod
+    def _join(a: Any, b: Any, xp: Any) -> Any:
+        return xp.minimum(a, b)
+
+
+@value
+class Maximum(Combination):
+    """The largest of several schedules at each step.
+
+    Args:
+        parts: two or more schedules; a number stands for a constant.
+
+    Examples:
+        >>> from lrsched import Linear
+        >>> Maximum((0.25, Linear(1.0, 0.0, steps=4)))(4)
+        0.25
+    """
+
+    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+
+    @staticmethod
+    def _join(a: Any, b: Any, xp: Any) -> Any:
+        return xp.maximum(a, b)
+
+
+@value
+class Power(Schedule):
+    """One schedule to the power of another: what `a ** b` builds.
+
+    Args:
+        base: a schedule, or a number >= 0 for a constant one.
+        exponent: a schedule, or a number >= 0 for a constant one.
+
+    Examples:
+        >>> from lrsched import Cosine
+        >>> round((Cosine(1.0, 0.0, steps=10) ** 2)(5), 12)
+        0.25
+    """
+
+    base: Annotated[Schedule, Node(lift=True)]
+    exponent: Annotated[Schedule, Node(lift=True)]
+    positional: ClassVar[int] = 2
+
+    @property
+    def length(self) -> int | None:
+        """Steps until both parts hold their last value, or None."""
+        return settled((self.base, self.exponent))
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        # An extended line may pass below zero, where a fractional power has no value.
+        return xp.positive(self.base._at(t, xp)) ** self.exponent._at(t, xp)
+
+    def __repr__(self) -> str:
+        """Return `base ** exponent`, constants as plain numbers unless both are."""
+        both = _is_number(self.base) and _is_number(self.exponent)
+        texts = [
+            repr(part.value) if isinstance(part, Constant) and _is_number(part) and not (both and i == 0) else _grouped(part, Power)
+            for i, part in enumerate((self.base, self.exponent))
+        ]
+        return " ** ".join(texts)
+
+
+def clip(schedule: Schedule, low: float | None = None, high: float | None = None) -> Schedule:
+    """Return the schedule bounded to `[low, high]` at each step.
+
+    Args:
+        schedule: the schedule.
+        low: smallest value, or None.
+        high: largest value, or None.
+
+    Raises:
+        ValueError: `low` exceeds `high`.
+
+    Examples:
+        >>> from lrsched import Linear
+        >>> clip(Linear(1.0, 0.0, steps=10), low=0.1)(10)
+        0.1
+    """
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"clip(low=...) must be <= high={high!r}, got {low!r}")
+    bounded: Schedule = schedule
+    if low is not None:
+        bounded = Maximum((bounded, low))  # type: ignore[arg-type]  # a number stands for a constant
+    if high is not None:
+        bounded = Minimum((bounded, high))  # type: ignore[arg-type]
+    return bounded
+
+
+def parse(text: str) -> Schedule:
+    """Build the schedule that a text describes: the inverse of `repr`.
+
+    Args:
+        text: what `repr` of a schedule prints, for example `"Warmup(500) >> Cosine(3e-4, 0, steps=9_500)"`.
+
+    Returns:
+        The schedule; `parse(repr(s)) == s`. Nothing but the constructors of schedules is ever called.
+
+    Raises:
+        TypeError: `text` is not a str.
+        ValueError: the text is not a schedule; the message names line and column.
+
+    Examples:
+        >>> from lrsched import parse
+        >>> parse("Warmup(2) >> Constant(0.1)")
+        Linear(0.0, 0.1, steps=2) >> Constant(0.1)
+    """
+    schedule: Schedule = parse_value(text, "schedule")
+    return schedule
