@@ -29,6 +29,15 @@ class Constraint(Protocol):
         """Yield values of each kind that must be refused."""
 
 
+def short(content: object) -> str:
+    """Return the repr of anything, cut to 80 characters: what an error message shows."""
+    try:
+        text = repr(content)
+    except (RecursionError, ValueError):  # ValueError: an int too large to print
+        text = f"a {type(content).__name__} too large to print"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def _fail(kind: type[Exception], where: str, must: str, value: Any) -> Exception:
     hint = ""
     if isinstance(value, str):
@@ -38,10 +47,7 @@ def _fail(kind: type[Exception], where: str, must: str, value: Any) -> Exception
             pass
         else:
             hint = " (a text: YAML reads 1e-3 as text, write 1.0e-3)"
-    shown = repr(value)
-    if len(shown) > 80:
-        shown = shown[:77] + "..."
-    return kind(f"{where} must be {must}, got {shown}{hint}")
+    return kind(f"{where} must be {must}, got {short(value)}{hint}")
 
 
 @dataclass(frozen=True)

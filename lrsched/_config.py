@@ -1,6 +1,6 @@
 """JSON-safe dictionaries: `to_config` and `from_config`.
 
-A value becomes `{"schedule": "Cosine", "start": 0.1, "end": 0.0, "steps": 100}`; the outermost dictionary also holds
+A value becomes `{"type": "Cosine", "start": 0.1, "end": 0.0, "steps": 100}`; the outermost dictionary also holds
 the format version. Reading is strict: what is unknown, missing or of the wrong kind raises a ValueError that names
 the place, and nothing but the constructors of known values ever runs.
 """
@@ -8,7 +8,8 @@ the place, and nothing but the constructors of known values ever runs.
 from dataclasses import MISSING, fields
 from typing import Any
 
-from lrsched._value import MAX_DEPTH, Value
+from lrsched._check import short
+from lrsched._value import MAX_DEPTH, Value, find
 
 FORMAT = 1
 # Far beyond any schedule; it stops a hostile file before it fills the memory.
@@ -30,7 +31,7 @@ def to_config(item: Value) -> dict[str, Any]:
     Examples:
         >>> from lrsched import Linear, to_config
         >>> to_config(Linear(0.1, 0.0, steps=10))
-        {'format': 1, 'schedule': 'Linear', 'start': 0.1, 'end': 0.0, 'steps': 10}
+        {'format': 1, 'type': 'Linear', 'start': 0.1, 'end': 0.0, 'steps': 10}
     """
     if not isinstance(item, Value):
         raise TypeError(f"to_config(...) must get a value of lrsched, got {item!r}")
@@ -39,7 +40,7 @@ def to_config(item: Value) -> dict[str, Any]:
 
 def _encode(content: Any) -> Any:
     if isinstance(content, Value):
-        config = {content.kind: type(content).__name__}
+        config = {"type": type(content).__name__}
         for f in fields(content):  # type: ignore[arg-type]  # always a dataclass
             config[f.name] = _encode(getattr(content, f.name))
         return config
@@ -62,24 +63,16 @@ def from_config(config: Any) -> Any:
 
     Examples:
         >>> from lrsched import from_config
-        >>> from_config({"format": 1, "schedule": "Linear", "start": 0.1, "end": 0.0, "steps": 10})
+        >>> from_config({"format": 1, "type": "Linear", "start": 0.1, "end": 0.0, "steps": 10})
         Linear(0.1, 0.0, steps=10)
     """
     if not isinstance(config, dict):
-        raise ValueError(f"$ must be a dictionary, got {_short(config)}")
+        raise ValueError(f"$ must be a dictionary, got {short(config)}")
     version = config.get("format")
     if isinstance(version, bool) or version != FORMAT:
-        raise ValueError(f"$.format must be {FORMAT}, got {_short(version)}: written by another version of lrsched?")
+        raise ValueError(f"$.format must be {FORMAT}, got {short(version)}: written by another version of lrsched?")
     rest = {key: content for key, content in config.items() if key != "format"}
     return _decode(rest, "$", [MAX_NODES], 0)
-
-
-def _short(content: Any) -> str:
-    try:
-        text = repr(content)
-    except (RecursionError, ValueError):  # ValueError: an int too large to print
-        text = type(content).__name__
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _decode(content: Any, where: str, budget: list[int], depth: int) -> Any:
@@ -95,22 +88,19 @@ def _decode(content: Any, where: str, budget: list[int], depth: int) -> Any:
         return _decode_value(content, where, budget, depth)
     if content is None or isinstance(content, str | int | float):
         return content
-    raise ValueError(f"{where} must be JSON, got {_short(content)}")
+    raise ValueError(f"{where} must be JSON, got {short(content)}")
 
 
 def _decode_value(config: dict[Any, Any], where: str, budget: list[int], depth: int) -> Value:
-    kinds = [kind for kind in Value.registry if kind in config]
-    if len(kinds) != 1:
-        raise ValueError(f"{where} must have one of the keys {sorted(Value.registry)}, got {_short(sorted(map(str, config)))}")
-    name = config[kinds[0]]
-    cls = Value.registry[kinds[0]].get(name) if isinstance(name, str) else None
+    name = config.get("type")
+    cls = find(name) if isinstance(name, str) else None
     if cls is None:
-        raise ValueError(f"{where}.{kinds[0]} must name a known {kinds[0]}, got {_short(name)}")
+        raise ValueError(f"{where}.type must be the name of a schedule or rule, got {short(name)}")
     known = {f.name: f for f in fields(cls)}
-    given = {key: content for key, content in config.items() if key != kinds[0]}
+    given = {key: content for key, content in config.items() if key != "type"}
     for key in given:
         if key not in known:
-            raise ValueError(f"{where} is a {name}, which has the fields {sorted(known)}, got {_short(key)}")
+            raise ValueError(f"{where} is a {name}, which has the fields {sorted(known)}, got {short(key)}")
     for key, f in known.items():
         if key not in given and f.default is MISSING:
             raise ValueError(f"{where} is a {name} and must have the field {key!r}")

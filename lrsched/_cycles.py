@@ -4,7 +4,8 @@ from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
 from lrsched._check import MAX_STEPS, Int, Real
-from lrsched._namespace import SCALAR, Cycles, Stretched
+from lrsched._clock import Cycles, Stretched
+from lrsched._scalar import SCALAR
 from lrsched._schedule import Node, Schedule
 from lrsched._shapes import Linear
 from lrsched._value import value

@@ -5,9 +5,11 @@ from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
 from lrsched._check import MAX_STEPS, Int, Many, Real
-from lrsched._namespace import SCALAR, Stretched, Values
+from lrsched._clock import Stretched, Values
+from lrsched._curved import NormalizedExponential
+from lrsched._scalar import SCALAR
 from lrsched._schedule import Node, Schedule
-from lrsched._shapes import Cosine, Geometric, Linear, Monomial, NormalizedExponential, Ramp, complement
+from lrsched._shapes import Cosine, Geometric, Linear, Monomial, Ramp, complement
 from lrsched._value import value
 
 
@@ -135,7 +137,9 @@ class Epochs(Schedule):
 
     def _check(self) -> None:
         if self.length is not None and self.length > MAX_STEPS:
-            raise ValueError(f"Epochs(steps_per_epoch=...) must keep the length <= 2**53 steps, got {self.steps_per_epoch!r}")
+            raise ValueError(
+                f"Epochs(steps_per_epoch=...) must keep the length <= 2**53 steps, got {self.steps_per_epoch!r}"
+            )
 
     @property
     def length(self) -> int | None:
@@ -213,7 +217,7 @@ class Extend(Schedule):
             return ramp._at(xp.fold(t, n), xp)
         if xp is SCALAR:
             return ramp.curve(t / n, (n - t) / n, xp)
-        return ramp.curve(t / n if type(t) is Stretched else xp.real(t) / n, xp.rest(t, n) / n, xp)
+        return ramp.curve(t / n if type(t) is Stretched else xp.real(t) / float(n), xp.rest(t, n) / float(n), xp)
 
 
 @value

@@ -9,6 +9,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from lrsched._check import short
 from lrsched._value import Value
 
 # A schedule of ten thousand parts fits; a longer text is an accident or an attack.
@@ -46,17 +47,12 @@ def parse_value(text: str, kind: str) -> Any:
         built = _Reader(kind).read(tree)
     except SyntaxError as error:
         line = max((error.lineno or 2) - 1, 1)
-        raise ValueError(f"line {line}, column {error.offset or 1}: {error.msg}: {_clip(text)}") from None
+        raise ValueError(f"line {line}, column {error.offset or 1}: {error.msg}: {short(text)}") from None
     except (RecursionError, MemoryError):
-        raise ValueError(f"the text nests too deeply: {_clip(text)}") from None
+        raise ValueError(f"the text nests too deeply: {short(text)}") from None
     if not isinstance(built, Value):
-        raise ValueError(f"the text must describe a {kind}, got {_clip(text)}")
+        raise ValueError(f"the text must describe a {kind}, got {short(text)}")
     return built
-
-
-def _clip(text: str) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
 class _Reader:
@@ -131,6 +127,8 @@ class _Reader:
         for item in node.keywords:
             if item.arg is None:
                 raise self.fail(node, "** is not part of the text form")
+            if item.arg in named:
+                raise self.fail(node, f"keyword argument repeated: {item.arg}")
             named[item.arg] = self.read(item.value)
         try:
             built: Value = self.known[node.func.id](*positional, **named)

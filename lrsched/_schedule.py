@@ -1,21 +1,21 @@
 """The algebra: what a schedule is, and how schedules combine.
 
-`a >> b` runs b after a, each on its own clock; `a * b`, `a + b` and `a ** b` combine values step by step; `Minimum`,
-`Maximum` and `clip` bound them. Numbers stand for constant schedules.
+`a >> b` runs b after a, each on its own clock; `a * b`, `a + b` and `a ** b` combine values step by step.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Annotated, Any, ClassVar, TypeVar, overload
+from typing import Annotated, Any, ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrsched._check import Int, Many, Real
-from lrsched._namespace import SCALAR, evaluate
+from lrsched._namespace import evaluate
 from lrsched._parse import parse_value
+from lrsched._scalar import SCALAR
 from lrsched._value import Value, value
 
 
@@ -57,23 +57,23 @@ class Schedule(Value, abstract=True):
     def __rshift__(self, other: Any) -> "Chain":
         return Chain((self, other)) if isinstance(other, Schedule) else NotImplemented
 
-    def __mul__(self, other: Any) -> "Product":
-        return _combine(Product, self, other)
+    def __mul__(self, other: Any) -> "Schedule":
+        return _combine("Product", self, other)
 
-    def __rmul__(self, other: Any) -> "Product":
-        return _combine(Product, other, self)
+    def __rmul__(self, other: Any) -> "Schedule":
+        return _combine("Product", other, self)
 
-    def __add__(self, other: Any) -> "Sum":
-        return _combine(Sum, self, other)
+    def __add__(self, other: Any) -> "Schedule":
+        return _combine("Sum", self, other)
 
-    def __radd__(self, other: Any) -> "Sum":
-        return _combine(Sum, other, self)
+    def __radd__(self, other: Any) -> "Schedule":
+        return _combine("Sum", other, self)
 
-    def __pow__(self, other: Any) -> "Power":
-        return Power(self, other) if _is_operand(other) else NotImplemented
+    def __pow__(self, other: Any) -> "Schedule":
+        return _combine("Power", self, other)
 
-    def __rpow__(self, other: Any) -> "Power":
-        return Power(other, self) if _is_operand(other) else NotImplemented
+    def __rpow__(self, other: Any) -> "Schedule":
+        return _combine("Power", other, self)
 
     @staticmethod
     def sequence(parts: "Iterable[Schedule]") -> "Chain":
@@ -85,6 +85,14 @@ class Schedule(Value, abstract=True):
         from lrsched._svg import mimebundle
 
         return mimebundle(self)
+
+
+def _combine(name: str, left: Any, right: Any) -> Schedule:
+    """Return the node of that name over two operands; the nodes themselves are defined on top of this module."""
+    if not all(isinstance(part, Schedule | int | float | np.integer | np.floating) for part in (left, right)):
+        return NotImplemented  # type: ignore[no-any-return]  # as Python's operators want it
+    combine: Callable[..., Schedule] = Value.registry["schedule"][name]
+    return combine(left, right) if name == "Power" else combine((left, right))
 
 
 class Pending(Schedule, abstract=True):
@@ -115,6 +123,10 @@ def is_pending(schedule: Any) -> bool:
     return isinstance(schedule, Pending)
 
 
+def _is_open(family: type[Any]) -> bool:
+    return issubclass(family, Pending)
+
+
 @dataclass(frozen=True)
 class Node:
     """A constraint: a complete schedule; a number stands for a constant one if `lift` is set."""
@@ -130,7 +142,9 @@ class Node:
         if not isinstance(content, Schedule):
             raise TypeError(f"{where} must be a schedule, got {content!r}")
         if is_pending(content) and not self.pending:
-            raise ValueError(f"{where} must be complete, but a height is missing in {content!r}: chain it with >> first")
+            raise ValueError(
+                f"{where} must be complete, but a height is missing in {content!r}: chain it with >> first"
+            )
         if self.bounded and content.length is None:
             raise ValueError(f"{where} must have a length, but {content!r} never ends: cut it with Hold(..., steps=n)")
         return content
@@ -141,7 +155,7 @@ class Node:
         if not self.lift:
             yield 0.1
         if not self.pending:
-            yield from (pending(3) for pending in Value.registry["schedule"].values() if issubclass(pending, Pending))
+            yield from (family(3) for family in Value.registry["schedule"].values() if _is_open(family))
         if self.bounded:
             yield Constant(0.1)
 
@@ -248,226 +262,6 @@ def _give_heights(parts: list[Schedule]) -> None:
         part = parts[i]
         if isinstance(part, Pending) and part.side == 1 and not isinstance(parts[i + 1], Pending):
             parts[i] = part.resolve(parts[i + 1](0))
-
-
-class Combination(Schedule, abstract=True):
-    """Schedules combined step by step by one associative operation; each sees the same clock."""
-
-    parts: tuple[Schedule, ...]
-    symbol: ClassVar[str] = ""
-
-    def _check(self) -> None:
-        flat = [inner for part in self.parts for inner in (part.parts if isinstance(part, type(self)) else (part,))]
-        object.__setattr__(self, "parts", tuple(flat))
-
-    @property
-    def length(self) -> int | None:
-        """Steps until every part holds its last value, or None; a constant part always does."""
-        return settled(self.parts)
-
-    @staticmethod
-    @abstractmethod
-    def _join(a: Any, b: Any, xp: Any) -> Any:
-        """Return the two values combined."""
-
-    def _at(self, t: Any, xp: Any) -> Any:
-        joined = self.parts[0]._at(t, xp)
-        for part in self.parts[1:]:
-            joined = self._join(joined, part._at(t, xp), xp)
-        return joined
-
-    def __repr__(self) -> str:
-        """Return the parts joined by the operator, constants as plain numbers."""
-        if not self.symbol:
-            return super().__repr__()
-        if len(self.parts) > 100:
-            return f"{type(self).__name__}({self.parts!r})"
-        # Two numbers at the front would be computed by Python before they reach a schedule.
-        bare = [_is_number(part) for part in self.parts]
-        bare[0] = bare[0] and not bare[1]
-        texts = [
-            repr(part.value) if plain and isinstance(part, Constant) else _grouped(part, type(self))
-            for part, plain in zip(self.parts, bare, strict=True)
-        ]
-        return f" {self.symbol} ".join(texts)
-
-
-C = TypeVar("C", bound=Combination)
-
-
-def settled(parts: Iterable[Schedule]) -> int | None:
-    """Return the steps after which all parts hold, or None if one never does (or all are plain constants)."""
-    lengths = [part.length for part in parts if not _is_number(part)]
-    known = [length for length in lengths if length is not None]
-    return max(known) if known and len(known) == len(lengths) else None
-
-
-def _is_number(part: Schedule) -> bool:
-    return isinstance(part, Constant) and part.steps is None
-
-
-def _is_operand(other: Any) -> bool:
-    return isinstance(other, Schedule | int | float | np.integer | np.floating) and not isinstance(other, bool)
-
-
-def _combine(kind: type[C], left: Any, right: Any) -> C:
-    if not (_is_operand(left) and _is_operand(right)):
-        return NotImplemented
-    return kind((left, right))  # type: ignore[call-arg]  # the leaves are dataclasses
-
-
-_BINDING: dict[str, int] = {"Chain": 1, "Sum": 2, "Product": 3, "Power": 4}
-
-
-def _grouped(part: Schedule, outer: type[Schedule]) -> str:
-    """Return the text of `part`, in brackets if `outer` binds at least as tightly."""
-    inner = _BINDING.get(type(part).__name__, 5)
-    return f"({part!r})" if inner <= _BINDING.get(outer.__name__, 0) else repr(part)
-
-
-@value
-class Product(Combination):
-    """The product of schedules, step by step: what `a * b` builds.
-
-    Args:
-        parts: two or more schedules; a number stands for a constant.
-
-    Examples:
-        >>> from lrsched import Exponential, Linear
-        >>> (Linear(0.0, 1.0, steps=4) * Exponential(0.1, 0.5))(1)
-        0.0125
-    """
-
-    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
-    symbol: ClassVar[str] = "*"
-
-    @staticmethod
-    def _join(a: Any, b: Any, xp: Any) -> Any:
-        return a * b
-
-
-@value
-class Sum(Combination):
-    """The sum of schedules, step by step: what `a + b` builds.
-
-    Args:
-        parts: two or more schedules; a number stands for a constant.
-
-    Examples:
-        >>> from lrsched import Linear
-        >>> (0.25 + Linear(0.0, 1.0, steps=4))(1)
-        0.5
-    """
-
-    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
-    symbol: ClassVar[str] = "+"
-
-    @staticmethod
-    def _join(a: Any, b: Any, xp: Any) -> Any:
-        return a + b
-
-
-@value
-class Minimum(Combination):
-    """The smallest of several schedules at each step.
-
-    Args:
-        parts: two or more schedules; a number stands for a constant.
-
-    Examples:
-        >>> from lrsched import Linear
-        >>> Minimum((0.25, Linear(0.0, 1.0, steps=4)))(3)
-        0.25
-    """
-
-    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
-
-    @staticmethod
-    def _join(a: Any, b: Any, xp: Any) -> Any:
-        return xp.minimum(a, b)
-
-
-@value
-class Maximum(Combination):
-    """The largest of several schedules at each step.
-
-    Args:
-        parts: two or more schedules; a number stands for a constant.
-
-    Examples:
-        >>> from lrsched import Linear
-        >>> Maximum((0.25, Linear(1.0, 0.0, steps=4)))(4)
-        0.25
-    """
-
-    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
-
-    @staticmethod
-    def _join(a: Any, b: Any, xp: Any) -> Any:
-        return xp.maximum(a, b)
-
-
-@value
-class Power(Schedule):
-    """One schedule to the power of another: what `a ** b` builds.
-
-    Args:
-        base: a schedule, or a number >= 0 for a constant one.
-        exponent: a schedule, or a number >= 0 for a constant one.
-
-    Examples:
-        >>> from lrsched import Cosine
-        >>> round((Cosine(1.0, 0.0, steps=10) ** 2)(5), 12)
-        0.25
-    """
-
-    base: Annotated[Schedule, Node(lift=True)]
-    exponent: Annotated[Schedule, Node(lift=True)]
-    positional: ClassVar[int] = 2
-
-    @property
-    def length(self) -> int | None:
-        """Steps until both parts hold their last value, or None."""
-        return settled((self.base, self.exponent))
-
-    def _at(self, t: Any, xp: Any) -> Any:
-        # An extended line may pass below zero, where a fractional power has no value.
-        return xp.positive(self.base._at(t, xp)) ** self.exponent._at(t, xp)
-
-    def __repr__(self) -> str:
-        """Return `base ** exponent`, constants as plain numbers unless both are."""
-        both = _is_number(self.base) and _is_number(self.exponent)
-        texts = [
-            repr(part.value) if isinstance(part, Constant) and _is_number(part) and not (both and i == 0) else _grouped(part, Power)
-            for i, part in enumerate((self.base, self.exponent))
-        ]
-        return " ** ".join(texts)
-
-
-def clip(schedule: Schedule, low: float | None = None, high: float | None = None) -> Schedule:
-    """Return the schedule bounded to `[low, high]` at each step.
-
-    Args:
-        schedule: the schedule.
-        low: smallest value, or None.
-        high: largest value, or None.
-
-    Raises:
-        ValueError: `low` exceeds `high`.
-
-    Examples:
-        >>> from lrsched import Linear
-        >>> clip(Linear(1.0, 0.0, steps=10), low=0.1)(10)
-        0.1
-    """
-    if low is not None and high is not None and low > high:
-        raise ValueError(f"clip(low=...) must be <= high={high!r}, got {low!r}")
-    bounded: Schedule = schedule
-    if low is not None:
-        bounded = Maximum((bounded, low))  # type: ignore[arg-type]  # a number stands for a constant
-    if high is not None:
-        bounded = Minimum((bounded, high))  # type: ignore[arg-type]
-    return bounded
 
 
 def parse(text: str) -> Schedule:

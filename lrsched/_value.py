@@ -26,8 +26,8 @@ def value(cls: type[T]) -> type[T]:
 class Value:
     """A frozen dataclass that is checked when built and prints as the text that builds it.
 
-    A family of values (schedules, rules, ...) sets `kind` on its base class: the key under which the class name
-    stands in a configuration. A public leaf is found by `Value.registry[kind][name]`.
+    A family of values (schedules, rules, ...) sets `kind` on its base class. A leaf is found by its name in
+    `Value.registry[kind]`; no two families share a name.
     """
 
     kind: ClassVar[str] = ""
@@ -39,6 +39,9 @@ class Value:
         """Register the class under its name, unless it is abstract."""
         super().__init_subclass__(**kwargs)
         if cls.kind and not abstract and not cls.__name__.startswith("_"):
+            known = find(cls.__name__)
+            if known is not None and known.kind != cls.kind:
+                raise TypeError(f"{cls.__name__} is already the name of a {known.kind}")
             Value.registry.setdefault(cls.kind, {})[cls.__name__] = cls
 
     def __post_init__(self) -> None:
@@ -68,7 +71,7 @@ class Value:
         named = False
         for i, f in enumerate(fields(self)):  # type: ignore[arg-type]  # always a dataclass
             content = getattr(self, f.name)
-            if f.default is not None and content == f.default or f.default is content:
+            if (f.default is not None and content == f.default) or f.default is content:
                 named = True
                 continue
             named = named or i >= self.positional
@@ -83,3 +86,8 @@ def children(item: Value) -> Iterator[Value]:
             yield content
         elif isinstance(content, tuple):
             yield from (part for part in content if isinstance(part, Value))
+
+
+def find(name: str) -> type[Any] | None:
+    """Return the class of that name in any family, or None."""
+    return next((family[name] for family in Value.registry.values() if name in family), None)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Annotated, ClassVar
 
 from lrsched._check import Choice, Int, Real
+from lrsched._curved import NormalizedExponential
 from lrsched._schedule import Pending, Schedule
-from lrsched._shapes import Cosine, Linear, Monomial, NormalizedExponential, Polynomial
+from lrsched._shapes import Cosine, Linear, Monomial, Polynomial
 from lrsched._value import value
 
 # A cool-down from `start` to `end`; a warm-up of the same name is its mirror image in time.

@@ -1,0 +1,202 @@
+"""The command `lrsched`: look at schedules without writing a program."""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lrsched._axis import number
+from lrsched._command import (
+    COMMANDS,
+    LABELS,
+    TEXTS,
+    Args,
+    UserError,
+    command,
+    option,
+    read_labels,
+    read_schedules,
+    step_list,
+    whole,
+)
+from lrsched._milestones import merged, milestones
+from lrsched._schedule import Schedule
+from lrsched._svg import common_horizon, svg
+from lrsched._terminal import plot_text
+
+# Rows of a table that are evaluated at once.
+_BLOCK = 65_536
+
+
+@command(
+    "plot",
+    "draw schedules in the terminal or as SVG",
+    TEXTS,
+    option("--steps", metavar="N", type=whole(1), help="last step shown"),
+    option("--svg", metavar="FILE", help="write a picture to FILE (- for the standard output) instead"),
+    option("--log", action="store_true", help="logarithmic value axis"),
+    option("--width", type=whole(24), help="characters, or pixels with --svg"),
+    option("--height", type=whole(4), help="lines, or pixels with --svg"),
+    option("--title", help="title of the SVG"),
+    option("--ascii", action="store_true", help="draw without braille characters"),
+    LABELS,
+)
+def _plot(args: Args) -> int:
+    items = read_schedules(args.schedules)
+    labels = read_labels(args, len(items))
+    if args.svg is not None:
+        size = {"width": args.width or 640, "height": args.height or 240}
+        picture = svg(items, steps=args.steps, title=args.title, labels=labels, log=args.log or None, **size) + "\n"
+        if args.svg == "-":
+            sys.stdout.write(picture)
+        else:
+            Path(args.svg).write_text(picture, encoding="utf-8")
+        return 0
+    screen = shutil.get_terminal_size()
+    width = args.width or max(24, min(screen.columns - 1, 120))
+    height = args.height or max(6, min(screen.lines - 6, 16))
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    plain = args.ascii or not _can_write("\u28ff\u2501")
+    last = common_horizon(items, args.steps)
+    print(plot_text(items, last, width, height, labels=labels, log=args.log, ascii_only=plain, colour=colour))
+    if len(items) == 1:
+        print()
+        for m in merged(milestones(items[0], last)):
+            print(f"  {m.step:>12,}  {number(m.value):>9}  {m.share:>4.0%}  {m.name}")
+    return 0
+
+
+def _can_write(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+@command(
+    "table",
+    "print the values of schedules side by side",
+    TEXTS,
+    option("--steps", metavar="N", type=whole(1), help="every step from 0 to N - 1"),
+    option("--at", metavar="0,10,100", type=step_list, help="these steps"),
+    option("--csv", action="store_true", help="comma-separated, with all digits"),
+    option("--json", action="store_true", help="one JSON object, with all digits"),
+    LABELS,
+)
+def _table(args: Args) -> int:
+    if (args.steps is not None and args.at is not None) or (args.csv and args.json):
+        raise UserError("--steps and --at, and --csv and --json, exclude each other")
+    items = read_schedules(args.schedules)
+    names = read_labels(args, len(items)) or [repr(item) for item in items]
+    rows = _rows(items, args)
+    if args.json:
+        steps, columns = [], [[] for _ in items]  # type: tuple[list[int], list[list[float]]]
+        for step, values in rows:
+            steps.append(step)
+            for column, value in zip(columns, values, strict=True):
+                column.append(value)
+        print(json.dumps({"step": steps, "schedules": names, "values": columns}))
+    elif args.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(["step", *names])
+        writer.writerows([step, *map(repr, values)] for step, values in rows)
+    else:
+        _print_table(names, rows)
+    return 0
+
+
+def _rows(items: Sequence[Schedule], args: Args) -> Iterator[tuple[int, list[float]]]:
+    """Yield each step with the values of all schedules there."""
+    steps: Sequence[int] = range(args.steps) if args.steps is not None else args.at or _telling_steps(items)
+    for begin in range(0, len(steps), _BLOCK):
+        block = steps[begin : begin + _BLOCK]
+        columns = [item(np.asarray(block, dtype=np.int64)).tolist() for item in items]
+        yield from zip(block, map(list, zip(*columns, strict=True)), strict=True)
+
+
+def _telling_steps(items: Sequence[Schedule]) -> list[int]:
+    """Return ten even steps and the milestones."""
+    last = common_horizon(items, None)
+    named = {m.step for item in items for m in milestones(item, last)}
+    return sorted(named | {last * i // 10 for i in range(11)})
+
+
+def _print_table(names: Sequence[str], rows: Iterator[tuple[int, list[float]]]) -> None:
+    keys = [chr(ord("A") + i) if i < 26 else f"#{i + 1}" for i in range(len(names))]
+    short = sum(len(name) + 2 for name in names) <= 80
+    heads = list(names) if short else keys
+    if not short:
+        for key, name in zip(keys, names, strict=True):
+            print(f"{key}: {name}")
+    widths = [max(12, len(head)) for head in heads]
+    print(f"{'step':>12}" + "".join(f"  {head:>{wide}}" for head, wide in zip(heads, widths, strict=True)))
+    for step, values in rows:
+        print(f"{step:>12}" + "".join(f"  {v:>{wide}.6g}" for v, wide in zip(values, widths, strict=True)))
+
+
+@command(
+    "demo",
+    "train a small network with the same schedule in every framework",
+    option("--out", metavar="DIR", help="where to write the picture"),
+)
+def _demo(args: Args) -> int:
+    from lrsched.demo import main as demo
+
+    return int(demo([] if args.out is None else ["--out", args.out]) or 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lrsched", description="Look at learning-rate schedules.")
+    parser.add_argument("--version", action="store_true", help="print the version and stop")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, entry in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=entry.help, description=entry.help)
+        for item in entry.options:
+            sub.add_argument(*item.names, **item.settings)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("lrsched-suite")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: the arguments after the name of the program; by default those of the process.
+
+    Returns:
+        Exit status: 0, or 2 for arguments that cannot be used.
+    """
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.version:
+        print(f"lrsched {_version()}")
+        return 0
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        status = COMMANDS[args.command].run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader has seen enough. Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (UserError, OSError, ValueError) as error:
+        print(f"lrsched {args.command}: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,116 @@
+"""The formulas of every shape in mpmath, written from their definitions and not from our code."""
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath as mp
+
+import lrsched as ls
+from lrsched import Schedule
+
+mp.mp.dps = 60
+
+
+def exact(schedule: Schedule, t: int | Any) -> Any:
+    """Return the value of a schedule at a whole or rational step to 60 digits."""
+    return _FORMULAS[type(schedule)](schedule, mp.mpf(t))
+
+
+def _ramp(weight: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return a formula from the weight of `end` at the part x of the steps."""
+
+    def formula(s: Any, t: Any) -> Any:
+        if t >= s.steps:
+            return mp.mpf(s.end)
+        w = weight(s, t / s.steps)
+        return mp.mpf(s.start) + (mp.mpf(s.end) - mp.mpf(s.start)) * w
+
+    return formula
+
+
+def _chain(s: Any, t: Any) -> Any:
+    for part in s.parts[:-1]:
+        if t < part.length:
+            return exact(part, t)
+        t -= part.length
+    return exact(s.parts[-1], t)
+
+
+def _repeat(s: Any, t: Any) -> Any:
+    period, stretch, scale = s.schedule.length, mp.mpf(s.stretch), mp.mpf(s.scale)
+    begin, per, number = mp.mpf(0), mp.mpf(1), 0
+    if s.stretch == 1.0:
+        number = int(mp.floor(t / period))
+        number = number if s.times is None else min(number, s.times - 1)
+        begin = mp.mpf(number * period)
+    while t >= begin + period * per:
+        if s.times is not None and number == s.times - 1:
+            return exact(s.schedule, period) * scale**number
+        begin, per, number = begin + period * per, per * stretch, number + 1
+    return exact(s.schedule, (t - begin) / per) * scale**number
+
+
+def _hyperbolic(s: Any, x: Any) -> Any:
+    n, u, t = s.steps, s.upper, x * s.steps
+    return 1 - mp.sqrt((n - t) * (2 * u - n - t) / (mp.mpf(n) * (2 * u - n)))
+
+
+def _tanh(s: Any, x: Any) -> Any:
+    return (1 + mp.tanh(mp.mpf(s.lower) * (1 - x) + mp.mpf(s.upper) * x)) / 2
+
+
+def _extended(s: Any, t: Any) -> Any:
+    ramp = s.schedule
+    x = t / ramp.steps
+    if isinstance(ramp, ls.Cosine):
+        return mp.mpf(ramp.end) + (mp.mpf(ramp.start) - mp.mpf(ramp.end)) * (1 + mp.cos(mp.pi * x)) / 2
+    return mp.mpf(ramp.start) + (mp.mpf(ramp.end) - mp.mpf(ramp.start)) * x
+
+
+def _warped(s: Any, t: Any) -> Any:
+    n = s.schedule.steps
+    return exact(s.schedule, n * (t / n) ** mp.mpf(s.power)) if t < n else mp.mpf(s.schedule.end)
+
+
+def _triangle(s: Any, t: Any) -> Any:
+    down = s.down or s.up
+    t = t - mp.floor(t / (s.up + down)) * (s.up + down)
+    part = t / s.up if t < s.up else (s.up + down - t) / down
+    return mp.mpf(s.low) + (mp.mpf(s.high) - mp.mpf(s.low)) * part
+
+
+_FORMULAS: dict[type, Callable[[Any, Any], Any]] = {
+    ls.Constant: lambda s, t: mp.mpf(s.value),
+    ls.Linear: _ramp(lambda s, x: x),
+    ls.Cosine: _ramp(lambda s, x: (1 - mp.cos(mp.pi * x)) / 2),
+    ls.Polynomial: _ramp(lambda s, x: 1 - (1 - x) ** mp.mpf(s.power)),
+    ls.Monomial: _ramp(lambda s, x: x ** mp.mpf(s.power)),
+    ls.Rex: _ramp(lambda s, x: 1 - (1 - x) / (1 - x / 2)),
+    ls.Tanh: _ramp(_tanh),
+    ls.NormalizedExponential: _ramp(lambda s, x: 1 - (mp.mpf(s.rate) ** x - s.rate) / (1 - mp.mpf(s.rate))),
+    ls.Hyperbolic: _ramp(_hyperbolic),
+    ls.Logarithmic: _ramp(lambda s, x: mp.log(1 + x * s.steps) / mp.log(1 + mp.mpf(s.steps))),
+    ls.Geometric: lambda s, t: mp.mpf(s.end) if t >= s.steps else mp.mpf(s.start) * (mp.mpf(s.end) / mp.mpf(s.start)) ** (t / s.steps),
+    ls.Harmonic: lambda s, t: mp.mpf(s.end) if t >= s.steps else 1 / ((1 - t / s.steps) / mp.mpf(s.start) + t / s.steps / mp.mpf(s.end)),
+    ls.Exponential: lambda s, t: mp.mpf(s.start) * mp.mpf(s.rate) ** (t / mp.mpf(s.steps)),
+    ls.InverseTime: lambda s, t: mp.mpf(s.start) / (1 + mp.mpf(s.rate) * t / mp.mpf(s.steps)),
+    ls.PowerLaw: lambda s, t: mp.mpf(s.start) * (1 + t / mp.mpf(s.timescale)) ** -mp.mpf(s.power),
+    ls.ExponentialWarmup: lambda s, t: mp.mpf(s.end) * (1 - mp.exp(-(t + 1) / mp.mpf(s.timescale))),
+    ls.Table: lambda s, t: mp.mpf(s.values[min(int(mp.floor(t)), len(s.values) - 1)]),
+    ls.Triangular: _triangle,
+    ls.Repeat: _repeat,
+    ls.Chain: _chain,
+    ls.Warp: _warped,
+    ls.Extend: _extended,
+    ls.Shift: lambda s, t: exact(s.schedule, t + s.steps),
+    ls.Stretch: lambda s, t: exact(s.schedule, t / mp.mpf(s.factor)),
+    ls.Epochs: lambda s, t: exact(s.schedule, mp.floor(t / s.steps_per_epoch)),
+    ls.Hold: lambda s, t: exact(s.schedule, min(t, mp.mpf(s.steps))),
+    ls.Reverse: lambda s, t: exact(s.schedule, max(s.schedule.length - t, mp.mpf(0))),
+    ls.Product: lambda s, t: mp.fprod(exact(part, t) for part in s.parts),
+    ls.Sum: lambda s, t: mp.fsum(exact(part, t) for part in s.parts),
+    ls.Minimum: lambda s, t: min(exact(part, t) for part in s.parts),
+    ls.Maximum: lambda s, t: max(exact(part, t) for part in s.parts),
+    ls.Power: lambda s, t: exact(s.base, t) ** exact(s.exponent, t),
+}  # fmt: skip
+KNOWN = set(_FORMULAS)

@@ -1,0 +1,164 @@
+"""Hypothesis strategies over schedules; `test_laws` proves that they reach every node."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+import lrsched as ls
+from lrsched import Schedule
+
+rates = st.one_of(
+    st.sampled_from([0.0, 1.0, 3e-4, 0.1, 1e-6]),
+    st.floats(min_value=1e-8, max_value=100.0, allow_nan=False, allow_subnormal=False),
+)
+positive = st.floats(min_value=1e-6, max_value=100.0, allow_nan=False)
+lengths = st.one_of(st.sampled_from([1, 2, 3, 10]), st.integers(min_value=1, max_value=5_000))
+powers = st.one_of(st.sampled_from([0.5, 1.0, 2.0, 3.0]), st.floats(min_value=0.1, max_value=5.0))
+
+
+SHAPES = ["linear", "cosine", "1-sqrt", "1-square", "square", "exponential"]
+STRETCHES = [0.5, 1.0, 1.5, 2.0, 3.0]
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+
+def _choose(draw: Draw, makers: list[Callable[[], Schedule]]) -> Schedule:
+    return makers[draw(st.integers(0, len(makers) - 1))]()
+
+
+@st.composite
+def ramps(draw: Draw) -> Schedule:
+    """Any curve from a start to an end."""
+    kind = draw(st.sampled_from([ls.Linear, ls.Cosine, ls.Rex, ls.Logarithmic, "power", "log", "tanh", "exp", "hyper"]))
+    n = draw(lengths)
+    if kind == "log":
+        return draw(st.sampled_from([ls.Geometric, ls.Harmonic]))(draw(positive), draw(positive), n)
+    a, b = draw(rates), draw(rates)
+    if kind == "power":
+        return draw(st.sampled_from([ls.Polynomial, ls.Monomial]))(a, b, n, draw(powers))
+    if kind == "tanh":
+        return ls.Tanh(a, b, n, draw(st.floats(-8.0, 0.0)), draw(st.floats(0.5, 6.0)))
+    if kind == "exp":
+        return ls.NormalizedExponential(a, b, n, draw(st.sampled_from([0.01, 0.5, 2.0, 30.0])))
+    if kind == "hyper":
+        return ls.Hyperbolic(a, b, n, n + draw(st.integers(0, 9_999)))
+    return kind(a, b, n)
+
+
+@st.composite
+def bounded_schedules(draw: Draw, depth: int = 2) -> Schedule:
+    """Schedules with a length, of every node that can have one."""
+    if depth == 0 or draw(st.booleans()):
+        return _choose(
+            draw,
+            [
+                lambda: draw(ramps()),
+                lambda: ls.Constant(draw(rates), draw(lengths)),
+                lambda: ls.Table(tuple(draw(st.lists(rates, min_size=1, max_size=8)))),
+                lambda: ls.Warp(draw(ramps()), draw(powers)),
+                lambda: ls.Warmup(draw(lengths), draw(rates), draw(st.sampled_from(SHAPES))) >> draw(ramps()),
+                lambda: draw(ramps()) >> ls.Cooldown(draw(lengths), draw(rates), draw(st.sampled_from(SHAPES))),
+            ],
+        )
+    inner = bounded_schedules(depth - 1)
+    return _choose(
+        draw,
+        [
+            lambda: draw(inner) >> draw(inner),
+            lambda: ls.Repeat(
+                draw(inner),
+                draw(st.integers(1, 4)),
+                draw(st.sampled_from(STRETCHES)),
+                draw(st.sampled_from([0.3, 1.0, 1.2])),
+            ),
+            lambda: ls.Reverse(draw(inner)),
+            lambda: ls.Hold(draw(endless_schedules(depth - 1)), draw(lengths)),
+            *_nodes(draw, inner),
+        ],
+    )
+
+
+def _nodes(draw: Draw, inner: st.SearchStrategy[Schedule]) -> list[Callable[[], Schedule]]:
+    """Return what makes a schedule of the same family from others of it."""
+    return [
+        lambda: draw(inner) * draw(inner),
+        lambda: draw(inner) + draw(inner),
+        lambda: ls.Minimum((draw(inner), draw(inner))),
+        lambda: ls.Maximum((draw(inner), draw(inner))),
+        lambda: draw(rates) * draw(inner) + draw(rates),
+        lambda: draw(inner) ** draw(st.sampled_from([0.5, 1.0, 2.0])),
+        lambda: ls.Shift(draw(inner), draw(st.integers(0, 3_000))),
+        lambda: ls.Stretch(draw(inner), draw(st.sampled_from([0.5, 1 / 3, 1.0, 2.0, 2.5, 7.0]))),
+        lambda: ls.Epochs(draw(inner), draw(st.integers(1, 50))),
+    ]
+
+
+@st.composite
+def endless_schedules(draw: Draw, depth: int = 2) -> Schedule:
+    """Schedules without a length, of every node that can lack one."""
+    if depth == 0 or draw(st.booleans()):
+        scale = st.floats(0.5, 1000.0)
+        return _choose(
+            draw,
+            [
+                lambda: ls.Constant(draw(rates)),
+                lambda: ls.Exponential(draw(rates), draw(st.floats(0.5, 1.0)), draw(scale)),
+                lambda: ls.InverseTime(draw(rates), draw(st.floats(0.0, 10.0)), draw(scale)),
+                lambda: ls.PowerLaw(draw(rates), draw(st.floats(0.0, 2.0)), draw(scale)),
+                lambda: ls.ExponentialWarmup(draw(rates), draw(scale)),
+                lambda: ls.Triangular(draw(rates), draw(rates), draw(lengths), draw(st.none() | lengths)),
+                lambda: ls.Extend(ls.Cosine(draw(rates), draw(rates), draw(lengths))),
+            ],
+        )
+    inner = endless_schedules(depth - 1)
+    bounded = bounded_schedules(depth - 1)
+    return _choose(
+        draw,
+        [
+            lambda: draw(bounded) >> draw(inner),
+            lambda: ls.Repeat(
+                draw(bounded), None, draw(st.sampled_from(STRETCHES[1:])), draw(st.sampled_from([0.3, 1.0]))
+            ),
+            *_nodes(draw, inner),
+        ],
+    )
+
+
+def schedules() -> st.SearchStrategy[Schedule]:
+    """Complete schedules of every kind."""
+    return st.one_of(bounded_schedules(), endless_schedules())
+
+
+def pending() -> st.SearchStrategy[Schedule]:
+    """Warm-ups and cool-downs that still lack a neighbour."""
+    return st.one_of(st.builds(ls.Warmup, lengths, rates), st.builds(ls.Cooldown, lengths, rates))
+
+
+def steps(high: int = 20_000) -> st.SearchStrategy[int]:
+    """Steps, often small, often a power of two."""
+    return st.one_of(st.integers(0, 30), st.integers(0, high), st.sampled_from([2**24, 2**24 + 1, 2**31 - 1, 2**31]))
+
+
+def boundary_steps(schedule: Schedule) -> list[int]:
+    """The steps around every boundary that a schedule has: the places where a wrong side would show."""
+    found = {0, 1, 2}
+    for offset in _boundaries(schedule):
+        found.update(offset + near for near in (-2, -1, 0, 1, 2))
+    return sorted(step for step in found if step >= 0)
+
+
+def _boundaries(schedule: Schedule) -> set[int]:
+    inner: Callable[[Any], set[int]] = _boundaries
+    found: set[int] = set()
+    if schedule.length is not None:
+        found.add(schedule.length)
+    if isinstance(schedule, ls.Chain):
+        for start, part in zip(schedule.starts, schedule.parts, strict=True):
+            found |= {start} | {start + step for step in inner(part)}
+    elif isinstance(schedule, ls.Repeat | ls.Stretch | ls.Shift | ls.Epochs | ls.Hold | ls.Reverse):
+        found |= inner(schedule.schedule)
+    elif isinstance(schedule, ls.Sum | ls.Product | ls.Minimum | ls.Maximum):
+        for part in schedule.parts:
+            found |= inner(part)
+    return found

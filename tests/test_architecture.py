@@ -1,0 +1,353 @@
+"""The house plan: what may import what, how large a file is, what is public, what the wheel holds.
+
+Each structural check is a function from sources to a list of complaints, and has a second test that shows it can fail.
+"""
+
+import ast
+import email
+import importlib
+import inspect
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("lrsched", "lrsched_torch", "lrsched_keras", "lrsched_optax")
+FRAMEWORKS = {
+    "flax",
+    "jax",
+    "jaxlib",
+    "keras",
+    "matplotlib",
+    "mpmath",
+    "optax",
+    "pandas",
+    "rich",
+    "scipy",
+    "sklearn",
+    "tensorflow",
+    "torch",
+    "transformers",
+}
+Sources = dict[str, str]  # module name -> source text
+Complaints = Callable[[Sources], list[str]]
+
+
+def sources(folder: Path) -> Sources:
+    """Return the modules below `folder`, a package, under their import names."""
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text(encoding="utf-8")
+    return found
+
+
+CORE = sources(ROOT / "lrsched")
+ADAPTERS = {name: sources(ROOT / "adapters" / name) for name in PACKAGES[1:]}
+
+
+def imports(source: str, modules: Sources, late: bool = True) -> Iterator[tuple[str, str]]:
+    """Yield `(module, name)` for each import; `late` includes those inside functions.
+
+    `name` is "" where a whole module is imported, also if that is written `from package import module`.
+    """
+    nodes: list[ast.AST] = [ast.parse(source)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = "." * node.level + (node.module or "")
+            for alias in node.names:
+                inner = f"{package}.{alias.name}"
+                yield (inner, "") if inner in modules else (package, alias.name)
+        if late or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            nodes.extend(ast.iter_child_nodes(node))
+
+
+def loaded(statements: str) -> set[str]:
+    """Return the frameworks that a fresh interpreter has loaded after running `statements`."""
+    program = f"{statements}\nimport sys\nprint(*sorted({FRAMEWORKS!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_importing_every_module_of_the_core_loads_no_framework():
+    assert len(CORE) > 10
+    assert loaded("\n".join(f"import {name}" for name in CORE if not name.endswith("__main__"))) == set()
+
+
+def test_the_import_check_sees_a_framework():
+    pytest.importorskip("mpmath")
+    assert loaded("import lrsched, mpmath") == {"mpmath"}
+
+
+FOUNDATION = {"_namespace", "_clock", "_scalar", "_arrays", "_frameworks", "_check", "_value", "_config", "_parse"}
+ROOMS = {"rules", "feedback", "forecast", "compat"}
+ENTRANCES = {"", "__main__", "cli"}  # the package itself and the command: they may see everything
+MAY_SEE = {
+    "foundation": {"foundation"},
+    "schedules": {"foundation", "schedules"},
+    "rules": {"foundation", "rules"},
+    "feedback": {"foundation", "feedback"},
+    "forecast": {"foundation", "schedules", "forecast"},  # a plan is a schedule
+    "compat": {"foundation", "schedules", "rules", "feedback", "compat"},
+}
+# Modules that stand on fewer than their room may see.
+BELOW = {
+    "_check": set(),
+    "_clock": set(),
+    "_scalar": {"_clock"},
+    "_arrays": {"_clock"},
+    "_frameworks": {"_arrays", "_clock"},
+    "_namespace": {"_arrays", "_check", "_frameworks", "_scalar"},
+    "_value": {"_check"},
+    "_schedule": {"_namespace", "_scalar", "_check", "_value", "_config", "_parse"},
+}
+
+
+def room(module: str) -> str:
+    """Return the room of a module of the core; whatever has no room of its own belongs to the schedules."""
+    first = module.removeprefix("lrsched").lstrip(".").partition(".")[0]
+    if first in ENTRANCES:
+        return "entrance"
+    if first in FOUNDATION:
+        return "foundation"
+    return first if first in ROOMS else "schedules"
+
+
+def wrong_arrows(modules: Sources) -> list[str]:
+    """Return a line for each import that points from a room to one it must not see."""
+    return [
+        f"{module} ({here}) imports {target} ({room(target)})"
+        for module, source in modules.items()
+        if (here := room(module)) != "entrance"
+        for target, _ in imports(source, modules)
+        if target.partition(".")[0] == "lrsched" and room(target) not in MAY_SEE[here]
+    ]
+
+
+def wrong_floors(modules: Sources) -> list[str]:
+    """Return a line for each import, at import time, of a low module from one above it."""
+    return [
+        f"{module} imports {target}"
+        for module, source in modules.items()
+        if (allowed := BELOW.get(module.removeprefix("lrsched."))) is not None
+        for target, _ in imports(source, modules, late=False)
+        if target.partition(".")[0] == "lrsched" and target.removeprefix("lrsched.") not in allowed
+    ]
+
+
+def cycles(modules: Sources) -> list[str]:
+    """Return the first cycle of imports at import time, if there is one."""
+    graph = {
+        module: {target for target, _ in imports(source, modules, late=False) if target in modules}
+        for module, source in modules.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [" <- ".join(error.args[1])]
+    return []
+
+
+def relative(modules: Sources) -> list[str]:
+    """Return a line for each relative import, which the checks above would not see."""
+    return [
+        f"{module} imports {target}"
+        for module, source in modules.items()
+        for target, _ in imports(source, modules)
+        if target.startswith(".")
+    ]
+
+
+@pytest.mark.parametrize("check", [wrong_arrows, wrong_floors, cycles, relative])
+def test_imports_in_the_core_point_one_way(check: Complaints):
+    assert check(CORE) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "module", "source"),
+    [
+        (wrong_arrows, "lrsched.rules._sgd", "from lrsched._schedule import Schedule"),
+        (wrong_arrows, "lrsched.feedback._plateau", "def f():\n    from lrsched.rules import Adam"),
+        (wrong_arrows, "lrsched.forecast._law", "import lrsched.feedback"),
+        (wrong_arrows, "lrsched._shapes", "from lrsched import rules"),
+        (wrong_arrows, "lrsched._recipes", "from lrsched import Cosine"),
+        (wrong_arrows, "lrsched._value", "from lrsched._schedule import Schedule"),
+        (wrong_arrows, "lrsched._cycles", "from lrsched.compat.torch import StepLR"),
+        (wrong_floors, "lrsched._schedule", "if True:\n    from lrsched._shapes import Cosine"),
+        (wrong_floors, "lrsched._check", "import lrsched._value"),
+        (cycles, "lrsched._value", "import lrsched._config"),
+        (relative, "lrsched._shapes", "from ._schedule import Schedule"),
+        (relative, "lrsched._shapes", "from . import _schedule"),
+    ],
+)
+def test_an_import_that_points_the_wrong_way_is_found(check: Complaints, module: str, source: str):
+    modules = {"lrsched": "", "lrsched.rules": "", "lrsched._config": "import lrsched._value", module: source}
+    assert len(check(modules)) == 1
+
+
+OWN = {"lrsched_torch": {"torch"}, "lrsched_keras": {"keras"}, "lrsched_optax": {"jax", "optax"}}
+
+
+def trespasses(modules: Sources) -> list[str]:
+    """Return a line for each foreign framework, other adapter or private name of the core that an adapter touches."""
+    found = []
+    for module, source in modules.items():
+        package = module.partition(".")[0]
+        foreign = (FRAMEWORKS | set(PACKAGES)) - OWN[package] - {package, "lrsched"}
+        for target, name in imports(source, modules):
+            first = target.partition(".")[0]
+            private = first == "lrsched" and any(part.startswith("_") for part in [*target.split("."), name])
+            if first in foreign or private:
+                found.append(f"{module} imports {target} {name}".rstrip())
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+                base = ast.unparse(node.value)
+                if base == "lrsched" or base.startswith("lrsched."):
+                    found.append(f"{module} uses {base}.{node.attr}")
+    return found
+
+
+@pytest.mark.parametrize("package", sorted(OWN))
+def test_an_adapter_sees_one_framework_and_the_public_core(package: str):
+    assert len(ADAPTERS[package]) > 0
+    assert trespasses(ADAPTERS[package]) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import keras",
+        "from jax import numpy",
+        "def f():\n    import tensorflow.math",
+        "import lrsched_keras",
+        "from lrsched._schedule import Schedule",
+        "from lrsched import _schedule",
+        "from lrsched.rules import _sgd",
+        "import lrsched\nlrsched._schedule.Schedule",
+        "import lrsched\nlrsched.rules._sgd",
+    ],
+)
+def test_an_adapter_that_reaches_too_far_is_found(source: str):
+    assert len(trespasses({"lrsched_torch._module": source})) == 1
+
+
+def test_an_adapter_may_import_its_framework_itself_and_public_names():
+    source = "import torch.nn\nfrom lrsched import Schedule, rules\nfrom lrsched_torch._lr import ScheduleLR"
+    assert trespasses({"lrsched_torch": source}) == []
+
+
+def long_files(modules: Sources, most: int = 350) -> list[str]:
+    """Return the modules of more than `most` lines."""
+    return [name for name, source in modules.items() if len(source.splitlines()) > most]
+
+
+def test_no_file_of_the_library_is_long():
+    assert long_files(CORE | {name: text for package in ADAPTERS.values() for name, text in package.items()}) == []
+
+
+def test_a_long_file_is_found():
+    assert long_files({"short": "x\n" * 350, "long": "x\n" * 351}) == ["long"]
+
+
+def test_the_folder_adapters_is_no_package():
+    assert not (ROOT / "adapters" / "__init__.py").exists()
+
+
+def imported(package: str) -> ModuleType:
+    """Import a package of ours; skip the test if its framework is not installed."""
+    for framework in OWN.get(package, set()):
+        pytest.importorskip(framework)
+    return importlib.import_module(package)
+
+
+def undocumented(public: dict[str, object]) -> list[str]:
+    """Return the names without a docstring of their own whose first line is a sentence of at most 80 characters."""
+    wrong = []
+    for name, item in public.items():
+        first = (inspect.getdoc(item) or "").partition("\n")[0]
+        written_by_dataclass = first.startswith(f"{name}(")
+        if written_by_dataclass or not 0 < len(first) <= 80 or not first.endswith((".", ":")):
+            wrong.append(f"{name}: {first!r}")
+    return wrong
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_names_are_sorted(package: str):
+    module = imported(package)
+    assert len(module.__all__) > 0
+    assert list(module.__all__) == sorted(set(module.__all__))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_names_are_documented_in_one_line(package: str):
+    module = imported(package)
+    assert undocumented({name: getattr(module, name) for name in module.__all__ if name != "__version__"}) == []
+
+
+def test_a_name_without_a_proper_docstring_is_found():
+    def none() -> None: ...
+
+    def long() -> None:
+        """A line that goes on and on and on, although nobody reads more than eighty characters of it."""
+
+    def generated() -> None:
+        """generated(start: float)"""
+
+    def fine() -> None:
+        """A sentence."""
+
+    found = undocumented({f.__name__: f for f in (none, long, generated, fine)})
+    assert [line.partition(":")[0] for line in found] == ["none", "long", "generated"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """The wheel, built from this checkout without network."""
+    pytest.importorskip("hatchling")
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("lrsched_suite-*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+def test_the_wheel_holds_four_packages_and_nothing_else(wheel: zipfile.ZipFile):
+    top = {name.partition("/")[0] for name in wheel.namelist()}
+    assert {name for name in top if not name.endswith(".dist-info")} == set(PACKAGES)
+
+
+def test_the_wheel_holds_every_module(wheel: zipfile.ZipFile):
+    expected = {
+        path.relative_to(base).as_posix()
+        for base, packages in ((ROOT, PACKAGES[:1]), (ROOT / "adapters", PACKAGES[1:]))
+        for package in packages
+        for path in (base / package).rglob("*.py")
+    }
+    assert {name for name in wheel.namelist() if name.endswith(".py")} == expected
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_of_the_wheel_is_typed(wheel: zipfile.ZipFile, package: str):
+    assert f"{package}/py.typed" in wheel.namelist()
+
+
+def test_the_wheel_carries_its_licence(wheel: zipfile.ZipFile):
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/licenses/LICENSE"))
+    assert "Apache License" in wheel.read(name).decode()
+
+
+def test_the_wheel_requires_numpy_alone(wheel: zipfile.ZipFile):
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    required = email.message_from_bytes(wheel.read(name)).get_all("Requires-Dist", [])
+    assert [line for line in required if "extra ==" not in line] == ["numpy>=1.26"]

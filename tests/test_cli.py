@@ -1,0 +1,216 @@
+"""The command `lrsched`, through `main([...])` and once as a process."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from lrsched import Cosine, Linear, Warmup, to_config
+from lrsched._command import COMMANDS, command, option
+from lrsched.cli import main
+
+TEXT = "Warmup(500) >> Cosine(3e-4, 0, steps=9500)"
+SCHEDULE = Warmup(500) >> Cosine(3e-4, 0.0, steps=9500)
+
+
+@pytest.fixture
+def out(capsys: pytest.CaptureFixture[str]):
+    """Run the command, demand success, return what it printed."""
+
+    def run(*arguments: str) -> str:
+        assert main(list(arguments)) == 0
+        done = capsys.readouterr()
+        assert done.err == ""
+        return done.out
+
+    return run
+
+
+@pytest.fixture
+def complaint(capsys: pytest.CaptureFixture[str]):
+    """Run the command, demand exit status 2 and nothing on the standard output, return the message."""
+
+    def run(*arguments: str) -> str:
+        assert main(list(arguments)) == 2
+        done = capsys.readouterr()
+        assert done.out == ""
+        return done.err
+
+    return run
+
+
+def test_plot_draws_in_the_width_of_the_terminal(out, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("LINES", "20")
+    picture = out("plot", TEXT).split("\n\n")[0].split("\n")
+    assert max(map(len, picture)) <= 49
+    assert len(picture) == 14 + 2
+
+
+def test_plot_prints_the_milestones_below(out):
+    rows = [line.split(maxsplit=3) for line in out("plot", TEXT).split("\n\n")[1].splitlines()]
+    assert [(row[0], row[1], row[3]) for row in rows] == [
+        ("0", "0", "start, Linear"),
+        ("500", "3e-4", "peak, Cosine"),
+        ("5,250", "1.5e-4", "half of peak"),
+        ("10,000", "0", "end"),
+    ]
+
+
+def test_plot_needs_no_braille(out):
+    assert out("plot", TEXT, "--ascii", "--width", "60", "--height", "5").isascii()
+
+
+def test_plot_avoids_braille_where_the_output_has_none(monkeypatch: pytest.MonkeyPatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(["plot", TEXT, TEXT]) == 0
+    assert b"*" in stream.buffer.getvalue()
+
+
+def test_plot_writes_a_picture_to_a_file(out, tmp_path: Path):
+    path = tmp_path / "picture.svg"
+    assert out("plot", TEXT, "Linear(3e-4, 0, steps=500)", "--svg", str(path), "--labels", "a,b", "--title", "T") == ""
+    texts = {element.text for element in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")}
+    assert {"a", "b", "T"} <= texts
+
+
+def test_plot_writes_a_picture_to_the_standard_output(out):
+    assert ElementTree.fromstring(out("plot", TEXT, "--svg", "-", "--width", "300")).attrib["width"] == "300"
+
+
+def test_a_table_of_given_steps_has_a_row_for_each(out):
+    rows = [line.split() for line in out("table", "Linear(1, 0, steps=4)", "--at", "0,1,4").splitlines()]
+    assert rows == [["step", "Linear(1.0,", "0.0,", "steps=4)"], ["0", "1"], ["1", "0.75"], ["4", "0"]]
+
+
+def test_a_table_by_default_shows_the_milestones(out):
+    steps = json.loads(out("table", TEXT, "--json"))["step"]
+    assert {0, 500, 5250, 10_000} <= set(steps)
+    assert steps == sorted(steps)
+
+
+def test_csv_has_every_digit_of_every_step(out):
+    rows = list(csv.reader(io.StringIO(out("table", TEXT, "Linear(3e-4, 0, steps=500)", "--steps", "70_000", "--csv"))))
+    assert rows[0] == ["step", repr(SCHEDULE), "Linear(0.0003, 0.0, steps=500)"]
+    found = np.array(rows[1:], dtype=np.float64)
+    steps = np.arange(70_000)
+    assert (found[:, 0] == steps).all()
+    assert (found[:, 1] == SCHEDULE(steps)).all()
+    assert (found[:, 2] == Linear(3e-4, 0.0, steps=500)(steps)).all()
+
+
+def test_json_has_a_list_of_values_for_each_schedule(out):
+    found = json.loads(out("table", TEXT, "Linear(1, 0, steps=4)", "--at", "0,3", "--json", "--labels", "a,b"))
+    assert found == {"step": [0, 3], "schedules": ["a", "b"], "values": [[0.0, SCHEDULE(3)], [1.0, 0.25]]}
+
+
+def test_a_schedule_is_read_from_the_standard_input(out, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(TEXT + "\n"))
+    assert repr(SCHEDULE) in out("table", "-", "--at", "0")
+
+
+def test_a_schedule_is_read_from_a_text_or_a_configuration(out, tmp_path: Path):
+    (tmp_path / "s.txt").write_text(f"{TEXT}  # the usual\n")
+    (tmp_path / "s.json").write_text(json.dumps(to_config(SCHEDULE)))
+    printed = out("table", f"@{tmp_path}/s.txt", f"@{tmp_path}/s.json", "--at", "500", "--json")
+    assert json.loads(printed)["schedules"] == [repr(SCHEDULE)] * 2
+
+
+def test_a_bad_text_is_shown_with_a_caret_under_the_column(complaint):
+    message = complaint("plot", "Linear(1, 0, steps=3) >> Cosin(3e-4)").splitlines()
+    assert message[0].startswith("lrsched plot: line 1, column 26: 'Cosin' is not a known schedule")
+    assert message[1:] == ["  Linear(1, 0, steps=3) >> Cosin(3e-4)", "  " + " " * 25 + "^"]
+
+
+def test_a_wrong_value_is_named(complaint):
+    assert "Cosine(steps=...) must be an int >= 1" in complaint("table", "Cosine(1, 0, steps=-5)")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plot", ""], "must describe a schedule"),
+        (["plot", "Warmup(3)"], "takes its height from a neighbour"),
+        (["plot", "@no/such/file.json"], "No such file"),
+        (["plot", "-", "-"], "only once"),
+        (["plot", '{"format": 1,'], "line 1, column 14"),
+        (["plot", json.dumps(to_config(SCHEDULE)).replace("Cosine", "Cosin")], "'Cosin'"),
+        (["plot", '{"a":' * 100_000], "nests too deeply"),
+        (["plot", TEXT, "--svg", "/no/such/folder/p.svg"], "No such file"),
+        (["plot", TEXT, "--svg", "-", "--width", "50"], "at least 200 and 120"),
+        (["plot", TEXT, "--labels", "a,b"], "name each of the 1 schedules"),
+        (["table", TEXT, "--steps", "3", "--at", "1"], "exclude each other"),
+    ],
+)
+def test_what_cannot_be_used_is_one_message_and_status_2(complaint, arguments: list[str], message: str):
+    assert message in complaint(*arguments)
+
+
+def test_a_long_message_shows_only_the_part_around_the_caret(complaint):
+    message = complaint("plot", "Linear(1, 0, steps=3) >> " * 200 + "Cosin(3e-4)").splitlines()
+    assert max(map(len, message[1:])) <= 102
+    assert message[1][message[2].index("^") :].startswith("Cosin(")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["plot"], ["plot", TEXT, "--steps", "0"], ["table", TEXT, "--at", "1,x"], ["bake"]]
+)
+def test_wrong_options_end_with_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+def test_no_command_prints_the_help(complaint):
+    message = complaint()
+    assert all(name in message for name in COMMANDS)
+
+
+def test_version_is_printed(out):
+    assert out("--version").startswith("lrsched ")
+
+
+def test_the_demo_gets_its_options(monkeypatch: pytest.MonkeyPatch):
+    seen: list[list[str]] = []
+    monkeypatch.setitem(sys.modules, "lrsched.demo", SimpleNamespace(main=lambda argv: seen.append(argv) or 3))
+    assert main(["demo", "--out", "here"]) == 3
+    assert seen == [["--out", "here"]]
+
+
+def test_a_sub_command_is_one_function(out):
+    @command("greet", "say hello", option("name"))
+    def _greet(args):
+        print("hello", args.name)
+        return 0
+
+    try:
+        assert out("greet", "you") == "hello you\n"
+    finally:
+        del COMMANDS["greet"]
+
+
+def test_the_command_runs_as_a_process():
+    run = [sys.executable, "-m", "lrsched", "table", "Linear(1, 0, steps=4)", "--at", "1", "--csv"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout == 'step,"Linear(1.0, 0.0, steps=4)"\n1,0.75\n'
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    run = [sys.executable, "-m", "lrsched", "table", TEXT, "--steps", "2000000", "--csv"]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ}) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0

@@ -1,0 +1,241 @@
+"""Laws that hold for every schedule."""
+
+import copy
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import Phase, assume, given, settings
+from hypothesis import strategies as st
+from strategies import boundary_steps, bounded_schedules, endless_schedules, pending, ramps, schedules, steps
+
+import lrsched as ls
+from lrsched import Schedule, from_config, parse, to_config
+from lrsched._value import Value, children
+
+NODES = {name: kind for name, kind in Value.registry["schedule"].items() if getattr(ls, name, None) is kind}
+
+
+def nodes_of(schedule: Schedule) -> set[str]:
+    """Return the names of all nodes of a schedule."""
+    return {type(schedule).__name__}.union(*(nodes_of(child) for child in children(schedule)))
+
+
+def test_the_strategy_reaches_every_node():
+    reached: set[str] = set()
+
+    @settings(max_examples=1_000, derandomize=True, phases=[Phase.generate])
+    @given(schedules())
+    def collect(schedule):
+        reached.update(nodes_of(schedule))
+
+    collect()
+    assert reached == set(NODES) - {"Warmup", "Cooldown"}
+
+
+def test_every_registered_schedule_is_public():
+    assert set(NODES) == set(Value.registry["schedule"])
+
+
+@given(schedules())
+def test_the_text_builds_the_schedule_again(schedule):
+    assert parse(repr(schedule)) == schedule
+
+
+@given(schedules())
+def test_python_reads_the_text_as_the_parser_does(schedule):
+    assert eval(repr(schedule), {name: getattr(ls, name) for name in NODES}) == schedule
+
+
+@given(schedules())
+def test_json_builds_the_schedule_again(schedule):
+    assert from_config(json.loads(json.dumps(to_config(schedule), allow_nan=False))) == schedule
+
+
+@given(schedules(), steps())
+def test_copies_are_equal_and_hash_alike(schedule, t):
+    for twin in (pickle.loads(pickle.dumps(schedule)), copy.copy(schedule), copy.deepcopy(schedule)):
+        assert twin == schedule
+        assert hash(twin) == hash(schedule)
+        assert twin(t) == schedule(t)
+
+
+@given(bounded_schedules(), bounded_schedules(), schedules())
+def test_chaining_is_associative(a, b, c):
+    assert (a >> b) >> c == a >> (b >> c)
+
+
+@given(st.lists(st.one_of(bounded_schedules(), pending()), min_size=3, max_size=5), st.integers(1, 3))
+def test_chaining_is_associative_with_open_heights_too(parts, split):
+    def chain(items):
+        return items[0] if len(items) == 1 else Schedule.sequence(items)
+
+    split = min(split, len(parts) - 1)
+    try:
+        whole = Schedule.sequence(parts)
+    except ValueError:
+        with pytest.raises(ValueError, match="cool-down cannot follow a warm-up"):
+            chain(parts[:split]) >> chain(parts[split:])
+    else:
+        assert chain(parts[:split]) >> chain(parts[split:]) == whole
+
+
+@given(bounded_schedules(), schedules(), steps())
+def test_a_chain_counts_each_part_from_its_own_zero(a, b, t):
+    assert (a >> b)(t) == pytest.approx(a(t) if t < a.length else b(t - a.length), rel=1e-15)
+
+
+@given(bounded_schedules(), steps())
+def test_the_last_value_holds(schedule, t):
+    assert schedule(schedule.length + t) == schedule(schedule.length)
+
+
+@given(ramps())
+def test_a_ramp_ends_exactly_at_its_end(ramp):
+    assert ramp(ramp.steps) == ramp.end
+
+
+@given(ramps())
+def test_a_ramp_begins_at_its_start(ramp):
+    assume(not isinstance(ramp, ls.Tanh))
+    assert ramp(0) == pytest.approx(ramp.start, rel=1e-15)
+
+
+@given(ramps())
+def test_a_ramp_is_monotonic(ramp):
+    values = ramp(np.unique(np.linspace(0, ramp.steps + 2, 2_000).astype(int)))
+    slack = 4 * np.finfo(float).eps * max(ramp.start, ramp.end)
+    direction = 1.0 if ramp.end >= ramp.start else -1.0
+    assert (np.diff(values) * direction >= -slack).all()
+
+
+@given(ramps())
+def test_a_ramp_stays_between_its_endpoints(ramp):
+    values = ramp(np.arange(min(ramp.steps, 2_000) + 2))
+    low, high = sorted((ramp.start, ramp.end))
+    assert values.min() >= low * (1 - 1e-15)
+    assert values.max() <= high * (1 + 1e-15)
+
+
+@given(schedules(), st.lists(steps(), min_size=1, max_size=20))
+def test_every_value_is_finite(schedule, times):
+    values = schedule(np.array(times))
+    assert np.isfinite(values).all()
+    assert all(math.isfinite(schedule(t)) for t in times)
+
+
+@given(schedules())
+def test_an_array_of_steps_gives_the_values_of_each_step(schedule):
+    times = np.array([*boundary_steps(schedule), 7, 100, 2**31])
+    expected = np.array([schedule(int(t)) for t in times])
+    np.testing.assert_allclose(schedule(times), expected, rtol=1e-13, atol=1e-300)
+
+
+@given(schedules(), st.integers(0, 3_000))
+def test_a_long_array_is_its_pieces_put_together(schedule, offset):
+    times = np.arange(offset, offset + 20_000)
+    np.testing.assert_allclose(
+        schedule(times), np.concatenate([schedule(part) for part in np.array_split(times, 7)]), rtol=1e-13, atol=1e-300
+    )
+
+
+@given(schedules())
+def test_the_shape_of_the_steps_is_kept(schedule):
+    times = np.arange(24).reshape(2, 3, 4)
+    assert schedule(times).shape == (2, 3, 4)
+    assert schedule(np.array(3)).shape == ()
+    assert schedule(np.array([], dtype=int)).shape == (0,)
+    assert schedule(times).dtype == np.float64
+
+
+@given(schedules(), st.integers(-(2**40), -1))
+def test_negative_steps_raise_in_python_and_count_as_zero_in_arrays(schedule, t):
+    assert schedule(np.array([t]))[0] == schedule(np.array([0]))[0]
+    with pytest.raises(ValueError, match="finite step >= 0"):
+        schedule(t)
+
+
+@given(schedules(), steps())
+def test_numpy_scalars_are_python_numbers(schedule, t):
+    assert type(schedule(np.int64(t))) is float
+    assert schedule(np.int64(t)) == schedule(t)
+    assert schedule(np.float64(t)) == pytest.approx(schedule(t), rel=1e-13)
+
+
+@given(schedules(), schedules(), steps())
+def test_operators_work_step_by_step(a, b, t):
+    assert (a * b)(t) == pytest.approx(a(t) * b(t), rel=1e-15)
+    assert (a + b)(t) == pytest.approx(a(t) + b(t), rel=1e-15)
+    assert ls.Minimum((a, b))(t) == min(a(t), b(t))
+    assert ls.Maximum((a, b))(t) == max(a(t), b(t))
+
+
+@given(schedules(), schedules(), schedules())
+def test_products_and_sums_are_associative(a, b, c):
+    assert (a * b) * c == a * (b * c)
+    assert (a + b) + c == a + (b + c)
+
+
+@given(bounded_schedules(), st.integers(1, 4), steps())
+def test_repeating_starts_again_after_each_length(schedule, times, t):
+    cycles = ls.Repeat(schedule, times)
+    inside = t < times * schedule.length
+    expected = schedule(t % schedule.length) if inside else schedule(schedule.length)
+    assert cycles(t) == expected
+
+
+@given(st.integers(1, 50), st.sampled_from([2, 3, 5]), st.integers(0, 2**52))
+def test_the_restart_of_an_integer_stretch_is_exact(period, stretch, t):
+    schedule = ls.Repeat(ls.Linear(1.0, 0.0, period), stretch=stretch)
+    begin, length = 0, period
+    while begin + length <= t:
+        begin, length = begin + length, length * stretch
+    assert schedule(t) == pytest.approx((begin + length - t) / length, rel=1e-15)
+
+
+def test_the_restart_that_a_logarithm_misses_is_right():
+    # 7 * (3**5 - 1) / 2 = 847: torch's step(epoch) gives the end of the cycle before instead of its start.
+    assert ls.Repeat(ls.Cosine(1.0, 0.0, steps=7), stretch=3)(847) == 1.0
+
+
+@given(schedules(), st.integers(0, 2_000), steps(2_000))
+def test_shifting_skips_steps(schedule, skip, t):
+    assert ls.Shift(schedule, skip)(t) == schedule(t + skip)
+
+
+@given(schedules(), st.integers(1, 40), steps(2_000))
+def test_epochs_count_whole_ones(schedule, size, t):
+    assert ls.Epochs(schedule, size)(t) == schedule(t // size)
+
+
+@given(bounded_schedules(), st.integers(2, 9), steps(2_000))
+def test_a_whole_stretch_meets_the_schedule_at_its_multiples(schedule, factor, t):
+    assert ls.Stretch(schedule, factor)(t * factor) == pytest.approx(schedule(t), rel=1e-12, abs=1e-15)
+
+
+@given(bounded_schedules(), steps(2_000))
+def test_reversing_counts_from_the_end(schedule, t):
+    assert ls.Reverse(schedule)(t) == schedule(max(schedule.length - t, 0))
+
+
+@given(endless_schedules(), st.integers(1, 500), steps(2_000))
+def test_holding_keeps_the_value_reached(schedule, n, t):
+    held = ls.Hold(schedule, n)
+    assert held.length == n
+    assert held(t) == schedule(min(t, n))
+
+
+@pytest.mark.parametrize("name", ["init", "update", "__len__", "__bool__", "__iter__", "__getitem__"])
+def test_names_that_other_libraries_would_misread_are_absent(name):
+    assert not any(hasattr(kind, name) for kind in NODES.values())
+
+
+def test_the_test_for_absent_names_can_fail():
+    assert any(hasattr(kind, "length") for kind in NODES.values())
+
+
+def test_a_second_positional_argument_is_refused():
+    with pytest.raises(TypeError, match="positional argument"):
+        ls.Constant(0.1)(0, 0.1)

@@ -1,0 +1,226 @@
+"""Text and JSON from strangers: everything that is not a schedule is a ValueError that says where."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import schedules
+
+from lrsched import Cosine, Linear, Schedule, from_config, parse, to_config
+
+HOSTILE_TEXTS = {
+    "": "invalid syntax|must describe",
+    "   ": "invalid syntax|must describe",
+    "Cosine": r"column 1: 'Cosine' must be called",
+    "Cosine(": "line 1",
+    "cosine(1, 0, steps=3)": "'cosine' is not a known schedule",
+    "Cosine(1, 0, steps=3).start": "Attribute is not part of the text form",
+    "Cosine.__init__(1)": "'Attribute' is not a known schedule",
+    "__import__('os').system('true')": "'Attribute' is not a known schedule",
+    "__import__('os')": "'__import__' is not a known schedule",
+    "eval('1')": "'eval' is not a known schedule",
+    "(lambda: 1)()": "'Lambda' is not a known schedule",
+    "lambda: 1": "Lambda is not part of the text form",
+    "[Constant(1) for x in (1,)]": "ListComp is not part of the text form",
+    "Constant(**{'value': 1})": r"\*\* is not part of the text form",
+    "Constant(*[1])": "Starred is not part of the text form",
+    "Constant(value := 1)": "NamedExpr is not part of the text form",
+    "Constant(f'{1}')": "JoinedStr is not part of the text form",
+    "Constant(1)[0]": "Subscript is not part of the text form",
+    "Constant(1) if 1 else Constant(2)": "IfExp is not part of the text form",
+    "Constant(1) and Constant(2)": "BoolOp is not part of the text form",
+    "Constant(1) - 1": "Sub is not part of the text form",
+    "Constant(1) / 2": "Div is not part of the text form",
+    "Constant(1 + 1)": "Add is not part of the text form here",
+    "Constant(9**9**9**9)": "Pow is not part of the text form here",
+    "9**9**9**9": "Pow is not part of the text form here",
+    "'a' * 10**9": "is not part of the text form here",
+    "1": "must describe a schedule",
+    "'Constant(1)'": "must describe a schedule",
+    "(Constant(1), Constant(2))": "must describe a schedule",
+    "Constant(1e999)": r"Constant\(value=...\) must be a finite number >= 0, got inf",
+    "Constant(-1)": r"Constant\(value=...\) must be a finite number >= 0, got -1",
+    "Constant(1j)": "Constant is not part of the text form",
+    "Constant(True)": r"Constant\(value=...\) must be a finite number",
+    "Constant('1')": r"Constant\(value=...\) must be a finite number",
+    "Constant(...)": "Constant is not part of the text form",
+    "Constant(b'1')": "Constant is not part of the text form",
+    "Constant(nan)": "'nan' must be called",
+    "Constant(" + "9" * 400 + ")": r"Constant\(value=...\) must be a finite number",
+    "Constant(" + "9" * 10_000 + ")": "line 1|integer string",
+    "Constant(1, 2, 3, 4)": "positional argument",
+    "Constant(1, value=2)": "multiple values",
+    "Constant(value=1, value=2)": "keyword argument repeated",
+    "Constant(height=1)": "unexpected keyword argument 'height'",
+    "Constant()": "missing 1 required positional argument",
+    "Linear(1, 0, steps=0)": r"Linear\(steps=...\) must be an int >= 1",
+    "Linear(1, 0, steps=2.5)": r"Linear\(steps=...\) must be an int >= 1",
+    "Linear(1, 0, steps=10**9)": "Pow is not part of the text form here",
+    "Linear(1, 0, steps=" + str(2**53 + 1) + ")": r"and <= 2\*\*53",
+    "Constant(1) >> Constant(2)": "only the last schedule of a chain may be unbounded",
+    "Constant(1) >> 2": "RShift is not part|unsupported operand",
+    "Warmup(5) >> Cooldown(5)": "a cool-down cannot follow a warm-up",
+    "Repeat(Warmup(5))": "a height is missing",
+    "Repeat(Constant(1))": "never ends",
+    "Repeat(Linear(1, 0, steps=1), stretch=1.0000001)": "at most 100000 cycles",
+    "Repeat(Linear(1, 0, steps=9), times=9007199254740992)": r"within 2\*\*53 steps",
+    "Repeat(Linear(1, 0, steps=9), stretch=1000000.0, times=9007199254740992)": r"within 2\*\*53 steps",
+    "Table(())": "a sequence of 1 or more items",
+    "Table((1, 'a'))": r"Table\(values=...\)\[1\]",
+    "Epochs(Linear(1, 0, steps=9007199254740992), 9007199254740992)": r"<= 2\*\*53 steps",
+    "Constant(1)\x00": "null bytes|line 1",
+    "(" * 5_000 + "Constant(1)" + ")" * 5_000: "too many nested|nests too deeply",
+    "Shift(" * 200 + "Constant(1)" + ", 1)" * 200: "nest deeper than 64 levels|too many nested",
+    "-" * 5_000 + "1": "nests too deeply|too many nested|must describe",
+    "Constant(1)" + " * 2.0" * 100_000: "nests too deeply|line 1",
+    "x" * 3_000_000: "at most 2000000 characters",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=lambda text: text[:40])
+def test_a_text_that_is_no_schedule_is_refused(text):
+    with pytest.raises(ValueError, match=HOSTILE_TEXTS[text]):
+        parse(text)
+
+
+@pytest.mark.parametrize("content", [None, 3, b"Constant(1)", ["Constant(1)"], Linear(1, 0, 3)])
+def test_only_a_str_is_parsed(content):
+    with pytest.raises(TypeError, match=r"parse\(text\) must get a str"):
+        parse(content)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_schedule_or_a_value_error(text):
+    try:
+        assert isinstance(parse(text), Schedule)
+    except ValueError as error:
+        assert str(error)  # noqa: PT017  # both outcomes are allowed, any other exception is not
+
+
+def test_an_error_names_line_and_column():
+    with pytest.raises(ValueError, match="line 2, column 4: 'Sine' is not a known schedule"):
+        parse("Warmup(5)\n>> Sine(1, 0, steps=3)")
+
+
+def test_a_text_may_run_over_lines_with_comments():
+    text = """
+        Warmup(5)                     # from zero
+        >> Cosine(3e-4, 0, steps=9_500)
+    """
+    assert parse(text) == Linear(0.0, 3e-4, 5) >> Cosine(3e-4, 0.0, 9_500)
+
+
+def test_a_very_long_chain_is_read_in_linear_time():
+    text = " >> ".join(["Constant(0.1, steps=3)"] * 2_000)
+    begin = time.process_time()
+    schedule = parse(text)
+    assert schedule.length == 6_000
+    assert parse(repr(schedule)) == schedule
+    assert time.process_time() - begin < 30  # quadratic work would take minutes
+
+
+GOOD = {"format": 1, "type": "Linear", "start": 0.1, "end": 0.0, "steps": 10}
+
+
+def changed(**fields):
+    """Return the good configuration with fields replaced; None removes one."""
+    merged = {**GOOD, **fields}
+    return {key: content for key, content in merged.items() if content != "remove"}
+
+
+deep: dict = {"type": "Constant", "value": 1.0}
+for _ in range(500):
+    deep = {"type": "Shift", "schedule": deep, "steps": 1}
+looped: list = []
+looped.append(looped)
+
+HOSTILE_CONFIGS = [
+    (None, r"\$ must be a dictionary"),
+    ([], r"\$ must be a dictionary"),
+    ("Linear", r"\$ must be a dictionary"),
+    ({}, r"\$.format must be 1"),
+    (changed(format="remove"), r"\$.format must be 1, got None"),
+    (changed(format=2), r"\$.format must be 1, got 2: written by another version"),
+    (changed(format=True), r"\$.format must be 1"),
+    (changed(type="remove"), r"\$.type must be the name"),
+    (changed(type="Sine"), r"\$.type must be the name of a schedule or rule, got 'Sine'"),
+    (changed(type="Schedule"), r"\$.type must be the name"),
+    (changed(type=["Linear"]), r"\$.type must be the name"),
+    (changed(type={"a": 1}), r"\$.type must be the name"),
+    (changed(type="__import__"), r"\$.type must be the name"),
+    (changed(start="remove"), r"must have the field 'start'"),
+    (changed(color="red"), r"has the fields \['end', 'start', 'steps'\], got 'color'"),
+    (changed(__class__="x"), r"got '__class__'"),
+    (changed(start="0.1"), r"Linear\(start=...\) must be a finite number >= 0, got '0.1'"),
+    (changed(start="1e-3"), "YAML reads 1e-3 as text"),
+    (changed(start=True), r"Linear\(start=...\) must be"),
+    (changed(start=float("nan")), r"Linear\(start=...\) must be a finite number"),
+    (changed(start=float("inf")), r"Linear\(start=...\) must be a finite number"),
+    (changed(start=10**400), r"Linear\(start=...\) must be a finite number"),
+    (changed(start=10**5000), r"Linear\(start=...\) must be a finite number"),
+    (changed(start={"type": "Constant", "value": 1.0}), r"Linear\(start=...\) must be a finite number"),
+    (changed(start=object()), r"\$.start must be JSON"),
+    (changed(steps=10.0), r"Linear\(steps=...\) must be an int"),
+    (changed(steps=-1), r"Linear\(steps=...\) must be an int >= 1"),
+    (changed(steps=10**30), r"Linear\(steps=...\) must be an int >= 1 and <= 2\*\*53"),
+    ({"format": 1, **deep}, "must not nest deeper than 64 levels"),
+    ({"format": 1, "type": "Table", "values": looped}, "must not nest deeper than 64 levels"),
+    ({"format": 1, "type": "Table", "values": [0.1, None]}, r"Table\(values=...\)\[1\] must be a finite number"),
+    ({"format": 1, "type": "Chain", "parts": [{"type": "Constant", "value": 1.0, "steps": 3}]}, "2 or more items"),
+    (
+        {"format": 1, "type": "Chain", "parts": [{"type": "Constant", "value": 1.0, "steps": 3}, {"type": "Linear"}]},
+        r"\$.parts\[1\] is a Linear and must have the field 'start'",
+    ),
+    ({"format": 1, "type": "Table", "values": [0.0] * 1_000_001}, "must not hold more than 1000000 entries"),
+]
+
+
+@pytest.mark.parametrize(("config", "message"), HOSTILE_CONFIGS, ids=range(len(HOSTILE_CONFIGS)))
+def test_a_configuration_that_is_no_schedule_is_refused(config, message):
+    with pytest.raises(ValueError, match=message):
+        from_config(config)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["Linear", "Repeat", "type", "x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["format", "type", "start", "end", "steps", "schedule", "parts"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_any_json_is_a_schedule_or_a_value_error(content):
+    try:
+        assert isinstance(from_config(content), Schedule)
+    except ValueError as error:
+        assert str(error)  # noqa: PT017  # both outcomes are allowed, any other exception is not
+
+
+@given(schedules(), st.randoms())
+def test_a_damaged_configuration_is_a_schedule_or_a_value_error(schedule, random):
+    config = to_config(schedule)
+    key = random.choice(sorted(config))
+    config[key] = random.choice([None, -1, "x", [], {}, 1e400, [[1]], {"type": "Constant", "value": 1.0}])
+    try:
+        assert isinstance(from_config(config), Schedule)
+    except ValueError as error:
+        assert str(error)  # noqa: PT017  # both outcomes are allowed, any other exception is not
+
+
+def test_fields_with_defaults_may_be_missing():
+    assert from_config({"format": 1, "type": "Constant", "value": 0.1})(5) == 0.1
+
+
+def test_only_values_have_a_configuration():
+    with pytest.raises(TypeError, match=r"to_config\(...\) must get a value of lrsched"):
+        to_config("Linear")
+
+
+@given(schedules())
+def test_a_configuration_holds_json_types_only(schedule):
+    assert json.loads(json.dumps(to_config(schedule), allow_nan=False)) == to_config(schedule)
