@@ -101,6 +101,13 @@ class Arrays:
             return curve(x, y, self)
         return self.where(inside, curve(self.where(inside, x, 0.5), self.where(inside, y, 0.5), self), end)
 
+    def before(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+        """Return `curve(t)` before step `n`, and `end` from there on."""
+        inside = self.less(t, n)
+        if inside is None:
+            return curve(t, self)
+        return self.where(inside, curve(t if type(t) is Stretched else self.cap(t, n - 1), self), end)
+
     def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
         """Return the value of the piece that owns each step, in its local time."""
         value = curves[0](t, self)
@@ -203,6 +210,15 @@ class NumPy(Arrays):
         if inside.any():
             t = t[inside]
             value[inside] = curve(t / n, (n - t) / n, self)
+        return value
+
+    def before(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+        inside = t < n
+        if inside.all():
+            return curve(t, self)
+        value = np.full(inside.shape, end)
+        if inside.any():
+            value[inside] = curve(t[inside], self)
         return value
 
     def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:

@@ -89,9 +89,10 @@ class Real:
         if not self.optional:
             yield None
         if self.low > -math.inf:
-            yield self.low if self.open_low else self.low - 1.0
+            yield self.low if self.open_low else math.nextafter(self.low, -math.inf)
+            yield self.low - 1.0
         if self.high < math.inf:
-            yield self.high if self.open_high else self.high + 1.0
+            yield self.high if self.open_high else math.nextafter(self.high, math.inf)
 
 
 @dataclass(frozen=True)

@@ -215,4 +215,4 @@ class Logarithmic(Blend):
 
     def rise(self, x: Any, y: Any, xp: Any) -> Any:
         """Return log1p(t) / log1p(N)."""
-        return xp.log1p(x * self.steps) / math.log1p(self.steps)
+        return xp.log1p(x * float(self.steps)) / math.log1p(self.steps)

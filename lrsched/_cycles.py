@@ -94,13 +94,7 @@ class Repeat(Schedule):
     def _at(self, t: Any, xp: Any) -> Any:
         if type(t) is Stretched:
             t = t.elapsed / t.per
-        if self._length is None:
-            return self._cycle(t, xp)
-        if xp.scalar:
-            return self._cycle(t, xp) if t < self._length else self._last
-        inside = xp.less(t, self._length)
-        current = self._cycle(xp.cap(t, self._length - 1), xp)
-        return current if inside is None else xp.where(inside, current, self._last)
+        return self._cycle(t, xp) if self._length is None else xp.before(t, self._length, self._cycle, self._last)
 
     def _cycle(self, t: Any, xp: Any) -> Any:
         if self.stretch != 1.0:

@@ -43,11 +43,7 @@ class Hold(Schedule):
         return self.steps
 
     def _at(self, t: Any, xp: Any) -> Any:
-        if xp.scalar:
-            return self._end if t >= self.steps else self.schedule._at(t, xp)
-        inside = xp.less(t, self.steps)
-        current = self.schedule._at(t if type(t) is Stretched else xp.cap(t, self.steps), xp)
-        return current if inside is None else xp.where(inside, current, self._end)
+        return xp.before(t, self.steps, self.schedule._at, self._end)
 
 
 @value

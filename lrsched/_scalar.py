@@ -50,8 +50,12 @@ class Scalar:
         return end if t >= n else curve(t / n, (n - t) / n, SCALAR)
 
     @staticmethod
+    def before(t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+        return end if t >= n else curve(t, SCALAR)
+
+    @staticmethod
     def pieces(t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
-        i = bisect_right(starts, t.elapsed / t.per if type(t) is Stretched else t) - 1
+        i = sum(t >= start for start in starts[1:]) if type(t) is Stretched else bisect_right(starts, t) - 1
         return curves[i](t - starts[i], SCALAR)
 
     @staticmethod
@@ -75,7 +79,7 @@ class Scalar:
 
     @staticmethod
     def rest(t: Any, n: int, fraction: float = 0.0) -> Any:
-        return n - t - fraction
+        return n - t - fraction if fraction else n - t
 
     cap = staticmethod(min)
 

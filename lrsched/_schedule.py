@@ -13,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched._check import Int, Many, Real
+from lrsched._compile import compiled
 from lrsched._namespace import evaluate
 from lrsched._parse import parse_value
 from lrsched._scalar import SCALAR
 from lrsched._value import Value, value
+
+# Compiling takes as long as some hundred calls.
+CALLS_BEFORE_COMPILING = 50
 
 
 class Schedule(Value, abstract=True):
@@ -50,9 +54,17 @@ class Schedule(Value, abstract=True):
     def __call__(self, step: Any, /, *, xp: Any = ...) -> Any: ...
     def __call__(self, step: Any, /, *, xp: Any = None) -> Any:
         """Return the rate that update number `step` uses; `xp` names the array module of an unknown library."""
-        if type(step) is int and step >= 0:
-            return self._at(step, SCALAR)
+        if type(step) is int and step >= 0 and xp is None:
+            return self._number(step)
         return evaluate(self._at, step, xp)
+
+    def _number(self, step: int) -> float:
+        """Return the value at a step; a schedule that is called often is compiled and this method replaced."""
+        calls = self.__dict__.get("_calls", 0)
+        object.__setattr__(self, "_calls", calls + 1)
+        if calls == CALLS_BEFORE_COMPILING:
+            object.__setattr__(self, "_number", compiled(self._at))
+        return float(self._at(step, SCALAR))
 
     def __rshift__(self, other: Any) -> "Chain":
         return Chain((self, other)) if isinstance(other, Schedule) else NotImplemented

@@ -13,6 +13,9 @@ from strategies import boundary_steps, bounded_schedules, endless_schedules, pen
 
 import lrsched as ls
 from lrsched import Schedule, from_config, parse, to_config
+from lrsched._compile import compiled
+from lrsched._scalar import SCALAR
+from lrsched._schedule import CALLS_BEFORE_COMPILING
 from lrsched._value import Value, children
 
 NODES = {name: kind for name, kind in Value.registry["schedule"].items() if getattr(ls, name, None) is kind}
@@ -131,6 +134,26 @@ def test_an_array_of_steps_gives_the_values_of_each_step(schedule):
     times = np.array([*boundary_steps(schedule), 7, 100, 2**31])
     expected = np.array([schedule(int(t)) for t in times])
     np.testing.assert_allclose(schedule(times), expected, rtol=1e-13, atol=1e-300)
+
+
+@given(schedules(), st.lists(steps(), min_size=1, max_size=20))
+def test_the_compiled_function_gives_the_same_floats(schedule, times):
+    number = compiled(schedule._at)
+    for t in [*times, *boundary_steps(schedule)]:
+        assert number(t) == schedule._at(t, SCALAR)
+
+
+def test_a_schedule_that_is_called_often_is_compiled():
+    schedule = ls.Warmup(5) >> ls.Cosine(1.0, 0.0, steps=95)
+    before = [schedule(t) for t in range(CALLS_BEFORE_COMPILING + 2)]
+    assert schedule._number.__name__ == "number"
+    assert [schedule(t) for t in range(CALLS_BEFORE_COMPILING + 2)] == before
+    assert pickle.loads(pickle.dumps(schedule)) == schedule
+
+
+def test_a_chain_too_long_for_one_function_still_has_values():
+    schedule = Schedule.sequence([ls.Constant(float(i), 1) for i in range(5_000)])
+    assert [schedule(t) for t in range(5_000)] == [float(t) for t in range(5_000)]
 
 
 @given(schedules(), st.integers(0, 3_000))

@@ -1,0 +1,76 @@
+"""Update rules as pure array mathematics, for NumPy, PyTorch, JAX and TensorFlow.
+
+A rule is a frozen value without a learning rate inside. It is hashable and equal by content, so under `jax.jit` it is a
+static argument that traces once; its `repr` builds it again.
+
+    rule = ClipByGlobalNorm(1.0) >> Adam(b1=0.9) >> DecoupledWeightDecay(1e-2)
+    slots = init(rule, params)                                                # the state: containers of arrays
+    params, slots = apply(rule, params, grads, slots, lr=schedule(t), step=t)  # pure; t = 0, 1, 2, ...
+
+`rule.init(p)` and `rule.delta(p, g, slots, lr=..., step=...)` do the same for one array. In PyTorch call them under
+`torch.no_grad()`, or they build a graph.
+
+* **Rules:** `SGD`, `Momentum`, `AdaGrad`, `RMSprop`, `Adam`, `Lion`, and expressions of these under their own names:
+  `Nesterov`, `AMSGrad`, `AdamW`, `LARS`, `LAMB`.
+* **Parts** compose with `>>` around a rule. Before it they see the gradient: `ClipByValue`, `ClipByNorm`,
+  `ClipByGlobalNorm`, `L2`, `L1`. After it they see the update, learning rate included: the clips again, and
+  `DecoupledWeightDecay`.
+* **`Layerwise`** puts the trust ratio of LARS on any rule: `Layerwise(RMSprop())`, `Layerwise(Adam())`.
+* **Dialects:** where frameworks disagree, the rule has an argument, whose default is what PyTorch does.
+* **Dtypes:** parameters in float16, bfloat16, float32, float64. Moments and arithmetic are float32, or float64 for
+  float64 parameters. What depends on the step alone is computed in float64 if `lr` and `step` are Python numbers, else
+  in the working dtype, through `expm1`. Results are rounded once.
+* **inf and NaN** in a gradient pass through to the update and the moments; nothing is skipped or repaired, in NumPy
+  without a warning. The clips and `Layerwise` say what a norm that is not finite does.
+* **Layouts:** `Rule.body(context, ps, gs, slots)` is the mathematics without checks and casts; every sum over elements
+  is asked of the `Context`, so the same body runs packed or sharded.
+
+A new rule that treats each tensor by itself is a subclass of `Local` with two methods, `slots` and `kernel`; one that
+needs sums over elements is a subclass of `Rule` with `slots` and `body`.
+"""
+
+from lrsched.rules._adaptive import AdaGrad, Adam, RMSprop
+from lrsched.rules._apply import apply, init
+from lrsched.rules._arrays import Ops, ops_of
+from lrsched.rules._base import Link, Local, Part, Parts, Pipeline, Rule
+from lrsched.rules._context import Context
+from lrsched.rules._layerwise import Layerwise
+from lrsched.rules._parts import L1, L2, ClipByGlobalNorm, ClipByNorm, ClipByValue, DecoupledWeightDecay
+from lrsched.rules._recipes import LAMB, LARS, AdamW, AMSGrad, Nesterov, lamb, lars
+from lrsched.rules._run import map_arrays
+from lrsched.rules._sgd import SGD, Lion, Momentum
+
+__all__ = [
+    "AMSGrad",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "ClipByGlobalNorm",
+    "ClipByNorm",
+    "ClipByValue",
+    "Context",
+    "DecoupledWeightDecay",
+    "L1",
+    "L2",
+    "LAMB",
+    "LARS",
+    "Layerwise",
+    "Link",
+    "Lion",
+    "Local",
+    "Momentum",
+    "Nesterov",
+    "Ops",
+    "Part",
+    "Parts",
+    "Pipeline",
+    "RMSprop",
+    "Rule",
+    "SGD",
+    "apply",
+    "init",
+    "lamb",
+    "lars",
+    "map_arrays",
+    "ops_of",
+]

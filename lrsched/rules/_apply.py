@@ -1,0 +1,82 @@
+"""A rule on nested containers of parameters."""
+
+from typing import Any
+
+from lrsched.rules._arrays import Array
+from lrsched.rules._base import Part, Rule
+from lrsched.rules._run import Leaf, parameter_ops, run
+from lrsched.rules._tree import aligned, rebuilt
+
+
+def _check_rule(where: str, rule: Any) -> None:
+    if not isinstance(rule, Rule):
+        hint = f"; write {rule!r} >> SGD()" if isinstance(rule, Part) else ""
+        raise TypeError(f"{where} must be a rule such as Adam(), got {rule!r}{hint}")
+
+
+def init(rule: Rule, params: Any) -> Any:
+    """Return the slots of new parameters: `rule.init` of each array.
+
+    Args:
+        rule: an update rule.
+        params: nested dicts, lists, tuples, named tuples and None, of arrays.
+
+    Returns:
+        The containers of `params` with the slots in the places of the arrays.
+
+    Raises:
+        TypeError: `rule` is not a rule, or a leaf of `params` is not a real floating-point array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched.rules import Momentum, init
+        >>> init(Momentum(), {"w": np.zeros(2)})
+        {'w': MomentumSlots(v=array([0., 0.]))}
+    """
+    _check_rule("init(rule, ...)", rule)
+    slots = []
+    for path, (p,) in aligned(["init(params)"], [params]):
+        parameter_ops(f"init(params){path}", p)
+        slots.append(rule.init(p))
+    return rebuilt(params, iter(slots))
+
+
+def apply(rule: Rule, params: Any, grads: Any, slots: Any, *, lr: Any, step: Any) -> tuple[Any, Any]:
+    """Return the parameters and slots after one update.
+
+    What runs over all tensors, such as `ClipByGlobalNorm`, runs over all arrays of `params`. The update is added in
+    float32 (float64 if one parameter is float64) and the sum rounded once to the dtype of the parameter. In bfloat16
+    and float16 an update below half a unit in the last place still leaves the parameter where it is.
+
+    Args:
+        rule: an update rule; hashable, so under `jax.jit` it can be a static argument.
+        params: nested dicts, lists, tuples, named tuples and None, of arrays of one library; not changed in place.
+        grads: the same containers; None instead of an array leaves this parameter and its slots as they are.
+        slots: what `init` or the previous call returned.
+        lr: learning rate; a number, a 0-d array or a tracer.
+        step: number of updates done before this one; an int, a 0-d array or a tracer.
+
+    Returns:
+        New `params` and `slots`, in the same containers and dtypes.
+
+    Raises:
+        TypeError: an argument or a leaf is of the wrong kind.
+        ValueError: containers or shapes differ, or `step` is a negative number.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched.rules import SGD, apply, init
+        >>> params = {"w": np.array([1.0, 2.0]), "b": [np.array(0.5)]}
+        >>> params, slots = apply(SGD(), params, params, init(SGD(), params), lr=0.1, step=0)
+        >>> params
+        {'w': array([0.9, 1.8]), 'b': [array(0.45)]}
+    """
+    _check_rule("apply(rule, ...)", rule)
+    names = ("apply(params)", "apply(grads)", "apply(slots)")
+    entries = [Leaf(path, *found) for path, found in aligned(names, (params, grads, slots))]
+    moving = [leaf for leaf in entries if leaf.g is not None]
+    if not moving:
+        return params, slots
+    new = iter(zip(*run(rule, names, moving, lr, step, add=True), strict=True))
+    pairs: list[tuple[Array, Any]] = [(leaf.p, leaf.slots) if leaf.g is None else next(new) for leaf in entries]
+    return rebuilt(params, iter([p for p, _ in pairs])), rebuilt(params, iter([s for _, s in pairs]))

@@ -1,0 +1,148 @@
+"""The dozen array operations that update rules need, for each array library; none of them is imported."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lrsched._namespace import root_module
+
+# An array, tensor, variable or tracer of one of the libraries below.
+Array = Any
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Ops:
+    """What one array library calls the operations that rules need.
+
+    Arithmetic and comparisons are the operators of the arrays themselves. The second argument of `maximum` and `minimum`
+    may be a Python number. `total(x)` sums all elements to a 0-d array.
+    """
+
+    name: str
+    sqrt: Callable[[Array], Array]
+    abs: Callable[[Array], Array]
+    sign: Callable[[Array], Array]
+    expm1: Callable[[Array], Array]
+    where: Callable[[Array, Array, Array], Array]
+    maximum: Callable[[Array, Array], Array]
+    minimum: Callable[[Array, Array], Array]
+    total: Callable[[Array], Array]
+    cast: Callable[[Array, Any], Array]
+    full_like: Callable[[Array, float, Any], Array]
+    float32: Any
+    float64: Any
+
+
+def _array_api(name: str, xp: Any) -> Ops:
+    return Ops(
+        name=name,
+        sqrt=xp.sqrt,
+        abs=xp.abs,
+        sign=xp.sign,
+        expm1=xp.expm1,
+        where=xp.where,
+        maximum=xp.maximum,
+        minimum=xp.minimum,
+        total=xp.sum,
+        cast=lambda x, dtype: xp.asarray(x, dtype=dtype),
+        full_like=lambda x, value, dtype: xp.full_like(x, value, dtype=dtype),
+        float32=xp.float32,
+        float64=xp.float64,
+    )
+
+
+def _torch(torch: Any) -> Ops:
+    def maximum(x: Array, y: Array) -> Array:
+        return x.clamp(min=y) if isinstance(y, int | float) else torch.maximum(x, y)
+
+    def minimum(x: Array, y: Array) -> Array:
+        return x.clamp(max=y) if isinstance(y, int | float) else torch.minimum(x, y)
+
+    return Ops(
+        name="torch",
+        sqrt=torch.sqrt,
+        abs=torch.abs,
+        sign=torch.sign,
+        expm1=torch.expm1,
+        where=torch.where,
+        maximum=maximum,
+        minimum=minimum,
+        total=torch.sum,
+        cast=lambda x, dtype: x.to(dtype),
+        full_like=lambda x, value, dtype: torch.full_like(x, value, dtype=dtype, requires_grad=False),
+        float32=torch.float32,
+        float64=torch.float64,
+    )
+
+
+def _tensorflow(tf: Any) -> Ops:
+    return Ops(
+        name="tensorflow",
+        sqrt=tf.sqrt,
+        abs=tf.abs,
+        sign=tf.sign,
+        expm1=tf.math.expm1,
+        where=tf.where,
+        maximum=tf.maximum,
+        minimum=tf.minimum,
+        total=tf.reduce_sum,
+        # The conversion makes a variable a tensor and a sparse gradient dense.
+        cast=lambda x, dtype: tf.cast(tf.convert_to_tensor(x), dtype),
+        full_like=lambda x, value, dtype: tf.zeros_like(x, dtype=dtype) + value,
+        float32=tf.float32,
+        float64=tf.float64,
+    )
+
+
+_MAKERS: dict[str, Callable[[], Ops]] = {
+    "numpy": lambda: _array_api("numpy", np),
+    "jax": lambda: _array_api("jax", sys.modules["jax.numpy"]),
+    "torch": lambda: _torch(sys.modules["torch"]),
+    "tensorflow": lambda: _tensorflow(sys.modules["tensorflow"]),
+}
+_MADE: dict[str, Ops] = {}
+_ROOTS: dict[type, str] = {}
+
+
+def ops_of(x: object) -> Ops | None:
+    """Return the array operations for `x`, or None if it is of no known library."""
+    kind = type(x)
+    root = _ROOTS.get(kind)
+    if root is None:
+        root = _ROOTS[kind] = root_module(kind)
+    if root in _MAKERS and root not in _MADE:
+        _MADE[root] = _MAKERS[root]()
+    return _MADE.get(root)
+
+
+def dtype_name(x: Array) -> str:
+    """Return the name of the dtype, the same in every library: "float32", "bfloat16", ..."""
+    return str(getattr(x.dtype, "name", x.dtype)).rpartition(".")[2]
+
+
+def shape_of(x: Array) -> tuple[int | None, ...] | None:
+    """Return the shape; None stands for a length, or a whole shape, that a traced graph does not know."""
+    if getattr(x.shape, "rank", 0) is None:
+        return None
+    return tuple(x.shape)
+
+
+def same_shape(a: tuple[int | None, ...] | None, b: tuple[int | None, ...] | None) -> bool:
+    """Return whether two shapes can be the same, as far as they are known."""
+    if a is None or b is None:
+        return True
+    return len(a) == len(b) and all(m == n or m is None or n is None for m, n in zip(a, b, strict=True))
+
+
+def described(x: object) -> str:
+    """Return what an error message says of `x`: dtype and shape of an array, else its repr."""
+    if hasattr(x, "dtype") and hasattr(x, "shape"):
+        xp = ops_of(x)
+        return f"a {xp.name if xp else type(x).__name__} array of {dtype_name(x)} and shape {shape_of(x)}"
+    text = repr(x)
+    return text if len(text) <= 80 else text[:77] + "..."
