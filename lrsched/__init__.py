@@ -6,6 +6,8 @@
 (0.0, 0.0003, 0.0)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from lrsched._combine import Maximum, Minimum, Power, Product, Sum, clip
 from lrsched._config import from_config, to_config
 from lrsched._curved import Harmonic, Hyperbolic, Logarithmic, NormalizedExponential, Rex, Tanh
@@ -29,7 +31,15 @@ from lrsched._shapes import Cosine, Geometric, Linear, Monomial, Polynomial
 from lrsched._staircases import chebyshev, multi_step, piecewise_constant, piecewise_linear, step_decay
 from lrsched._warmup import Cooldown, Warmup
 
+if TYPE_CHECKING:
+    from lrsched._milestones import Milestone, milestones
+    from lrsched._svg import svg
+    from lrsched._terminal import plot_text
+
 __version__ = "0.1.0"
+
+# What draws is loaded when it is first used: training scripts need none of it.
+_LATE = {"Milestone": "_milestones", "milestones": "_milestones", "plot_text": "_terminal", "svg": "_svg"}
 
 __all__ = [
     "Chain",
@@ -48,6 +58,7 @@ __all__ = [
     "Linear",
     "Logarithmic",
     "Maximum",
+    "Milestone",
     "Minimum",
     "Monomial",
     "NormalizedExponential",
@@ -73,17 +84,20 @@ __all__ = [
     "flat_cosine",
     "from_config",
     "inverse_sqrt",
+    "milestones",
     "multi_step",
     "noam",
     "one_cycle",
     "parse",
     "piecewise_constant",
     "piecewise_linear",
+    "plot_text",
     "power_schedule",
     "range_test",
     "sgdr",
     "slanted_triangular",
     "step_decay",
+    "svg",
     "to_config",
     "tri_stage",
     "triangular2",
@@ -92,3 +106,11 @@ __all__ = [
     "wsd",
     "wsd_s",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'lrsched' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"lrsched.{_LATE[name]}"), name)

@@ -222,15 +222,17 @@ class NumPy(Arrays):
         return value
 
     def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
-        clock = t if type(t) is not Stretched else t.elapsed / t.per
-        index = np.searchsorted(np.asarray(starts), clock, side="right") - 1
-        low, high = int(index.min()), int(index.max())
-        if low == high:
-            return curves[low](t - starts[low], self)
-        value = np.empty(index.shape)
-        for i in np.unique(index).tolist():
-            mine = index == i
-            value[mine] = curves[i](t[mine] - starts[i], self)
+        clock = self.real(t) if type(t) is Stretched else t
+        first, last = np.searchsorted(starts, [clock.min(), clock.max()], side="right").tolist()
+        if first == last:
+            return curves[last - 1](t - starts[last - 1], self)
+        value = np.empty(clock.shape)
+        for start, end, curve in zip(starts[first - 1 :], [*starts[first:], np.inf], curves[first - 1 :], strict=True):
+            mine = (start <= clock) & (clock < end)
+            if mine.any():
+                value[mine] = curve(t[mine] - start, self)
+            if end > clock.max():
+                break
         return value
 
     def log_of(self, x: Any, y: Any) -> Any:

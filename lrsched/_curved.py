@@ -10,7 +10,9 @@ from lrsched._value import value
 
 @value
 class Harmonic(Ramp):
-    """A ramp whose reciprocal is a straight line: `1 / ((1 - x) / start + x / end)` with x = t / steps.
+    """A ramp whose reciprocal is a straight line.
+
+    At step t it is `1 / ((1 - x) / start + x / end)` with x = t / steps, and `end` from x = 1 on.
 
     Also written as an inverse decay to a floor, `start / ((start / end - 1) * x + 1)`.
 
@@ -39,7 +41,9 @@ class Harmonic(Ramp):
 
 @value
 class Rex(Blend):
-    """Reflected exponential: the weight of `start` is `(1 - x) / (1 - x / 2)` with x = t / steps.
+    """Reflected exponential.
+
+    The weight of `start` is `(1 - x) / (1 - x / 2)` with x = t / steps.
 
     Args:
         start: value at step 0, finite and >= 0.
@@ -69,7 +73,9 @@ class Rex(Blend):
 
 @value
 class Tanh(Blend):
-    """A hyperbolic tangent: the weight of `start` is `(1 - tanh(lower * (1 - x) + upper * x)) / 2`, x = t / steps.
+    """A hyperbolic tangent.
+
+    The weight of `start` is `(1 - tanh(lower * (1 - x) + upper * x)) / 2` with x = t / steps.
 
     It comes close to `start` at step 0 and to `end` before step `steps`, where it takes `end` exactly.
 
@@ -111,7 +117,9 @@ class Tanh(Blend):
 
 @value
 class NormalizedExponential(Blend):
-    """An exponential that meets both ends: the weight of `start` is `(rate ** x - rate) / (1 - rate)`, x = t / steps.
+    """An exponential that meets both ends.
+
+    The weight of `start` is `(rate ** x - rate) / (1 - rate)` with x = t / steps.
 
     Rate 0.5 gives `2 * 0.5 ** x - 1`, the exponential cool-down of Megatron-LM.
 
@@ -209,9 +217,7 @@ class Logarithmic(Blend):
     def fall(self, x: Any, y: Any, xp: Any) -> Any:
         """Return -log((1 + t) / (1 + N)) / log1p(N), its argument written in x and y."""
         n = self.steps
-        near = y < 0.5
-        gone = xp.log1p(-xp.where(near, y, 0.0) * (n / (n + 1)))
-        return -xp.where(near, gone, xp.log(x + y / (n + 1.0))) / math.log1p(n)
+        return -xp.log_of(x + y / (n + 1.0), y * (n / (n + 1))) / math.log1p(n)
 
     def rise(self, x: Any, y: Any, xp: Any) -> Any:
         """Return log1p(t) / log1p(N)."""

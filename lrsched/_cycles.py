@@ -7,7 +7,6 @@ from lrsched._check import MAX_STEPS, Int, Real
 from lrsched._clock import Cycles, Stretched
 from lrsched._scalar import SCALAR
 from lrsched._schedule import Node, Schedule
-from lrsched._shapes import Linear
 from lrsched._value import value
 
 # Cycles that lengthen by a tenth of a percent reach 2**53 steps in about 35,000 cycles.
@@ -97,20 +96,22 @@ class Repeat(Schedule):
         return self._cycle(t, xp) if self._length is None else xp.before(t, self._length, self._cycle, self._last)
 
     def _cycle(self, t: Any, xp: Any) -> Any:
-        if self.stretch != 1.0:
-            number, local = xp.cycle(t, self._cycles)
-        elif xp.top is not None and self._period > xp.top:
-            number, local = t * 0, t
-        else:
-            number = t // self._period
-            local = t - number * self._period
+        number, local = xp.cycle(t, self._cycles) if self.stretch != 1.0 else _turn(t, self._period, xp)
         current = self.schedule._at(local, xp)
         return current if self.scale == 1.0 else current * xp.grow(self.scale, number)
 
 
+def _turn(t: Any, period: int, xp: Any) -> tuple[Any, Any]:
+    """Return the number of the cycle and the time within it, for cycles of equal length."""
+    if xp.top is not None and period > xp.top:
+        return t * 0, t
+    number = t // period
+    return number, t - number * period
+
+
 @value
 class Triangular(Schedule):
-    """A triangular wave between `low` and `high`, without end: the cyclical learning rate.
+    """A triangular wave between two values: the cyclical learning rate.
 
     Multiplied by a decay, or as one period in `Repeat(..., scale=0.5)`, it gives `exp_range` and `triangular2`.
 
@@ -135,16 +136,16 @@ class Triangular(Schedule):
     down: Annotated[int | None, Int(low=1, optional=True)] = None
     positional: ClassVar[int] = 2
 
-    def _check(self) -> None:
-        rise, fall = Linear(self.low, self.high, self.up), Linear(self.high, self.low, self.down or self.up)
-        object.__setattr__(self, "_wave", Repeat(rise >> fall))
-
-    _wave: ClassVar[Repeat]
-
     @property
     def length(self) -> None:
         """None: the wave goes on."""
         return
 
     def _at(self, t: Any, xp: Any) -> Any:
-        return self._wave._at(t, xp)
+        up, down = self.up, self.down or self.up
+        _, local = _turn(xp.real(t) if type(t) is Stretched else t, up + down, xp)
+        if self.low <= self.high:  # counted from the smaller value, as in `Blend`
+            height = xp.minimum(xp.real(local) / float(up), xp.rest(local, up + down) / float(down))
+            return self.low + (self.high - self.low) * height
+        before = xp.rest(local, up)
+        return self.high + (self.low - self.high) * xp.maximum(before / float(up), -before / float(down))

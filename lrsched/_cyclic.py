@@ -97,7 +97,7 @@ def range_test(start: float, end: float, steps: int) -> Schedule:
 
 
 def one_cycle(peak: float, steps: int, warmup: int, start_divisor: float = 25.0, end_divisor: float = 1e4) -> Schedule:
-    """The one-cycle policy with cosine phases: up from `peak / start_divisor`, then down below where it began.
+    """The one-cycle policy: half a cosine up, then half a cosine down.
 
     Args:
         peak: highest learning rate, > 0.

@@ -110,7 +110,9 @@ class PowerLaw(Decay):
 
 @value
 class ExponentialWarmup(Decay):
-    """A factor that approaches `end` exponentially, `end * (1 - exp(-(t + 1) / timescale))`: multiply a schedule by it.
+    """A factor that approaches `end` exponentially: multiply a schedule by it.
+
+    At step t it is `end * (1 - exp(-(t + 1) / timescale))`.
 
     Args:
         end: the value approached, finite and >= 0.

@@ -15,7 +15,7 @@ from lrsched._value import value
 
 @value
 class Hold(Schedule):
-    """A schedule that stops after `steps` steps and holds the value it would have then.
+    """A schedule cut after `steps` steps: it holds the value it would have then.
 
     It gives an unbounded schedule a length, so that another can follow.
 
@@ -113,7 +113,7 @@ class Stretch(Schedule):
 
 @value
 class Epochs(Schedule):
-    """A schedule that counts epochs: `s(t // steps_per_epoch)`, constant within each of them.
+    """A schedule that counts epochs: `s(t // steps_per_epoch)`.
 
     Over an unbounded decay this is its staircase.
 

@@ -60,10 +60,12 @@ def _torch_step(t: Any) -> tuple[Any, Arrays]:
         raise _kind_error(t)
     default = torch.get_default_dtype()
     floating = torch.float64 if torch.float64 in (t.dtype, default) else torch.float32
-    if t.is_floating_point():
-        t = t.to(floating).clamp(min=0)
-        return t, _cached(("torch", floating, None), lambda: Torch(torch, floating, None))
-    return t.to(torch.int64).clamp(min=0), _cached(("torch", floating, INT64), lambda: Torch(torch, floating, INT64))
+    whole = not t.is_floating_point()
+    t = t.to(torch.int64 if whole else floating).clamp(min=0)
+    top = INT64 if whole else None
+    if torch.compiler.is_compiling():  # what a trace writes into the cache would make the next call trace again
+        return t, Torch(torch, floating, top)
+    return t, _cached(("torch", floating, top), lambda: Torch(torch, floating, top))
 
 
 def _jax_step(t: Any) -> tuple[Any, Arrays]:
@@ -159,11 +161,13 @@ def _evaluate_numpy(curve: Callable[[Any, Any], Any], steps: np.ndarray[Any, Any
         raise _kind_error(steps)
     space = _NUMPY["f" if kind == "f" else "i"]
     flat = np.ascontiguousarray(steps).reshape(-1)
+    wanted = np.float64 if kind == "f" else np.int64
+    negative = kind != "u" and flat.size > 0 and not flat.min() >= 0
     values = np.empty(flat.shape)
     for i in range(0, flat.size, BLOCK):
         block = flat[i : i + BLOCK]
         if kind == "u":
             block = np.minimum(block, INT64)
-        block = block.astype(np.float64 if kind == "f" else np.int64, copy=False)
-        values[i : i + BLOCK] = curve(np.maximum(block, 0), space)
+        block = block.astype(wanted, copy=False)
+        values[i : i + BLOCK] = curve(np.maximum(block, 0) if negative else block, space)
     return values.reshape(steps.shape)

@@ -92,7 +92,7 @@ def wsd(peak: float, steps: int, warmup: int, cooldown: int, end: float = 0.0, s
 
 
 def wsd_s(peak: float, periods: Sequence[int], cooldown: int, warmup: int = 0, end: float = 0.0) -> Schedule:
-    """Several stable phases, each with its decay, after one warm-up (WSD-S): a checkpoint at the end of each.
+    """Several stable phases, each with its decay, after one warm-up (WSD-S).
 
     Args:
         peak: learning rate of the stable phases, >= 0.
@@ -134,7 +134,9 @@ def inverse_sqrt(peak: float, warmup: int) -> Schedule:
 
 
 def noam(model_size: int, warmup: int, factor: float = 1.0) -> Schedule:
-    """The transformer's schedule: `factor * model_size ** -0.5 * min(t ** -0.5, t * warmup ** -1.5)`.
+    """The schedule of the first transformer.
+
+    At step t it is `factor * model_size ** -0.5 * min(t ** -0.5, t * warmup ** -1.5)`.
 
     Args:
         model_size: width of the model, >= 1.

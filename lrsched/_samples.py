@@ -17,6 +17,7 @@ from lrsched._combine import Combination, Power
 from lrsched._cycles import Repeat, Triangular
 from lrsched._modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch
 from lrsched._schedule import Chain, Schedule
+from lrsched._shapes import Linear
 from lrsched._value import children
 
 Floats = NDArray[np.float64]
@@ -119,7 +120,7 @@ def _collect(node: Schedule, zero: float, per: float, end: float, found: set[flo
                 _collect(part, zero + per * start, per, end, found)
         return
     if isinstance(node, Triangular):
-        node = node._wave
+        node = Repeat(Linear(node.low, node.high, node.up) >> Linear(node.high, node.low, node.down or node.up))
     if isinstance(node, Repeat):
         period = node.schedule.length or 1
         cycles = min(float(node.times or math.inf), (end - zero) / abs(per) / period + 1)

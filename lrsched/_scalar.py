@@ -68,7 +68,7 @@ class Scalar:
 
     @staticmethod
     def take(values: Values, t: Any) -> float:
-        return values.numbers[min(math.floor(t), len(values.numbers) - 1)]
+        return values.numbers[min(int(t), len(values.numbers) - 1)]
 
     @staticmethod
     def grow(factor: float, number: float) -> float:

@@ -227,7 +227,9 @@ def complement(x: Any, y: Any, power: float, xp: Any) -> Any:
 
 @value
 class Geometric(Ramp):
-    """A straight line on a logarithmic axis: `start ** (1 - x) * end ** x` with x = t / steps.
+    """A straight line on a logarithmic axis.
+
+    At step t it is `start ** (1 - x) * end ** x` with x = t / steps, and `end` from x = 1 on.
 
     Args:
         start: value at step 0, finite and > 0.

@@ -106,7 +106,7 @@ def piecewise_linear(steps: Sequence[int], values: Sequence[float]) -> Schedule:
 
 
 def chebyshev(start: float, doublings: int, condition: float = 10.0) -> Schedule:
-    """The fractal Chebyshev steps: the step sizes of Chebyshev iteration, in an order that is stable at every scale.
+    """The steps of Chebyshev iteration, in an order that is stable at every scale.
 
     Step size k is `start / (1 - r * cos(pi * (k + 1/2) / T))` with T = 2 ** doublings, r = (condition - 1) /
     (condition + 1), taken in the order that interleaves the halves.

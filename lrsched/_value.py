@@ -20,7 +20,8 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass that keeps the `repr` of `Value`."""
-    return dataclass(frozen=True, repr=False)(cls)
+    # eq=False: comparing and hashing by content stand in `Value` once, not in generated code in each class.
+    return dataclass(frozen=True, repr=False, eq=False)(cls)
 
 
 class Value:
@@ -60,6 +61,13 @@ class Value:
 
     def _fields(self) -> tuple[Any, ...]:
         return tuple(getattr(self, f.name) for f in fields(self))  # type: ignore[arg-type]  # always a dataclass
+
+    def __eq__(self, other: object) -> bool:
+        """Equal by content: the same class and equal fields."""
+        return self._fields() == other._fields() if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, *self._fields()))
 
     def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
         """Pickle as the constructor call, so that caches stay behind and the checks run again."""

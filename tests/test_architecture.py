@@ -89,9 +89,9 @@ def test_the_import_check_sees_a_framework():
     assert loaded("import lrsched, mpmath") == {"mpmath"}
 
 
-FOUNDATION = {"_namespace", "_clock", "_scalar", "_arrays", "_frameworks", "_check", "_value", "_config", "_parse"}
+FOUNDATION = {"_namespace", "_clock", "_scalar", "_compile", "_arrays", "_frameworks", "_check", "_value", "_config", "_parse"}
 ROOMS = {"rules", "feedback", "forecast", "compat"}
-ENTRANCES = {"", "__main__", "cli"}  # the package itself and the command: they may see everything
+ENTRANCES = {"", "__main__", "cli", "demo"}  # the package itself, the command and its demonstration: they may see everything
 MAY_SEE = {
     "foundation": {"foundation"},
     "schedules": {"foundation", "schedules"},
@@ -105,11 +105,12 @@ BELOW = {
     "_check": set(),
     "_clock": set(),
     "_scalar": {"_clock"},
+    "_compile": {"_clock", "_scalar"},
     "_arrays": {"_clock"},
     "_frameworks": {"_arrays", "_clock"},
     "_namespace": {"_arrays", "_check", "_frameworks", "_scalar"},
     "_value": {"_check"},
-    "_schedule": {"_namespace", "_scalar", "_check", "_value", "_config", "_parse"},
+    "_schedule": {"_compile", "_namespace", "_scalar", "_check", "_value", "_config", "_parse"},
 }
 
 

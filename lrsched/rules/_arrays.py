@@ -19,8 +19,8 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 class Ops:
     """What one array library calls the operations that rules need.
 
-    Arithmetic and comparisons are the operators of the arrays themselves. The second argument of `maximum` and `minimum`
-    may be a Python number. `total(x)` sums all elements to a 0-d array.
+    Arithmetic and comparisons are the operators of the arrays themselves. The second argument of `maximum` and
+    `minimum` may be a Python number. `total(x)` sums all elements to a 0-d array.
     """
 
     name: str

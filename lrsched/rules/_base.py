@@ -51,8 +51,9 @@ class Part(Link, abstract=True):
 class Rule(Link, abstract=True):
     """An update rule as a frozen value: array mathematics without any state.
 
-    It holds no learning rate. Parameters may be float16, bfloat16, float32 or float64 arrays of NumPy, PyTorch, JAX or TensorFlow, traced or not.
-    Moments and arithmetic are float32, or float64 for float64 parameters; each result is rounded once, at the end.
+    It holds no learning rate. Parameters may be float16, bfloat16, float32 or float64 arrays of NumPy, PyTorch, JAX or
+    TensorFlow, traced or not. Moments and arithmetic are float32, or float64 for float64 parameters; each result is
+    rounded once, at the end.
 
     Examples:
         >>> import numpy as np

@@ -79,9 +79,9 @@ class ClipByGlobalNorm(Part):
 
 @value
 class L2(Part):
-    """The penalty `strength / 2 * sum(p**2)` as a part: the gradient `strength * p`.
+    """The penalty `strength / 2 * sum(p**2)` as a part: its gradient is added.
 
-    Added to the gradient, this is the weight decay of `torch.optim.SGD` and `torch.optim.Adam`. It stands before the rule.
+    The gradient becomes `g + strength * p`, before the rule: the weight decay of SGD and Adam in PyTorch.
 
     Args:
         strength: per unit of parameter, >= 0.
@@ -102,9 +102,9 @@ class L2(Part):
 
 @value
 class L1(Part):
-    """The penalty `strength * sum(abs(p))` as a part: the gradient `strength * sign(p)`.
+    """The penalty `strength * sum(abs(p))` as a part: its gradient is added.
 
-    It is added to the gradient, so the part stands before the rule. The sign of 0 is 0.
+    The gradient becomes `g + strength * sign(p)`, before the rule. The sign of 0 is 0.
 
     Args:
         strength: >= 0, in units of the gradient.

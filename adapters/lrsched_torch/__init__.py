@@ -1,0 +1,14 @@
+"""lrsched for PyTorch: schedules as real schedulers, update rules as real optimizers.
+
+    scheduler = ScheduleLR(torch_optimizer, Warmup(500) >> Cosine(3e-4, 0.0, steps=9_500))
+    optimizer = RuleOptimizer(model.parameters(), rules.Adam(), lr=Warmup(500) >> Cosine(3e-4, 0.0, steps=9_500))
+
+`ScheduleLR` drives any torch optimizer, in any trainer that takes a torch scheduler. `RuleOptimizer` runs any rule of
+`lrsched.rules` in place on torch parameters.
+"""
+
+from lrsched_torch._lightning import lightning_config
+from lrsched_torch._optimizer import RuleOptimizer
+from lrsched_torch._scheduler import ScheduleLR
+
+__all__ = ["RuleOptimizer", "ScheduleLR", "lightning_config"]

@@ -1,0 +1,131 @@
+"""One update of a batch of torch parameters in place: the pure function, run as it is or compiled."""
+
+import types
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lrsched import rules
+
+
+class Leaf(NamedTuple):
+    """A parameter that has a gradient, and what its group and its state say."""
+
+    p: Tensor
+    g: Tensor
+    slots: Any
+    lr: float | Tensor
+    step: int
+    group: int
+    maximize: bool
+
+
+class Batch(NamedTuple):
+    """The leaves of one update, as lists; a bucket holds the indices of leaves of one learning rate and one step."""
+
+    ps: list[Tensor]
+    gs: list[Tensor]
+    slots: list[Any]
+    maximize: tuple[bool, ...]
+    buckets: tuple[tuple[int, ...], ...]
+    lrs: list[float | Tensor]
+    steps: list[int | Tensor]
+
+
+# Changes parameters and slots in place.
+Update = Callable[[Batch], None]
+
+
+def batch_of(leaves: Sequence[Leaf], key: Callable[[Leaf], Any]) -> Batch:
+    """Return the leaves in buckets of equal key; leaves of equal key must have equal learning rates and steps."""
+    buckets: dict[Any, list[int]] = {}
+    for i, leaf in enumerate(leaves):
+        buckets.setdefault(key(leaf), []).append(i)
+    firsts = [leaves[own[0]] for own in buckets.values()]
+    return Batch(
+        ps=[leaf.p for leaf in leaves],
+        gs=[leaf.g for leaf in leaves],
+        slots=[leaf.slots for leaf in leaves],
+        maximize=tuple(leaf.maximize for leaf in leaves),
+        buckets=tuple(tuple(own) for own in buckets.values()),
+        lrs=[leaf.lr for leaf in firsts],
+        steps=[leaf.step for leaf in firsts],
+    )
+
+
+def update_with(rule: rules.Rule) -> Update:
+    """Return the function that does one update with the rule.
+
+    A rule that looks at all tensors together sees the whole batch for each bucket, and the results of the bucket's own
+    leaves are kept; the compiler drops the rest.
+    """
+    together = couples(rule)
+
+    def update(batch: Batch) -> None:
+        ps, slots = batch.ps, batch.slots
+        gs = [-g if up else g for g, up in zip(batch.gs, batch.maximize, strict=True)]
+        new: dict[int, tuple[Tensor, Any]] = {}
+        for own, lr, step in zip(batch.buckets, batch.lrs, batch.steps, strict=True):
+            seen = tuple(range(len(ps))) if together else own
+            found_ps, found_slots = rules.apply(
+                rule, [ps[i] for i in seen], [gs[i] for i in seen], [slots[i] for i in seen], lr=lr, step=step
+            )
+            found = dict(zip(seen, zip(found_ps, found_slots, strict=True), strict=True))
+            new.update({i: found[i] for i in own})
+            if not together:  # Soon, so that the memory is free for the next bucket.
+                _write(batch, new)
+                new = {}
+        _write(batch, new)
+
+    return update
+
+
+def _write(batch: Batch, new: dict[int, tuple[Tensor, Any]]) -> None:
+    for i, (p, slots) in new.items():
+        batch.ps[i].copy_(p)
+        for (_, old), (_, content) in zip(named(batch.slots[i]), named(slots), strict=True):
+            old.copy_(content)
+
+
+def compiled(update: Update) -> Update:
+    """Return the function compiled to one graph, with learning rates and steps as 0-d tensors."""
+    # Dynamo counts recompilations by code object, and gives up at the eighth: a copy keeps optimizers out of each
+    # other's count.
+    own = types.FunctionType(
+        update.__code__.replace(), update.__globals__, update.__name__, update.__defaults__, update.__closure__
+    )
+    fast = torch.compile(own, fullgraph=True, dynamic=False)
+
+    def call(batch: Batch) -> None:
+        dtype = torch.float64 if any(p.dtype == torch.float64 for p in batch.ps) else torch.float32
+        device = batch.ps[0].device
+
+        def scalar(number: float | Tensor) -> Tensor:
+            return number if isinstance(number, Tensor) else torch.full((), number, dtype=dtype, device=device)
+
+        fast(batch._replace(lrs=[scalar(lr) for lr in batch.lrs], steps=[scalar(step) for step in batch.steps]))
+
+    return call
+
+
+def named(slots: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the name and the array of each slot that is not None; an inner one is called `outer.inner`."""
+    for name, content in zip(getattr(slots, "_fields", range(len(slots))), slots, strict=True):
+        if isinstance(content, tuple):
+            yield from named(content, f"{prefix}{name}.")
+        elif content is not None:
+            yield f"{prefix}{name}", content
+
+
+def couples(link: Any) -> bool:
+    """Return whether the rule looks at all tensors together."""
+    if isinstance(link, tuple):
+        return any(couples(part) for part in link)
+    if not isinstance(link, rules.Link):
+        return False
+    if isinstance(link, rules.ClipByGlobalNorm):
+        return True
+    return any(couples(getattr(link, f.name)) for f in fields(link))  # type: ignore[arg-type]  # always a dataclass
