@@ -72,9 +72,10 @@ class Picture:
         title: str | None,
         names: list[str],
         log: bool | None,
+        quantity: str = "learning rate",
     ) -> None:
         self.width, self.height, self.end, self.curves = width, height, end, curves
-        self.title, self.names = title, names
+        self.title, self.names, self.quantity = title, names, quantity
         self.phases: tuple[Phase, ...] = ()
         self.marks: list[Milestone] = []
         every = np.concatenate([curve.values for curve in curves])
@@ -158,7 +159,7 @@ class Picture:
 
     def _axes(self, body: list[str], panel: Panel, ticks: list[tuple[float, str]], left: float) -> None:
         right, bottom = panel.left + panel.width, panel.top + panel.height
-        body.append(_text(left + 10, panel.top - 21, f"learning rate{' (log)' if panel.log else ''}", 0.7))
+        body.append(_text(left + 10, panel.top - 21, f"{self.quantity}{' (log)' if panel.log else ''}", 0.7))
         for tick, text in ticks:
             y = panel.spot(0, tick)[1]
             body.append(_rule(panel.left, y, right, y, 0.13))

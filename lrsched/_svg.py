@@ -22,6 +22,7 @@ def svg(
     title: str | None = None,
     labels: Sequence[str] | None = None,
     log: bool | None = None,
+    quantity: str = "learning rate",
 ) -> str:
     """A picture of one schedule, or of several on the same axes, as SVG text.
 
@@ -33,6 +34,7 @@ def svg(
         title: shown on top; by default none is shown, and screen readers get the text of the schedule.
         labels: names of the curves for the legend; by default their texts.
         log: True for a logarithmic value axis, False for a linear one, None for both where one is not enough.
+        quantity: what the value axis shows.
 
     Returns:
         An XML document; it follows the light or dark theme of the viewer.
@@ -63,7 +65,7 @@ def svg(
         raise ValueError(f"svg(labels=...) must hold one label a schedule, got {len(names)} for {len(items)}")
     last = common_horizon(items, steps)
     curves = [sample(item, last) for item in items]
-    picture = Picture(width, height, last, curves, title, names, log)
+    picture = Picture(width, height, last, curves, title, names, log, escape(quantity))
     if len(items) == 1:
         picture.phases = phases(items[0])
         picture.marks = merged(milestones_of(items[0], curves[0], last))

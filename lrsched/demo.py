@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched import rules
-from lrsched._modifiers import Table
 from lrsched._schedule import Chain, Schedule
 from lrsched._shapes import Cosine
+from lrsched._staircases import piecewise_linear
 from lrsched._svg import svg
 from lrsched._terminal import plot_text
 from lrsched._warmup import Warmup
@@ -30,6 +30,7 @@ Ints = NDArray[np.int64]
 Report = Callable[[int], None]
 
 EPOCHS, BATCH, HIDDEN = 16, 64, 64
+SMOOTHING = 7
 # Each framework trains in the adapter that knows it.
 TRAINERS = {
     "NumPy": "lrsched.demo",
@@ -208,17 +209,27 @@ def run_all(problem: Problem, schedule: Schedule, rule: rules.Rule) -> dict[str,
 
 def picture(schedule: Schedule, runs: dict[str, Run]) -> str:
     """Return the schedule above the loss curves of all frameworks, as SVG text."""
-    losses = [Table(tuple(run.losses)) for run in runs.values()]
-    last = len(losses[0].values)
+    steps = len(next(iter(runs.values())).losses)
+    losses = [_smooth(run.losses) for run in runs.values()]
+    title = f"training loss, mean of {SMOOTHING} updates"
     panels = [
-        svg(schedule, steps=last, title="learning rate"),
-        svg(losses, steps=last, title="training loss of each update", labels=list(runs), height=300, log=True),
+        svg(schedule, steps=steps, title="learning rate"),
+        svg(losses, steps=steps, title=title, labels=list(runs), height=280, log=True, quantity="loss"),
     ]
-    lower = panels[1].replace("<svg ", '<svg y="240" ', 1)
-    return (
-        '<svg xmlns="http://www.w3.org/2000/svg" width="640" height="540" viewBox="0 0 640 540">\n'
-        f"{panels[0]}\n{lower}\n</svg>\n"
+    # Inside another drawing a panel has a place and a size, no style of its own.
+    placed = [
+        panel.replace("<svg ", f'<svg y="{y}" ', 1).replace(' style="max-width:100%;height:auto"', "", 1)
+        for panel, y in zip(panels, (0, 250), strict=True)
+    ]
+    return "\n".join(
+        ['<svg xmlns="http://www.w3.org/2000/svg" width="640" height="530" viewBox="0 0 640 530">', *placed, "</svg>\n"]
     )
+
+
+def _smooth(losses: Sequence[float]) -> Schedule:
+    """Return the means of successive blocks as a curve: straight lines between their middles."""
+    blocks = [float(np.mean(losses[i : i + SMOOTHING])) for i in range(0, len(losses), SMOOTHING)]
+    return piecewise_linear([i * SMOOTHING for i in range(len(blocks))], blocks)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

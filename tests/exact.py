@@ -28,6 +28,11 @@ def _ramp(weight: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return formula
 
 
+def _between(mean: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return a formula from a mean of `start` and `end` at the part x of the steps."""
+    return lambda s, t: mp.mpf(s.end) if t >= s.steps else mean(mp.mpf(s.start), mp.mpf(s.end), t / s.steps)
+
+
 def _chain(s: Any, t: Any) -> Any:
     for part in s.parts[:-1]:
         if t < part.length:
@@ -90,8 +95,8 @@ _FORMULAS: dict[type, Callable[[Any, Any], Any]] = {
     ls.NormalizedExponential: _ramp(lambda s, x: 1 - (mp.mpf(s.rate) ** x - s.rate) / (1 - mp.mpf(s.rate))),
     ls.Hyperbolic: _ramp(_hyperbolic),
     ls.Logarithmic: _ramp(lambda s, x: mp.log(1 + x * s.steps) / mp.log(1 + mp.mpf(s.steps))),
-    ls.Geometric: lambda s, t: mp.mpf(s.end) if t >= s.steps else mp.mpf(s.start) * (mp.mpf(s.end) / mp.mpf(s.start)) ** (t / s.steps),
-    ls.Harmonic: lambda s, t: mp.mpf(s.end) if t >= s.steps else 1 / ((1 - t / s.steps) / mp.mpf(s.start) + t / s.steps / mp.mpf(s.end)),
+    ls.Geometric: _between(lambda a, b, x: a * (b / a) ** x),
+    ls.Harmonic: _between(lambda a, b, x: 1 / ((1 - x) / a + x / b)),
     ls.Exponential: lambda s, t: mp.mpf(s.start) * mp.mpf(s.rate) ** (t / mp.mpf(s.steps)),
     ls.InverseTime: lambda s, t: mp.mpf(s.start) / (1 + mp.mpf(s.rate) * t / mp.mpf(s.steps)),
     ls.PowerLaw: lambda s, t: mp.mpf(s.start) * (1 + t / mp.mpf(s.timescale)) ** -mp.mpf(s.power),

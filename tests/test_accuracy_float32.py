@@ -22,9 +22,8 @@ LIBRARIES = {
     "jax": lambda s, t: np.asarray(s(jnp.asarray(np.array(t, dtype=np.int32)))),
     "tensorflow": lambda s, t: s(tf.constant(t, dtype=tf.int64)).numpy(),
 }
-POWERS = (
-    ls.Polynomial | ls.Monomial | ls.PowerLaw | ls.Exponential | ls.Geometric | ls.NormalizedExponential | ls.Warp | ls.Power
-)  # fmt: skip
+ROOTS = ls.Polynomial | ls.Monomial | ls.PowerLaw | ls.Warp | ls.Power
+POWERS = ROOTS | ls.Exponential | ls.Geometric | ls.NormalizedExponential
 
 
 def ulps(schedule):

@@ -14,7 +14,11 @@ lrs = st.sampled_from([1.0, 0.1, 3e-4]) | st.floats(1e-5, 2.0)
 floors = st.sampled_from([0.0, 1e-3]) | st.floats(0.0, 0.5)
 lengths = st.integers(1, 40)
 warmups = st.fixed_dictionaries(
-    {"warmup_t": st.integers(0, 12), "warmup_lr_init": st.sampled_from([0.0, 1e-5, 0.3]), "warmup_prefix": st.booleans()}
+    {
+        "warmup_t": st.integers(0, 12),
+        "warmup_lr_init": st.sampled_from([0.0, 1e-5, 0.3]),
+        "warmup_prefix": st.booleans(),
+    }
 )
 cycles = st.fixed_dictionaries(
     {

@@ -1,0 +1,15 @@
+"""Schedules and update rules of lrsched in Keras 3, on the TensorFlow, JAX and PyTorch backends alike.
+
+* `LRSchedule(schedule)` is the `learning_rate` of any Keras optimizer.
+* `LRCallback(schedule, unit="epoch" | "batch")` sets the rate of an optimizer that was built with a number.
+* `LogLearningRate()` writes the rate of any optimizer into the history.
+* `RuleOptimizer(rule, learning_rate)` is a Keras optimizer that runs an update rule of `lrsched.rules`.
+
+A program that loads a model saved with these must import `lrsched_keras` first: the import registers the names.
+"""
+
+from lrsched_keras._callback import LogLearningRate, LRCallback
+from lrsched_keras._optimizer import RuleOptimizer
+from lrsched_keras._schedule import LRSchedule
+
+__all__ = ["LRCallback", "LRSchedule", "LogLearningRate", "RuleOptimizer"]

@@ -1,0 +1,170 @@
+"""An update rule of lrsched as a Keras optimizer."""
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+import keras
+
+from lrsched import Schedule, from_config, rules, to_config
+from lrsched_keras._schedule import LRSchedule
+
+
+def _names(slots: Any, name: str = "slot") -> Iterator[str]:
+    """Yield a name for each array of the slots of one parameter, in the order of `rules.map_arrays`."""
+    if isinstance(slots, tuple):
+        fields = getattr(slots, "_fields", [f"{name}{i}" for i in range(len(slots))])
+        for field, item in zip(fields, slots, strict=True):
+            yield from _names(item, field)
+    elif slots is not None:
+        yield name
+
+
+@keras.saving.register_keras_serializable(package="lrsched")
+class RuleOptimizer(keras.optimizers.Optimizer):
+    """A Keras optimizer that updates the model by a rule of `lrsched.rules`.
+
+    The rule sees all variables of an update together, so norms over the whole model (`ClipByGlobalNorm`) and over
+    layers (`Layerwise`, `lars`, `lamb`) are what they say. The slots of the rule are variables of the optimizer, saved
+    with the model, in float32 (float64 for float64 parameters): also where the parameters are bfloat16 or float16. The
+    update number that the rule counts is `iterations`, also when gradients are accumulated.
+
+    A sparse gradient acts as the dense one: rows of an embedding that a batch did not touch still move with their
+    moments, where Keras's own Adam on TensorFlow leaves them.
+
+    What Keras's base class does comes first: unscaling, accumulation, `clipnorm` and its kin, then `weight_decay`
+    (`p <- p - lr * weight_decay * p` for all variables but those of `exclude_from_weight_decay`). A rule with parts of
+    its own, `ClipByGlobalNorm(1.0) >> Adam() >> DecoupledWeightDecay(0.01)`, needs none of these; given both, both act.
+
+    Args:
+        rule: an update rule.
+        learning_rate: a float, a schedule of lrsched, a `LearningRateSchedule` of Keras, or a function of no arguments.
+            A schedule of lrsched counts updates, also when gradients are accumulated.
+        name: of the optimizer.
+        **kwargs: the other arguments of `keras.optimizers.Optimizer`: `weight_decay`, `clipnorm`, `clipvalue`,
+            `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`, `loss_scale_factor`,
+            `gradient_accumulation_steps`.
+
+    Raises:
+        TypeError: `rule` is not a rule.
+        ValueError: another argument is wrong.
+
+    Examples:
+        >>> import keras
+        >>> from lrsched import Cosine, Warmup, rules
+        >>> from lrsched_keras import RuleOptimizer
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> optimizer = RuleOptimizer(rules.lars(momentum=0.9), Warmup(10) >> Cosine(0.1, 0.0, steps=90))
+        >>> model.compile(optimizer, loss="mse")
+    """
+
+    def __init__(self, rule: rules.Rule, learning_rate: Any, *, name: str = "rule_optimizer", **kwargs: Any) -> None:
+        _check_rule(rule)
+        every = kwargs.get("gradient_accumulation_steps")
+        super().__init__(_keras_rate(learning_rate, every), name=name, **kwargs)
+        self.rule = rule
+
+    @property
+    def learning_rate(self) -> Any:
+        """The current rate, as a variable or a tensor; may be set to what the constructor takes."""
+        return super().learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        rate = _keras_rate(learning_rate, self.gradient_accumulation_steps)
+        keras.optimizers.Optimizer.learning_rate.fset(self, rate)
+
+    def build(self, variables: list[Any]) -> None:
+        """Create the slots of the variables to train."""
+        if self.built:
+            return
+        super().build(variables)
+        self._slots = [
+            [] if self._overwrite_variable_with_gradient(variable) else self._new_slots(variable)
+            for variable in variables
+        ]
+
+    def _new_slots(self, variable: Any) -> list[Any]:
+        """Return a variable for each array that the rule keeps of a model variable."""
+        template = self._template()
+        names = _names(template)
+        slots: list[Any] = []
+
+        def create(value: float) -> None:
+            # `add_variable_from_reference` would take the dtype of the parameter, in which moments stall.
+            slots.append(
+                self.add_variable(
+                    shape=variable.shape,
+                    initializer=keras.initializers.Constant(value),
+                    dtype="float64" if variable.dtype == "float64" else "float32",
+                    layout=getattr(variable, "_layout", None),
+                    name=f"{variable.path.replace('/', '_')}_{next(names)}",
+                )
+            )
+
+        rules.map_arrays(create, template)
+        return slots
+
+    def _template(self) -> Any:
+        """Return the slots of a parameter with initial values in the places of arrays."""
+        return self.rule.slots(lambda value: value)
+
+    def _backend_update_step(self, grads: list[Any], trainable_variables: list[Any], learning_rate: Any) -> None:
+        """Update all variables together: the hook that Keras offers where backends differ."""
+        variables = list(trainable_variables)
+        if keras.config.backend() == "tensorflow":
+            # Under tf.distribute each replica holds the gradients of its own part of the batch.
+            grads = [g for g, _ in self._all_reduce_sum_gradients(zip(grads, variables, strict=True))]
+        kept = [self._slots[self._get_variable_index(v)] for v in variables]
+        read = keras.ops.stop_gradient
+        flat = iter([read(slot) for slots in kept for slot in slots])
+        template = self._template()
+        params, slots = rules.apply(
+            self.rule,
+            [read(v) for v in variables],
+            [keras.ops.convert_to_tensor(g) for g in grads],
+            [rules.map_arrays(lambda _: next(flat), template) for _ in variables],
+            lr=read(keras.ops.convert_to_tensor(learning_rate)),
+            step=read(self.iterations),
+        )
+        values = list(params)
+        rules.map_arrays(values.append, tuple(slots))
+        self._assign_all([*variables, *(slot for slots in kept for slot in slots)], values)
+
+    def _assign_all(self, variables: list[Any], values: list[Any]) -> None:
+        if keras.config.backend() != "tensorflow":
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            return
+        import tensorflow as tf
+
+        def update(strategy: Any, variables: list[Any], values: list[Any]) -> None:
+            for variable, value in zip(variables, values, strict=True):
+                strategy.extended.update(variable, lambda v, x: v.assign(x), args=(value,), group=False)
+
+        # A mirrored variable can only be assigned where all replicas meet.
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            update, self._distribution_strategy, [v.value for v in variables], values
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments as JSON types."""
+        return {"rule": to_config(self.rule), **super().get_config()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
+        """Build the optimizer that `get_config` describes, without its variables."""
+        built: Self = super().from_config({**config, "rule": from_config(config["rule"])}, custom_objects)
+        return built
+
+
+def _check_rule(rule: Any) -> None:
+    if not isinstance(rule, rules.Rule):
+        hint = f"; write {rule!r} >> SGD()" if isinstance(rule, rules.Part) else ""
+        raise TypeError(f"RuleOptimizer(rule) must be a rule of lrsched.rules such as Adam(), got {rule!r}{hint}")
+
+
+def _keras_rate(learning_rate: Any, gradient_accumulation_steps: int | None) -> Any:
+    """Return a schedule of lrsched as one of Keras, and anything else as it is."""
+    if not isinstance(learning_rate, Schedule):
+        return learning_rate
+    return LRSchedule(learning_rate, gradient_accumulation_steps=gradient_accumulation_steps or 1)

@@ -1,0 +1,107 @@
+"""A schedule as the `learning_rate` of a Keras optimizer."""
+
+from typing import Any, Self
+
+import keras
+
+from lrsched import Schedule, from_config, to_config
+
+
+def complete(where: str, schedule: Any) -> Schedule:
+    """Return a schedule that has a value at every step.
+
+    Raises:
+        TypeError: it is not a schedule of lrsched.
+        ValueError: it is a `Warmup` or `Cooldown`, or ends with one, whose height is missing.
+    """
+    if not isinstance(schedule, Schedule):
+        raise TypeError(f"{where} must be a schedule of lrsched such as Cosine(0.1, 0.0, steps=100), got {schedule!r}")
+    # What is still missing shows at one of the two ends.
+    schedule(0)
+    schedule(schedule.length or 0)
+    return schedule
+
+
+@keras.saving.register_keras_serializable(package="lrsched")
+class LRSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule of lrsched as a Keras `LearningRateSchedule`.
+
+    Update number t of the optimizer uses `schedule(t)`, compiled with the training step, so it is right under
+    `jit_compile`, `steps_per_execution`, resumed training and several calls of `fit`. It is saved with the model as
+    JSON; to load such a model, import `lrsched_keras` first.
+
+    Keras calls a schedule with the number of *batches* seen, also when it accumulates the gradients of n batches for
+    each update. Pass the same n here and the schedule counts updates:
+    `Adam(LRSchedule(s, gradient_accumulation_steps=n), gradient_accumulation_steps=n)`.
+
+    Args:
+        schedule: a schedule of lrsched; its steps are optimizer updates.
+        gradient_accumulation_steps: batches for each update, at least 1.
+
+    Raises:
+        TypeError: an argument is of the wrong kind.
+        ValueError: the schedule lacks a height, or `gradient_accumulation_steps` is below 1.
+
+    Examples:
+        >>> import keras
+        >>> from lrsched import Cosine, Warmup
+        >>> from lrsched_keras import LRSchedule
+        >>> rate = LRSchedule(Warmup(10) >> Cosine(0.1, 0.0, steps=90))
+        >>> optimizer = keras.optimizers.Adam(rate)
+        >>> rate(5)
+        0.05
+        >>> keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(rate)) == rate
+        True
+    """
+
+    def __init__(self, schedule: Schedule, *, gradient_accumulation_steps: int = 1) -> None:
+        self.schedule = complete("LRSchedule(schedule)", schedule)
+        n = gradient_accumulation_steps
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TypeError(f"LRSchedule(gradient_accumulation_steps=...) must be an int >= 1, got {n!r}")
+        if n < 1:
+            raise ValueError(f"LRSchedule(gradient_accumulation_steps=...) must be an int >= 1, got {n!r}")
+        self.gradient_accumulation_steps = n
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of batch number `step`, counted from 0.
+
+        Args:
+            step: a number, an array, or the variable of integers that a Keras optimizer passes.
+
+        Returns:
+            A float for a number; else a tensor of the backend, in float32, or in float64 where that is the `floatx`
+            and the backend has it.
+        """
+        if self.gradient_accumulation_steps > 1:
+            step = step // self.gradient_accumulation_steps
+        # JAX decides by its own switch, jax_enable_x64, which the schedule heeds.
+        wide = keras.config.floatx() == "float64" and keras.config.backend() != "jax"
+        if wide and (isinstance(step, keras.Variable) or keras.ops.is_tensor(step)):
+            step = keras.ops.cast(step, "float64")
+        return self.schedule(step)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments as JSON types."""
+        return {
+            "schedule": to_config(self.schedule),
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Build the schedule that `get_config` describes."""
+        return cls(**{**config, "schedule": from_config(config["schedule"])})
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LRSchedule):
+            return NotImplemented
+        return self.get_config() == other.get_config()
+
+    def __hash__(self) -> int:
+        return hash((self.schedule, self.gradient_accumulation_steps))
+
+    def __repr__(self) -> str:
+        """Return the call that builds this schedule."""
+        n = self.gradient_accumulation_steps
+        return f"LRSchedule({self.schedule!r}{f', gradient_accumulation_steps={n}' if n > 1 else ''})"
