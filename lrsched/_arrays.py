@@ -6,6 +6,7 @@
   NumPy computes only what a block of steps needs.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -120,8 +121,9 @@ class Arrays:
 
     def log_of(self, x: Any, y: Any) -> Any:
         """Return log(x) for x = 1 - y, accurate where x is close to 1 too."""
-        near = y < 0.5
-        return self.where(near, self.log1p(-self.where(near, y, 0.0)), self.log(self.where(near, 0.5, x)))
+        near, some = y < 0.5, x > 0.0
+        far = self.where(some, self.log(self.where(some, x, 0.5)), -math.inf)
+        return self.where(near, self.log1p(-self.where(near, y, 0.0)), far)
 
     def power(self, x: Any, y: Any, p: float) -> Any:
         """Return x**p for x = 1 - y; in float32 the rounding of x close to 1 would grow p-fold."""

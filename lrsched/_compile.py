@@ -218,7 +218,7 @@ class Code:
         return self.minimum(t, n)
 
     def until(self, t: Any, n: int) -> Any:
-        return self.let(f"{n} - {t.name} if {t.name} < {n} else 0", t.whole)
+        return self.where(t < n, n - t, 0)
 
     def ahead(self, t: Any, n: int) -> Any:
         return t + n

@@ -166,8 +166,8 @@ def _evaluate_numpy(curve: Callable[[Any, Any], Any], steps: np.ndarray[Any, Any
     values = np.empty(flat.shape)
     for i in range(0, flat.size, BLOCK):
         block = flat[i : i + BLOCK]
-        if kind == "u":
-            block = np.minimum(block, INT64)
+        if block.dtype == np.uint64:
+            block = np.minimum(block, np.uint64(INT64))
         block = block.astype(wanted, copy=False)
         values[i : i + BLOCK] = curve(np.maximum(block, 0) if negative else block, space)
     return values.reshape(steps.shape)

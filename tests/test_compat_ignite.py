@@ -11,7 +11,7 @@ from lrsched.compat import ignite
 
 live = pytest.importorskip("ignite.handlers.param_scheduler")
 
-values = st.sampled_from([0.0, 1.0, 0.1]) | st.floats(0.0, 3.0)
+values = st.sampled_from([0.0, 1.0, 0.1]) | st.floats(1e-9, 3.0)
 sizes = st.integers(2, 25)
 mults = st.sampled_from([1.0, 1.0, 2.0, 3.0, 1.5, 2.5])
 factors = st.sampled_from([1.0, 1.0, 0.5, 1.3])
@@ -116,7 +116,7 @@ def test_the_cosine_restarts():
         (lambda: ignite.CosineAnnealingScheduler(1.0, 0.0, 1), r"cycle_size=...\) must be an int >= 2"),
         (lambda: ignite.LinearCyclicalScheduler(1.0, 0.0, 9, warmup_duration=2), r"must be 0 unless monotonic, got 2"),
         (lambda: ignite.CosineAnnealingScheduler(1.0, 0.0, 9, cycle_mult=0.5), r"must be a number >= 1"),
-        (lambda: ignite.ConcatScheduler([Constant(1.0)], []), r"must be two or more schedules"),
+        (lambda: ignite.ConcatScheduler([Constant(1.0)], [5]), r"must be two or more schedules"),
         (lambda: ignite.ConcatScheduler([Linear(0, 1, 3)] * 2, [1, 2]), r"durations=...\) must be 1 ints"),
         (lambda: ignite.PiecewiseLinear([]), r"must be one or more pairs"),
         (lambda: ignite.PiecewiseLinear([(5, 0.1), (3, 0.1)]), r"must be in increasing order of the events"),

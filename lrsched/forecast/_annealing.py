@@ -20,9 +20,9 @@ class AnnealingLaw(Law):
 
         m(t) = (1 - 1 / memory) * m(t-1) + g[t],    L(t) = l0 + a * S(t)**-alpha - c * (m(0) + ... + m(t)) / memory
 
-    It needs five parameters and a constant amount of state, and fits language models as well as the multi-power law. Its
-    weak point: the reward of a drop is proportional to its size and arrives in steps, however low the rate. What is said of
-    `MultiPowerLaw` about validity holds here too.
+    It needs five parameters and a constant amount of state, and fits language models as well as the multi-power law.
+    Its weak point: the reward of a drop is proportional to its size and arrives in steps, however low the rate. What is
+    said of `MultiPowerLaw` about validity holds here too.
 
     Args:
         l0: the loss that more training approaches at a constant rate, > 0.

@@ -35,8 +35,8 @@ def forecast(law: Law, lr: Any, step: int, *, seen: int, coverage: float = 0.8) 
         coverage: the part of such intervals that should hold the truth, between 0 and 1.
 
     Returns:
-        `(mean, lo, hi)`. The interval covers what the fit leaves open (if `law` has a covariance) and the error of the law itself; it
-        does not know of anything that the law has no word for.
+        `(mean, lo, hi)`. The interval covers what the fit leaves open (if `law` has a covariance) and the error of the
+        law itself; it does not know of anything that the law has no word for.
 
     Raises:
         ValueError: `lr` or the steps are not as described.

@@ -2,7 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -13,9 +13,11 @@ from lrsched.forecast._path import COARSE, FINE, Array, Trace, rates, trace, who
 from lrsched.forecast._prior import ALPHA, FREE, SCALE, Prior, believed, slope_of_believed
 from lrsched.forecast._solve import Solution, minimise
 
-# Relative error that a law makes even where it fits, and the number of observations that it makes independently:
-# its residuals are smooth, so ten thousand points of one curve hold no more than this many.
+# Relative error that a law makes even where it fits; less where the loss moves by less than SPAN in all, as it does
+# over a high floor. Such errors are smooth: however densely a curve was sampled, it holds no more than so many
+# independent ones.
 DISCREPANCY = 0.002
+SPAN = 0.1
 INDEPENDENT = 30
 # The strength of the response to the rate counts as known if the data, with what is believed of the other parameters,
 # give its logarithm to this precision.
@@ -42,7 +44,8 @@ class Law(Value, abstract=True):
     """A parametric law of the loss under any sequence of learning rates.
 
     A law has parameters (all > 0, named in `parameters`), `peak`, the unit of its rates, and what a fit says about
-    itself: `spread`, the standard deviation of the logarithm of observed over predicted loss; `covariance` of the logarithms of the
+    itself: `spread`, the standard deviation of the logarithm of observed over predicted loss; `covariance` of the
+        logarithms of the
     parameters, row by row (Laplace); and `status`: "given", "identified" or "unidentified".
     """
 
@@ -78,13 +81,14 @@ class Law(Value, abstract=True):
     def fit(cls, curves: Sequence[Curve], prior: Prior | None = None, *, peak: float | None = None) -> Self:
         """Fit the law to observed loss curves.
 
-        It minimises a Huber loss of the residuals of log(loss) plus the prior, by Levenberg-Marquardt. Residuals of a law are
-        smooth, so a curve counts for no more than a few dozen independent points, however densely it was sampled.
+        It minimises a Huber loss of the residuals of log(loss) plus the prior, by Levenberg-Marquardt. Residuals of a
+        law are smooth, so a curve counts for no more than a few dozen independent points, however densely it was
+        sampled.
 
         Args:
-            curves: a list of `(lr, steps, loss)`. `lr`: the rate of every step from 0, warm-up included, an array `(n,)` or a
-                schedule. `steps`, `loss`: the points observed, `(m,)` each, steps < n, loss > 0. Points before the first
-                positive rate say nothing and are left out.
+            curves: a list of `(lr, steps, loss)`. `lr`: the rate of every step from 0, warm-up included, an array
+                `(n,)` or a schedule. `steps`, `loss`: the points observed, `(m,)` each, steps < n, loss > 0. Points
+                before the first positive rate say nothing and are left out.
             prior: what is believed beforehand; by default the class attribute `prior`, from language models.
             peak: the unit of the rates; by default the largest rate of all curves.
 
@@ -106,8 +110,8 @@ class Law(Value, abstract=True):
         law = cls._fit(points, prior or cls.prior, unit)
         if law.status == "unidentified":
             warnings.warn(
-                f"the rates of these curves do not show how the loss responds to a change of rate: what this {cls.__name__} "
-                "says of other schedules is mostly its prior; add a run with a drop of the rate",
+                "the rates of these curves do not show how the loss responds to a change of rate: what this "
+                f"{cls.__name__} says of other schedules is mostly its prior; add a run with a drop of the rate",
                 UnidentifiedWarning,
                 stacklevel=2,
             )
@@ -117,12 +121,15 @@ class Law(Value, abstract=True):
     def _fit(cls, points: Sequence[Points], prior: Prior, unit: float, start: Array | None = None) -> Self:
         """Fit to prepared points; `start` is a first guess of theta instead of those from the data."""
         if len(prior.centre) != len(cls.parameters):
-            raise ValueError(f"a prior of {cls.__name__} must have {len(cls.parameters)} centres, got {len(prior.centre)}")
+            raise ValueError(
+                f"a prior of {cls.__name__} must have {len(cls.parameters)} centres, got {len(prior.centre)}"
+            )
         loss = np.concatenate([each.loss for each in points])
         if loss.size < len(cls.parameters):
             raise ValueError(f"{cls.__name__}.fit needs at least {len(cls.parameters)} points, got {loss.size}")
-        variance = np.concatenate([each.noise for each in points]) ** 2 + DISCREPANCY**2
-        extra = DISCREPANCY**2 * max(0.0, loss.size / (INDEPENDENT * len(points)) - 1)
+        own = np.concatenate([np.full(each.loss.shape, _discrepancy(each.loss)) for each in points]) ** 2
+        variance = np.concatenate([each.noise for each in points]) ** 2 + own
+        extra = own * max(0.0, loss.size / (INDEPENDENT * len(points)) - 1)
 
         def logarithms(theta: Array) -> tuple[Array, Array]:
             parts = [cls._model(theta, each.trace) for each in points]
@@ -130,27 +137,25 @@ class Law(Value, abstract=True):
             return np.log(value), np.concatenate([part[1] for part in parts]) / value[:, None]
 
         centre, sd = np.log(prior.centre), np.array(prior.spread)
+        response = cls.parameters.index(cls.response)
 
         def belief(theta: Array) -> tuple[Array, Array]:
-            pull = (believed(theta, cls, prior.reference) - centre) / sd
-            return pull, slope_of_believed(theta, cls, prior.reference) / sd[:, None]
+            pull = (believed(theta, response, prior.reference) - centre) / sd
+            return pull, slope_of_believed(theta, response, prior.reference) / sd[:, None]
 
         def search(first: Array) -> Solution:
-            return minimise(
-                logarithms, np.log(loss), np.sqrt(variance), variance / (variance + extra), belief, first
-            )
+            return minimise(logarithms, np.log(loss), np.sqrt(variance), variance / (variance + extra), belief, first)
 
         last = float(max(each.trace.area.max() for each in points))
         starts = [start] if start is not None else [cls._first(prior, floor, loss, last) for floor in FLOORS]
         best = min(map(search, starts), key=lambda found: found.objective)
         covariance = np.linalg.inv(best.information + best.belief)
-        return cls(
-            **dict(zip(cls.parameters, np.exp(best.theta).tolist(), strict=True)),
-            peak=unit,
-            spread=float(np.median(np.abs(best.residual) * np.sqrt(variance)) * 1.4826),
-            covariance=tuple(((covariance + covariance.T) / 2).ravel().tolist()),
-            status="identified" if cls._blind(best.information, prior) < KNOWN else "unidentified",
-        )
+        fields: dict[str, Any] = dict(zip(cls.parameters, np.exp(best.theta).tolist(), strict=True))
+        fields["peak"] = unit
+        fields["spread"] = float(np.median(np.abs(best.residual) * np.sqrt(variance)) * 1.4826)
+        fields["covariance"] = tuple(((covariance + covariance.T) / 2).ravel().tolist())
+        fields["status"] = "identified" if cls._blind(best.information, prior) < KNOWN else "unidentified"
+        return cls(**fields)
 
     @classmethod
     def _first(cls, prior: Prior, floor: float, loss: Array, area: float) -> Array:
@@ -158,7 +163,9 @@ class Law(Value, abstract=True):
         theta = np.log(prior.centre)
         theta[0] = np.log(floor * loss.min())
         theta[SCALE] = np.log((1 - floor) * loss.min()) + np.exp(theta[ALPHA]) * np.log(area)
-        theta[cls.parameters.index(cls.response)] += theta[SCALE] + theta[ALPHA] - np.exp(theta[ALPHA]) * np.log(prior.reference)
+        theta[cls.parameters.index(cls.response)] += (
+            theta[SCALE] + theta[ALPHA] - np.exp(theta[ALPHA]) * np.log(prior.reference)
+        )
         return theta
 
     @classmethod
@@ -170,11 +177,18 @@ class Law(Value, abstract=True):
         return float(np.sqrt(np.linalg.inv(information + np.diag(belief))[i, i]))
 
 
+def _discrepancy(loss: Array) -> float:
+    """Return the relative error that a law makes on a curve however well it fits."""
+    return DISCREPANCY * min(1.0, float(np.log(loss.max() / loss.min())) / SPAN + 1e-3)
+
+
 def _observe(lr: Any, steps: ArrayLike, loss: ArrayLike) -> tuple[Array, Any, Array]:
     at = whole_steps(steps)
     seen = np.asarray(loss, dtype=np.float64)
     if seen.shape != at.shape or not (np.isfinite(seen).all() and (seen > 0).all()):
-        raise ValueError(f"a curve must have one finite loss > 0 for each of its {at.size} steps, got shape {seen.shape}")
+        raise ValueError(
+            f"a curve must have one finite loss > 0 for each of its {at.size} steps, got shape {seen.shape}"
+        )
     u = rates(lr, int(at.max()))
     moving = np.cumsum(u)[at] > 0
     if not moving.any():
@@ -205,10 +219,11 @@ def predict(law: Law, lr: Any, steps: ArrayLike) -> Array:
 
     Examples:
         >>> from lrsched import Constant, Cooldown, Warmup
+        >>> from lrsched.forecast import MultiPowerLaw
         >>> law = MultiPowerLaw(l0=2.65, a=0.601, alpha=0.453, b=438.0, c=2.13, beta=0.598, gamma=0.655)
         >>> stable = Warmup(2000) >> Constant(3e-4, steps=18_000)
         >>> [round(float(loss), 3) for loss in predict(law, stable >> Cooldown(4000), [19_999, 21_999, 23_999])]
-        [3.058, 3.008, 2.919]
+        [3.054, 2.985, 2.925]
     """
     at = whole_steps(steps)
     return law._model(law.theta, trace(rates(lr, int(at.max())) / law.peak, at, FINE))[0]

@@ -21,13 +21,14 @@ class MultiPowerLaw(Law):
 
         L(t) = l0 + a * S(t)**-alpha - b * sum_{k<=t} g[k] * (1 - (1 + c * u[k]**-gamma * (S(t) - S(k-1)))**-beta)
 
-    A rise is a negative drop: the jumps of the warm-up are part of the sum. Neighbouring jumps are merged into blocks for
-    speed, which moves predictions by less than 5e-5 (module `_path`).
+    A rise is a negative drop: the jumps of the warm-up are part of the sum. Neighbouring jumps are merged into blocks
+    for speed, which moves predictions by less than 5e-5 (module `_path`).
 
-    Good for: one pass of training with a schedule that mostly falls, after what it was fitted to. Not validated for restarts
-    and cyclic rates, a changing mix of data, ramps of the batch size, reinforcement learning, losses that go to zero
-    (interpolation) and averaged weights. On language models, differences between schedules are predicted to 0.007-0.02
-    nats, and the law promises too much at the end of a decay: a plan that minimises it never gains what it predicts.
+    Good for: one pass of training with a schedule that mostly falls, after what it was fitted to. Not validated for
+    restarts and cyclic rates, a changing mix of data, ramps of the batch size, reinforcement learning, losses that go
+    to zero (interpolation) and averaged weights. On language models, differences between schedules are predicted to
+    0.007-0.02 nats, and the law promises too much at the end of a decay: a plan that minimises it never gains what it
+    predicts.
 
     Args:
         l0: the loss that more training approaches at a constant rate, > 0.
@@ -54,9 +55,7 @@ class MultiPowerLaw(Law):
     parameters: ClassVar[tuple[str, ...]] = ("l0", "a", "alpha", "b", "c", "beta", "gamma")
     response: ClassVar[str] = "b"
     # Round numbers near the published fits of three language models; l0 and a are free, c is hardly known.
-    prior: ClassVar[Prior] = Prior(
-        (1.0, 1.0, 0.45, 1.3, 0.03, 0.5, 0.3), spread=(FREE, FREE, 0.3, 0.5, 1.0, 0.3, 0.2)
-    )
+    prior: ClassVar[Prior] = Prior((1.0, 1.0, 0.45, 1.3, 0.03, 0.5, 0.3), spread=(FREE, FREE, 0.3, 0.5, 1.0, 0.3, 0.2))
 
     l0: Annotated[float, Real(low=0.0, open_low=True)]
     a: Annotated[float, Real(low=0.0, open_low=True)]
@@ -74,7 +73,7 @@ class MultiPowerLaw(Law):
     def _model(theta: Array, trace: Trace) -> tuple[Array, Array]:
         l0, a, alpha, b, c, beta, gamma = np.exp(theta)
         gap, level, before, _ = trace.jumps
-        log_level = np.log(np.maximum(level, 1e-30))
+        log_level = np.log(np.maximum(level, 1e-100))
         # A jump that is still to come has a negative distance: clipped to 0 it adds nothing.
         z = np.subtract.outer(trace.area, before)
         np.maximum(z, 0.0, out=z)

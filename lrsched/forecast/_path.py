@@ -1,11 +1,11 @@
 """What a loss law needs to know of a sequence of learning rates: the area under it and its jumps.
 
 With the rates `u[t]` (learning rate of update t over a reference rate) and `u[-1] = 0`, the area is
-`S[t] = u[0] + ... + u[t]` and update t makes the jump `u[t-1] - u[t]`. A warm-up is a series of negative jumps; they belong
-to the law, and a run that starts at full rate starts with one large negative jump.
+`S[t] = u[0] + ... + u[t]` and update t makes the jump `u[t-1] - u[t]`. A warm-up is a series of negative jumps; they
+belong to the law, and a run that starts at full rate starts with one large negative jump.
 
-A curve jumps at every step. Neighbouring jumps are merged into their centre of mass: the law is an integral over jumps, so
-this is its midpoint rule, whose error falls with the square of the block.
+A curve jumps at every step. Neighbouring jumps are merged into their centre of mass: the law is an integral over jumps,
+so this is its midpoint rule, whose error falls with the square of the block.
 """
 
 from typing import Any, NamedTuple
@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-# A block of jumps holds at most this part of the largest rate. Measured on published laws of language models and cosine,
-# linear and exponential decays of up to 70,000 jumps: predictions move by less than 5e-5 (FINE), 2.5e-4 (COARSE).
+# A block of jumps holds at most this part of the largest rate. Measured on published laws of language models and
+# cosine, linear and exponential decays of up to 70,000 jumps: predictions move by less than 5e-5 (FINE), 2.5e-4
+# (COARSE).
 FINE = 1 / 1024
 COARSE = 1 / 256
 # It spans at most this part of the area before its end: what is long past may be blurred more.
@@ -58,7 +59,9 @@ def rates(lr: Any, last: int) -> Array:
         raise ValueError(f"lr must hold the rate of each step up to {last}, got an array of shape {array.shape}")
     array = array[: last + 1]
     if not (np.isfinite(array).all() and (array >= 0).all()):
-        raise ValueError("lr must hold finite rates >= 0, got " + repr(array[~(array >= 0) | ~np.isfinite(array)][0].item()))
+        raise ValueError(
+            "lr must hold finite rates >= 0, got " + repr(array[~(array >= 0) | ~np.isfinite(array)][0].item())
+        )
     return array
 
 

@@ -10,7 +10,8 @@ from lrsched._shapes import Cosine, Linear, Polynomial
 from lrsched._warmup import Warmup
 from lrsched.forecast._law import Law, predict
 
-# Part of the horizon that the decay of a WSD plan takes, its power, and the last rate over the peak of the smooth plans.
+# Part of the horizon that the decay of a WSD plan takes, its power, and the last rate over the peak of the smooth
+# plans.
 DECAYS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 POWERS = (1.0, 1.5, 2.0)
 ENDS = (0.0, 0.01, 0.03, 0.1, 0.3)
@@ -41,20 +42,24 @@ def plan(law: Law, horizon: int, family: Any = "wsd", *, peak: float | None = No
         >>> from lrsched.forecast import MultiPowerLaw
         >>> law = MultiPowerLaw(l0=2.0, a=30.0, alpha=0.5, b=0.1, c=0.03, beta=0.5, gamma=0.4)
         >>> plan(law, 10_000, "wsd", peak=1.0)
-        Constant(1.0, steps=7500) >> Polynomial(1.0, 0.0, steps=2500, power=1.5)
+        Constant(1.0, steps=8500) >> Linear(1.0, 0.0, steps=1500)
     """
     if not 0 <= warmup < horizon - 1:
-        raise ValueError(f"plan(warmup=...) must be an int >= 0 and < horizon - 1, got {warmup!r} and horizon {horizon!r}")
+        raise ValueError(f"plan(warmup=...) must be an int >= 0 and < horizon - 1 = {horizon - 1}, got {warmup!r}")
     top = law.peak if peak is None else peak
     candidates = list(_family(family, top, horizon, warmup)) if isinstance(family, str) else _given(family)
     final = [float(predict(law, each, [horizon - 1])[0]) for each in candidates]
     return candidates[int(np.argmin(final))]
 
 
+def _no_family(family: object) -> ValueError:
+    return ValueError(f"plan(family=...) must be one of {', '.join(map(repr, FAMILIES))} or schedules, got {family!r}")
+
+
 def _given(family: Sequence[Schedule]) -> list[Schedule]:
     candidates = list(family)
     if not candidates or not all(isinstance(each, Schedule) for each in candidates):
-        raise ValueError(f"plan(family=...) must be one of {', '.join(map(repr, FAMILIES))} or schedules, got {family!r}")
+        raise _no_family(family)
     return candidates
 
 
@@ -73,10 +78,11 @@ def _family(family: str, peak: float, horizon: int, warmup: int) -> Iterator[Sch
     elif family == "constant":
         yield warmed(Constant(peak))
     else:
-        raise ValueError(f"plan(family=...) must be one of {', '.join(map(repr, FAMILIES))} or schedules, got {family!r}")
+        raise _no_family(family)
 
 
 def stable_then_decay(level: float, steps: int, decay: int, power: float) -> Schedule:
     """Return `level` for `steps - decay` updates and then a decay of some power to 0."""
-    fall = Polynomial(level, 0.0, steps=max(decay, 1), power=power) if power != 1.0 else Linear(level, 0.0, steps=max(decay, 1))
+    last = max(decay, 1)
+    fall = Linear(level, 0.0, steps=last) if power == 1.0 else Polynomial(level, 0.0, steps=last, power=power)
     return Constant(level, steps=steps - decay) >> fall if steps > decay else fall

@@ -24,7 +24,8 @@ class Record(NamedTuple):
     area: float = 0.0  # sum of their rates over the peak
     rate: float = 0.0  # rate of the last of them over the peak
     largest: float = 0.0  # largest of these rates
-    bin: Row = (0.0, 0.0, 0.0, 0.0, 0.0)  # losses in the open bin: how many; mean; squares about it; sums of area and step
+    # Losses in the open bin: how many; their mean; sum of squares about it; sums of area and of step.
+    bin: Row = (0.0, 0.0, 0.0, 0.0, 0.0)
     block: Row = (0.0, 0.0, 0.0, 0.0, 0.0)  # open block of jumps: gap; mass; sums of mass times level, area, step
     points: tuple[Row, ...] = ()  # closed bins: step, area, loss, standard deviation of log(loss)
     jumps: tuple[Row, ...] = ()  # closed blocks: gap, level, area, step
@@ -92,7 +93,8 @@ def _halve(jumps: tuple[Row, ...]) -> tuple[Row, ...]:
         if rest and first[0] * rest[-1][0] > 0.0:
             second = rest.pop()
             gap = first[0] + second[0]
-            merged.append((gap, *((first[0] * a + second[0] * b) / gap for a, b in zip(first[1:], second[1:], strict=True))))
+            pairs = zip(first[1:], second[1:], strict=True)
+            merged.append((gap, *((first[0] * a + second[0] * b) / gap for a, b in pairs)))
         else:
             merged.append(first)
     # Rises and drops in turn: nothing merges, and the oldest have long been answered.

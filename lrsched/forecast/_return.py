@@ -2,27 +2,27 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from lrsched._check import Flag, Int, Real
 from lrsched._modifiers import Hold
-from lrsched._schedule import Constant, Node, Schedule
+from lrsched._schedule import Constant, Schedule
 from lrsched._value import Value, value
-from lrsched.forecast._explain import Explanation, explain
+from lrsched.forecast._explain import Explanation, Fan, explain
 from lrsched.forecast._forecast import TRUST, Forecast, Sight, interval, look, spread_of
 from lrsched.forecast._multipower import MultiPowerLaw
 from lrsched.forecast._plan import stable_then_decay
-from lrsched.forecast._prior import FREE, Prior
+from lrsched.forecast._prior import Prior
 from lrsched.forecast._record import BINS, Record, advance, continued, points_of
+from lrsched.forecast._state import STATUS, Advantage, Given, ReturnState, Switch, general_prior, restored
 
-# In hundredths of the horizon. The law is fitted from FIRST on, every REFIT; the first SKIP are the start of training, which
-# no law describes. A model that acts lowers the rate to DEPTH of the default between DIP[0] and DIP[1], to see the response,
-# and decides from DECIDE on.
+# In hundredths of the horizon. The law is fitted from FIRST on, every REFIT; the first SKIP are the start of training,
+# which no law describes. A model that acts lowers the rate to DEPTH of the default between DIP[0] and DIP[1], to see
+# the response, and decides from DECIDE on.
 FIRST, REFIT, SKIP = 15, 4, 2
 DIP, DEPTH, DECIDE = (35, 41), 0.6, 46
 # Other plans: keep the present rate, then one decay to 0 over such a part of the horizon and of such a power.
@@ -36,85 +36,27 @@ LATE = 0.5
 LOW = 0.1
 # The rest of the run is read at this many points.
 CELLS = 128
-
-STATUS = {
-    "early": "too little of the run has been seen to say anything",
-    "blind": "the rate has not moved enough to show how the loss responds to it, and no earlier runs were given",
-    "vanishing": "the loss is heading to zero, where the law does not hold",
-    "late": "the last decay has begun",
-    "ready": "the law describes the run",
-}
-
-
-@dataclass(frozen=True)
-class _Given:
-    """A constraint: a complete schedule or a prior, or None where the model is to choose."""
-
-    kind: type
-
-    def __call__(self, where: str, content: Any) -> Any:
-        """Return the content, or raise an error that names `where`."""
-        if content is None:
-            return None
-        if self.kind is Schedule:
-            return Node()(where, content)
-        if not isinstance(content, self.kind):
-            raise TypeError(f"{where} must be a {self.kind.__name__} or None, got {content!r}")
-        return content
-
-    def wrong(self) -> Iterator[Any]:
-        """Yield values of each kind that must be refused."""
-        yield from ("0.1", [0.1], lambda step: 0.1)
-
-
-class Switch(NamedTuple):
-    """A plan: from `step` on keep `level`, and from `start` on decay to 0 at the horizon."""
-
-    step: int
-    level: float  # over the peak
-    start: int
-    power: float
-
-
-class ReturnState(NamedTuple):
-    """The state of a return model: numbers and tuples of numbers, of bounded size, which JSON can hold."""
-
-    record: Record
-    lr: float  # of the next update
-    theta: tuple[float, ...] = ()  # logarithms of the seven parameters of the law, once there is one
-    covariance: tuple[float, ...] = ()  # of these, row by row
-    identified: bool = False
-    switch: Switch | None = None  # followed instead of the default
-    better: Switch | None = None  # what beats the plan that is followed
-    gain: tuple[float, float] = (0.0, 0.0)  # by how much: mean, standard deviation
-
-
-class Advantage(NamedTuple):
-    """The predicted final loss of one plan minus that of another: above 0 the second is better."""
-
-    mean: float
-    lo: float
-    hi: float
-    probability: float  # that the second is better
+# Points of a drawn forecast.
+POINTS = 24
 
 
 @value
 class ReturnModel(Value):
     """Predicts the loss of a run at its horizon, and advises a better plan where it is sure of one.
 
-    It watches the losses and the rates of a run, fits a `MultiPowerLaw` to them every 4 % of the horizon, and compares the
-    present plan with others that keep the present rate and end in one decay to 0. It never raises the rate and speaks only of
-    a gain that is positive with probability 0.85. By default it advises: `update` returns the rate of the default plan, and
-    `adopt` takes the advice. With `act=True` it adopts by itself; to see how the loss responds to the rate at all, it then lowers the
-    rate to 60 % between 35 and 41 % of the horizon.
+    It watches the losses and the rates of a run, fits a `MultiPowerLaw` to them every 4 % of the horizon, and compares
+    the present plan with others that keep the present rate and end in one decay to 0. It never raises the rate and
+    speaks only of a gain that is positive with probability 0.85. By default it advises: `update` returns the rate of
+    the default plan, and `adopt` takes the advice. With `act=True` it adopts by itself; to see how the loss responds to
+    the rate at all, it then lowers the rate to 60 % between 35 and 41 % of the horizon.
 
-    What it cannot do. It needs the horizon: the best next rate is no function of the state of the run alone. It learns only from
-    rates that moved; without a `prior` from earlier runs it advises nothing before they have. The error of predicted
-    differences between plans is 0.005-0.02 nats on language models, so a predicted gain is a reason to choose, not a
-    promise. It says nothing of test accuracy. Not validated: restarts and cyclic rates, a changing mix of data, ramps of the batch
-    size, reinforcement learning, interpolation (a loss near zero), averaged weights. It costs no extra
-    gradients, only about 5 microseconds an update and up to 50 milliseconds every 4 % of the run. Measured, with what did not help, in
-    experiments/closed_loop_quadratic.py and experiments/closed_loop_mnist.py.
+    What it cannot do. It needs the horizon: the best next rate is no function of the state of the run alone. It learns
+    only from rates that moved; without a `prior` from earlier runs it advises nothing before they have. The error of
+    predicted differences between plans is 0.005-0.02 nats on language models, so a predicted gain is a reason to
+    choose, not a promise. It says nothing of test accuracy. Not validated: restarts and cyclic rates, a changing mix of
+    data, ramps of the batch size, reinforcement learning, interpolation (a loss near zero), averaged weights. It costs
+    no extra gradients, only about 5 microseconds an update and up to 50 milliseconds every 4 % of the run. Measured,
+    with what did not help, in experiments/closed_loop_quadratic.py and experiments/closed_loop_mnist.py.
 
     Args:
         horizon: length of the run in updates, at least 100.
@@ -142,8 +84,8 @@ class ReturnModel(Value):
 
     horizon: Annotated[int, Int(low=BINS)]
     peak: Annotated[float, Real(low=0.0, open_low=True)]
-    default: Annotated[Schedule | None, _Given(Schedule)] = None
-    prior: Annotated[Prior | None, _Given(Prior)] = None
+    default: Annotated[Schedule | None, Given(Schedule)] = None
+    prior: Annotated[Prior | None, Given(Prior)] = None
     every: Annotated[int, Int(low=1)] = 1
     act: Annotated[bool, Flag()] = False
 
@@ -197,7 +139,7 @@ class ReturnModel(Value):
 
     def _best(self, state: ReturnState, law: MultiPowerLaw) -> tuple[Switch | None, tuple[float, float]]:
         best, found, most = None, (0.0, 0.0), 0.0
-        if self.status(state) != "ready" or self.act and len(state.record.points) < DECIDE:
+        if self.status(state) != "ready" or (self.act and len(state.record.points) < DECIDE):
             return best, found
         present = self._look(state, law, self.plan(state))[-1]
         for switch in self._candidates(state.record):
@@ -209,7 +151,12 @@ class ReturnModel(Value):
 
     def _candidates(self, record: Record) -> Iterator[Switch]:
         starts = (self.horizon - round(part * self.horizon) for part in DECAYS)
-        return (Switch(record.step, record.rate, start, power) for start in starts if start >= record.step for power in POWERS)
+        return (
+            Switch(record.step, record.rate, start, power)
+            for start in starts
+            if start >= record.step
+            for power in POWERS
+        )
 
     def _look(self, state: ReturnState, law: MultiPowerLaw, plan: Schedule, points: int = 1) -> list[Sight]:
         """Return what the law says of now and of `points` later updates, the last before the horizon."""
@@ -247,12 +194,9 @@ class ReturnModel(Value):
         """Return the law fitted to the run so far, or None if it is too early."""
         if not state.theta:
             return None
-        return MultiPowerLaw(
-            *np.exp(state.theta).tolist(),
-            peak=self.peak,
-            covariance=state.covariance,
-            status="identified" if state.identified else "unidentified",
-        )
+        fields: dict[str, Any] = dict(zip(MultiPowerLaw.parameters, np.exp(state.theta).tolist(), strict=True))
+        known = "identified" if state.identified else "unidentified"
+        return MultiPowerLaw(**fields | {"peak": self.peak, "covariance": state.covariance, "status": known})
 
     def forecast(self, state: ReturnState, plan: Schedule | None = None, coverage: float = 0.8) -> Forecast:
         """Return the loss expected at the horizon, with an interval.
@@ -287,7 +231,12 @@ class ReturnModel(Value):
 
     def explain(self, state: ReturnState) -> Explanation:
         """Return what the model believes of the run, in words and as a picture."""
-        return explain(self, state, STATUS[self.status(state)])
+        now, left = state.record.step, self.horizon - state.record.step
+        steps = now + left * np.arange(1, POINTS + 1) / POINTS
+        plans = {"present plan": self.plan(state), "advised plan": self.advice(state)}
+        shown = {label: plan for label, plan in plans.items() if plan is not None and state.theta and left > 0}
+        fans = [Fan(label, steps, self._fan(state, plan, POINTS)) for label, plan in shown.items()]
+        return explain(self.horizon, state, fans, STATUS[self.status(state)])
 
     def restore(self, content: Any) -> ReturnState:
         """Return the state that `json.loads(json.dumps(state))` has turned into lists.
@@ -295,23 +244,7 @@ class ReturnModel(Value):
         Raises:
             ValueError: `content` is not such a state.
         """
-        try:
-            record, lr, theta, covariance, identified, switch, better, gain = _tuples(content)
-            switches = (each and Switch(*each) for each in (switch, better))
-            return ReturnState(Record(*record), lr, theta, covariance, identified, *switches, gain)
-        except (TypeError, ValueError):
-            raise ValueError(f"restore(content) must get the lists of a ReturnState, got {str(content)[:80]}") from None
-
-
-def _tuples(content: Any) -> Any:
-    return tuple(map(_tuples, content)) if isinstance(content, list | tuple) else content
-
-
-def general_prior(horizon: int) -> Prior:
-    """Return beliefs about a run of any kind: those of language models, held loosely."""
-    return Prior(
-        (1.0, 1.0, 0.45, 1.3, 0.03, 0.5, 0.3), spread=(FREE, FREE, 0.3, 1.0, 1.5, 0.3, 0.3), reference=float(horizon)
-    )
+        return restored(content)
 
 
 @lru_cache(maxsize=64)

@@ -37,9 +37,7 @@ class _Point(NamedTuple):
     residual: Array
 
 
-def minimise(
-    model: Model, target: Array, scale: Array, weight: Array, belief: Model, start: Array
-) -> Solution:
+def minimise(model: Model, target: Array, scale: Array, weight: Array, belief: Model, start: Array) -> Solution:
     """Minimise `sum(weight * huber((model - target) / scale)) + sum(belief**2) / 2`.
 
     Args:
@@ -66,7 +64,8 @@ def minimise(
             objective = float(cost + pull @ pull / 2)
             if not np.isfinite(slope).all():
                 objective = np.inf
-            return _Point(objective, slope.T @ (part * residual) + lever.T @ pull, (slope.T * part) @ slope, lever.T @ lever, residual)
+            gradient = slope.T @ (part * residual) + lever.T @ pull
+            return _Point(objective, gradient, (slope.T * part) @ slope, lever.T @ lever, residual)
 
     theta, here, damping = start, look(start), 1e-3
     for _ in range(ROUNDS):
