@@ -75,16 +75,20 @@ class Arrays:
         """Return the values, and 0 in place of negative ones."""
         return self.where(a > 0.0, a, 0.0) if hasattr(a, "shape") else max(a, 0.0)
 
+    def unreachable(self, t: Any, n: int) -> bool:
+        """Return whether step n lies beyond what the integer dtype of the steps can say."""
+        return self.top is not None and n > self.top and type(t) is not Stretched and "int" in str(t.dtype)
+
     def less(self, t: Any, n: int) -> Any:
         """Return where `t < n`, or None if that holds for every step the dtype can say."""
-        return None if self.top is not None and n > self.top and type(t) is not Stretched else t < n
+        return None if self.unreachable(t, n) else t < n
 
     def rest(self, t: Any, n: int, fraction: float = 0.0) -> Any:
         """Return `n - fraction - t` as a float; the difference of integers is taken in integers."""
         if type(t) is Stretched:
             return n - t
-        if self.top is not None and n > self.top:
-            return self.cast(self.top - t) + (n - self.top - fraction)
+        if self.unreachable(t, n):
+            return self.cast(self.top - t) + float(n - (self.top or 0) - fraction)
         return self.cast(n - t) - fraction if fraction else self.cast(n - t)
 
     def after(self, t: Any, n: int) -> Any:
@@ -94,10 +98,32 @@ class Arrays:
             return Stretched(self.maximum(gone.elapsed, gone.elapsed * 0.0), gone.left, gone.per, gone.total)
         return self.maximum(t, n) - n
 
+    def local(self, t: Any, start: int, before: Any) -> Any:
+        """Return the steps since `start`; before it a float at which no curve has an infinite slope."""
+        if type(t) is Stretched:
+            gone = t - start
+            return Stretched(self.where(before, 0.5, gone.elapsed), gone.left, gone.per, gone.total)
+        return self.where(before, 0.5, t - float(start)) if self.top is None else self.after(t, start)
+
+    def whole(self, t: Any, n: int) -> Any:
+        """Return the whole multiples of n in t."""
+        return t // n
+
+    def raised(self, base: Any, exponent: Any) -> Any:
+        """Return `max(base, 0) ** exponent`; at base 0 a fractional power has an infinite slope, and 0 * inf is NaN."""
+        if not hasattr(base, "shape"):
+            return max(base, 0.0) ** exponent
+        some = base > 0.0
+        return self.where(some, self.where(some, base, 1.0) ** exponent, 0.0**exponent)
+
     def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
         """Return `curve(t / n, (n - t) / n)` before step `n`, and `end` from there on."""
-        x, y = t / n if type(t) is Stretched else self.real(t) / float(n), self.rest(t, n) / float(n)
         inside = self.less(t, n)
+        if self.top is not None and type(t) is not Stretched and inside is not None:
+            # No slope passes through an integer: one clamp serves, and the curve sees its own end.
+            near = self.minimum(t, n)
+            return self.where(inside, curve(self.cast(near) / float(n), self.cast(n - near) / float(n), self), end)
+        x, y = t / n if type(t) is Stretched else self.real(t) / float(n), self.rest(t, n) / float(n)
         if inside is None:
             return curve(x, y, self)
         return self.where(inside, curve(self.where(inside, x, 0.5), self.where(inside, y, 0.5), self), end)
@@ -116,7 +142,7 @@ class Arrays:
             before = self.less(t, start)
             if before is None:
                 return value
-            value = self.where(before, value, curve(self.after(t, start), self))
+            value = self.where(before, value, curve(self.local(t, start, before), self))
         return value
 
     def log_of(self, x: Any, y: Any) -> Any:
@@ -144,27 +170,32 @@ class Arrays:
 
     def cap(self, t: Any, n: int) -> Any:
         """Return the steps, at most n."""
-        return t if self.top is not None and n > self.top else self.minimum(t, n)
+        return t if self.unreachable(t, n) else self.minimum(t, n)
 
     def until(self, t: Any, n: int) -> Any:
         """Return the steps left until step n, and 0 after it."""
-        if type(t) is Stretched or (self.top is not None and n > self.top):
+        if type(t) is Stretched:
             return self.positive(self.rest(t, n))
+        if self.unreachable(t, n):
+            return Stretched(self.rest(t, n), self.cast(t), 1.0, n)
         return n - self.minimum(t, n)
 
-    def ahead(self, t: Any, n: int) -> Any:
-        """Return the steps n later; an integer that would overflow stays at the largest."""
-        if type(t) is Stretched or self.top is None:
-            return t + n
-        return self.minimum(t, self.top - n) + n if n <= self.top // 2 else self.cast(t) + float(n)
+    def ahead(self, t: Any, n: int, length: int | None) -> Any:
+        """Return the steps n later, in a schedule of that length."""
+        if type(t) is Stretched or self.top is None or (length is None and n <= self.top // 2):
+            return t + n if type(t) is Stretched or self.top is None else self.minimum(t, self.top - n) + n
+        if length is not None and length <= self.top:
+            return self.minimum(t, max(length - n, 0)) + n
+        # Beyond what the dtype counts: a float, and the distance to the end.
+        return Stretched(self.cast(t) + float(n), self.rest(t, max((length or 0) - n, 0)), 1.0, length or 0)
 
     def fold(self, t: Any, n: int) -> Any:
         """Return the distance to the nearest even multiple of n: a clock that swings between 0 and n."""
         if type(t) is Stretched:
             t = t.elapsed / t.per
-        if self.top is not None and n > self.top:
+        if self.unreachable(t, n):
             return t
-        if self.top is None or 2 * n <= self.top:
+        if not self.unreachable(t, 2 * n):
             t = t % (2 * n)
         return n - abs(t - n)
 

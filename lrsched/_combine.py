@@ -178,7 +178,8 @@ class Power(Schedule):
 
     def _at(self, t: Any, xp: Any) -> Any:
         # An extended line may pass below zero, where a fractional power has no value.
-        return xp.positive(self.base._at(t, xp)) ** self.exponent._at(t, xp)
+        base, exponent = self.base._at(t, xp), self.exponent._at(t, xp)
+        return xp.raised(base, exponent)
 
     def __repr__(self) -> str:
         """Return `base ** exponent`, constants as plain numbers unless both are."""

@@ -103,7 +103,6 @@ class Code:
     """The namespace of symbols: what the curves call, written down instead of computed."""
 
     scalar = False
-    top: int | None = None
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -171,6 +170,12 @@ class Code:
     def positive(self, a: Any) -> Any:
         return self.where(a > 0.0, a, 0.0) if isinstance(a, Symbol) else max(a, 0.0)
 
+    def raised(self, base: Any, exponent: Any) -> Any:
+        return self.positive(base) ** exponent
+
+    def whole(self, t: Any, n: int) -> Any:
+        return t // n
+
     def minimum(self, a: Any, b: Any) -> Any:
         if not isinstance(a, Symbol) and not isinstance(b, Symbol):
             return min(a, b)
@@ -214,13 +219,16 @@ class Code:
     def rest(self, t: Any, n: int, fraction: float = 0.0) -> Any:
         return n - t - fraction if fraction else n - t
 
+    def unreachable(self, t: Any, n: int) -> bool:
+        return False
+
     def cap(self, t: Any, n: int) -> Any:
         return self.minimum(t, n)
 
     def until(self, t: Any, n: int) -> Any:
         return self.where(t < n, n - t, 0)
 
-    def ahead(self, t: Any, n: int) -> Any:
+    def ahead(self, t: Any, n: int, length: int | None) -> Any:
         return t + n
 
     def fold(self, t: Any, n: int) -> Any:

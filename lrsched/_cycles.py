@@ -103,9 +103,9 @@ class Repeat(Schedule):
 
 def _turn(t: Any, period: int, xp: Any) -> tuple[Any, Any]:
     """Return the number of the cycle and the time within it, for cycles of equal length."""
-    if xp.top is not None and period > xp.top:
+    if xp.unreachable(t, period):
         return t * 0, t
-    number = t // period
+    number = xp.whole(t, period)
     return number, t - number * period
 
 

@@ -30,6 +30,12 @@ class Torch(Arrays):
     def after(self, t: Any, n: int) -> Any:
         return super().after(t, n) if type(t) is Stretched else (t - n).clamp(min=0)
 
+    def whole(self, t: Any, n: int) -> Any:
+        # The floor division of torch has no derivative, not even 0.
+        if type(t) is Stretched:
+            return self.xp.floor(t.elapsed.detach() / (t.per * float(n)))
+        return self.xp.div(t.detach(), n, rounding_mode="floor")
+
     def search(self, table: Any, t: Any) -> Any:
         return self.xp.searchsorted(table, t.contiguous(), right=True)
 

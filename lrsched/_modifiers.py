@@ -72,7 +72,7 @@ class Shift(Schedule):
         return None if length is None else max(length - self.steps, 1)
 
     def _at(self, t: Any, xp: Any) -> Any:
-        return self.schedule._at(xp.ahead(t, self.steps), xp)
+        return self.schedule._at(xp.ahead(t, self.steps, self.schedule.length), xp)
 
 
 @value
@@ -105,7 +105,7 @@ class Stretch(Schedule):
         end = Fraction(self.factor) * length
         whole = math.ceil(end)
         if type(t) is Stretched:
-            left = t.left if t.total == self.length else t.per * float(end) - t.elapsed
+            left = t.left if t.total == end else t.per * float(end) - t.elapsed
             return self.schedule._at(Stretched(t.elapsed, left, t.per * self.factor, length), xp)
         left = xp.rest(t, whole, float(whole - end))
         return self.schedule._at(Stretched(xp.real(t), left, self.factor, length), xp)
@@ -144,9 +144,9 @@ class Epochs(Schedule):
         return None if length is None else length * self.steps_per_epoch
 
     def _at(self, t: Any, xp: Any) -> Any:
-        if xp.top is not None and self.steps_per_epoch > xp.top and type(t) is not Stretched:
+        if xp.unreachable(t, self.steps_per_epoch):
             return self.schedule._at(t * 0, xp)
-        return self.schedule._at(t // self.steps_per_epoch, xp)
+        return self.schedule._at(xp.whole(t, self.steps_per_epoch), xp)
 
 
 @value

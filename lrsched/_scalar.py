@@ -12,7 +12,6 @@ class Scalar:
     """Python numbers through `math`, in float64; only the branch that is needed is computed."""
 
     scalar = True
-    top: int | None = None
     sin = staticmethod(math.sin)
     log = staticmethod(math.log)
     log1p = staticmethod(math.log1p)
@@ -44,6 +43,14 @@ class Scalar:
     @staticmethod
     def positive(a: float) -> float:
         return a if a > 0.0 else 0.0
+
+    @staticmethod
+    def raised(base: float, exponent: float) -> Any:
+        return (base if base > 0.0 else 0.0) ** exponent
+
+    @staticmethod
+    def whole(t: Any, n: int) -> Any:
+        return t // n
 
     @staticmethod
     def bounded(t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
@@ -81,6 +88,10 @@ class Scalar:
     def rest(t: Any, n: int, fraction: float = 0.0) -> Any:
         return n - t - fraction if fraction else n - t
 
+    @staticmethod
+    def unreachable(t: Any, n: int) -> bool:
+        return False
+
     cap = staticmethod(min)
 
     @staticmethod
@@ -88,7 +99,7 @@ class Scalar:
         return n - t if t < n else 0
 
     @staticmethod
-    def ahead(t: Any, n: int) -> Any:
+    def ahead(t: Any, n: int, length: int | None) -> Any:
         return t + n
 
     @staticmethod

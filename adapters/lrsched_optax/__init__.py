@@ -1,0 +1,14 @@
+"""The update rules of `lrsched.rules` as Optax transforms.
+
+A schedule needs no adapter: it is a function of the update count, which is what Optax calls a schedule.
+
+>>> import optax
+>>> from lrsched import Cosine, Warmup
+>>> optimizer = optax.adam(Warmup(500) >> Cosine(3e-4, 0.0, steps=9_500))
+
+A rule becomes a whole optimizer with `from_rule`, or one link of an `optax.chain` with `scale_by_rule`.
+"""
+
+from lrsched_optax._transform import RuleState, from_rule, scale_by_rule
+
+__all__ = ["RuleState", "from_rule", "scale_by_rule"]

@@ -1,0 +1,205 @@
+"""`from_rule` and `scale_by_rule`: an update rule as a gradient transformation."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lrsched.rules import Context, Part, Rule, ops_of
+from lrsched_optax._proportional import is_proportional
+
+# Nested containers of arrays, as in every function of JAX.
+Tree = Any
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+class RuleState(NamedTuple):
+    """What a rule keeps: the updates done, and its slots as trees like the parameters.
+
+    Args:
+        count: `int32` scalar; it stays at its largest value instead of overflowing.
+        slots: the named tuple of the rule (`AdamSlots(m, v, v_max)`, ...) with a tree in the place of each array,
+            float64 for float64 parameters, else float32.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # Optax calls it so, tuple.count or not
+    slots: Any
+
+
+def from_rule(rule: Rule, learning_rate: Any) -> optax.GradientTransformation:
+    """Return the optimizer of a rule and a learning rate.
+
+    Update number t = 0, 1, 2, ... uses `learning_rate(t)`. What the optimizer returns is to be added to the parameters,
+    as `optax.apply_updates` does; its dtype is the wider one of parameter and gradient. What runs over all tensors
+    (`ClipByGlobalNorm`) runs over all leaves of the tree; masked leaves and gradients of None do not move.
+
+    Args:
+        rule: an update rule, such as `rules.Adam()`.
+        learning_rate: a number, a 0-d array, or a schedule: any function of the count.
+
+    Returns:
+        A transformation whose state is a `RuleState`. `update` needs the parameters if the rule does.
+
+    Raises:
+        TypeError: an argument is of another kind; in `init`, a parameter is not floating-point.
+        ValueError: the learning rate is not a scalar; in `update`, the rule needs the parameters.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> from lrsched import Cosine, rules
+        >>> optimizer = from_rule(rules.ClipByGlobalNorm(1.0) >> rules.Adam(), Cosine(0.5, 0.0, steps=10))
+        >>> params = {"w": jnp.ones(2)}
+        >>> updates, state = jax.jit(optimizer.update)(params, optimizer.init(params), params)
+        >>> optax.apply_updates(params, updates)["w"].round(4)
+        Array([0.5, 0.5], dtype=float32)
+
+        A learning rate that can be read from the state, or changed:
+
+        >>> optimizer = optax.inject_hyperparams(from_rule)(rule=rules.Adam(), learning_rate=0.5)
+        >>> float(optimizer.init(params).hyperparams["learning_rate"])
+        0.5
+    """
+    _check_rule("from_rule", rule)
+    _check_learning_rate(learning_rate)
+
+    def update(updates: Tree, state: RuleState, params: Tree = None) -> tuple[Tree, RuleState]:
+        lr = learning_rate(state.count) if callable(learning_rate) else learning_rate
+        return _updated(rule, updates, state, params, lr, jnp.negative)
+
+    return optax.GradientTransformation(lambda params: _init(rule, params), update)
+
+
+def scale_by_rule(rule: Rule) -> optax.GradientTransformation:
+    """Return the direction of a rule, a link of `optax.chain` like `scale_by_adam`.
+
+    The sign is that of the gradient and the learning rate is 1: `optax.scale_by_learning_rate` after it multiplies by
+    minus the learning rate. With it, the chain equals `from_rule`.
+
+    Args:
+        rule: an update rule whose update is proportional to the learning rate.
+
+    Returns:
+        A transformation whose state is a `RuleState`. `update` needs the parameters if the rule does.
+
+    Raises:
+        TypeError: `rule` is not a rule; in `init`, a parameter is not floating-point.
+        ValueError: the learning rate stands inside the rule, in its buffer or in a clip of the update, so that it
+            cannot be multiplied afterwards; in `update`, the rule needs the parameters.
+
+    Examples:
+        >>> import optax
+        >>> from lrsched import Constant, rules
+        >>> optimizer = optax.chain(
+        ...     optax.clip_by_global_norm(1.0),
+        ...     scale_by_rule(rules.Layerwise(rules.Adam())),
+        ...     optax.scale_by_learning_rate(Constant(0.1)),
+        ... )
+    """
+    _check_rule("scale_by_rule", rule)
+    if not is_proportional(rule):
+        raise ValueError(
+            f"scale_by_rule(rule=...) must be a rule whose update is proportional to the learning rate, got {rule!r}; "
+            "write from_rule(rule, learning_rate)"
+        )
+
+    def update(updates: Tree, state: RuleState, params: Tree = None) -> tuple[Tree, RuleState]:
+        return _updated(rule, updates, state, params, 1.0, jnp.positive)
+
+    return optax.GradientTransformation(lambda params: _init(rule, params), update)
+
+
+def _check_rule(function: str, rule: Any) -> None:
+    if not isinstance(rule, Rule):
+        hint = f"; write {rule!r} >> SGD()" if isinstance(rule, Part) else ""
+        raise TypeError(f"{function}(rule=...) must be a rule such as rules.Adam(), got {rule!r}{hint}")
+
+
+def _check_learning_rate(learning_rate: Any) -> None:
+    if callable(learning_rate):
+        return
+    where = "from_rule(learning_rate=...) must be a number, a 0-d array or a function of the count"
+    is_number = isinstance(learning_rate, int | float) or hasattr(learning_rate, "dtype")
+    if not is_number or jnp.result_type(learning_rate).kind not in "iufV":  # bfloat16 is of kind "V"
+        raise TypeError(f"{where}, got {learning_rate!r}")
+    if jnp.shape(learning_rate) != ():
+        raise ValueError(f"{where}, got an array of shape {jnp.shape(learning_rate)}")
+
+
+def _moment_dtype(array: Any) -> Any:
+    return jnp.float64 if jnp.result_type(array) == jnp.float64 else jnp.float32
+
+
+def _init(rule: Rule, params: Tree) -> RuleState:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if jnp.result_type(leaf).name not in FLOATS:
+            place = jax.tree_util.keystr(path)
+            must = f"an array of {', '.join(FLOATS)}; leave it out with optax.masked"
+            raise TypeError(f"init(params){place} must be {must}, got {jax.typeof(leaf)}")
+
+    def full(content: float) -> Tree:
+        return jax.tree.map(lambda p: jnp.full_like(p, content, dtype=_moment_dtype(p)), params)
+
+    return RuleState(jnp.zeros([], jnp.int32), rule.slots(full))
+
+
+class _Absent:
+    """Stands for a parameter that was not given: what a rule does with it raises."""
+
+    def _refuse(self, *_: object) -> Any:
+        raise ValueError("this rule needs the parameters: write update(updates, state, params)")
+
+    __jax_array__ = property(_refuse)  # functions of JAX ask for it first
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __abs__ = _refuse
+    __truediv__ = __rtruediv__ = __pow__ = __gt__ = __lt__ = _refuse
+
+
+def _is_none(leaf: Any) -> bool:
+    return leaf is None
+
+
+def _updated(
+    rule: Rule, gradients: Tree, state: RuleState, params: Tree, lr: Any, sign: Callable[[jax.Array], jax.Array]
+) -> tuple[Tree, RuleState]:
+    """Return `sign` of what the rule subtracts from the parameters, and the next state."""
+    tree: Any
+    leaves, tree = jax.tree.flatten(gradients, is_leaf=_is_none)
+    moving = [i for i, g in enumerate(leaves) if g is not None]
+    count = optax.safe_increment(state.count)
+    if not moving:
+        return gradients, RuleState(count, state.slots)
+    gs = [jnp.asarray(leaves[i]) for i in moving]
+    ps: list[Any] = [_Absent()] * len(gs)
+    if params is not None:
+        given = tree.flatten_up_to(params)
+        ps = [jnp.asarray(given[i]) for i in moving]
+    # The slots are trees of the parameters; the rule wants slots for each of them.
+    layout: Any = jax.tree.structure(rule.slots(lambda content: content))
+    columns = [tree.flatten_up_to(column) for column in layout.flatten_up_to(state.slots)]
+    slots = [layout.unflatten([column[i] for column in columns]) for i in moving]
+    steps, slots = _steps(rule, ps, gs, slots, lr, state.count)
+    for i, p, g, step, own in zip(moving, ps, gs, steps, slots, strict=True):
+        leaves[i] = sign(step).astype(g.dtype if params is None else jnp.promote_types(p.dtype, g.dtype))
+        for column, content in zip(columns, layout.flatten_up_to(own), strict=True):
+            column[i] = content
+    return tree.unflatten(leaves), RuleState(count, layout.unflatten([tree.unflatten(column) for column in columns]))
+
+
+def _steps(
+    rule: Rule, ps: list[Any], gs: list[jax.Array], slots: list[Any], lr: Any, count: jax.Array
+) -> tuple[list[jax.Array], list[Any]]:
+    """Return what the rule subtracts from each parameter, in the working dtype, and the new slots."""
+    xp = ops_of(gs[0])
+    assert xp is not None  # JAX is a library that the core knows
+    # One dtype for all of the update, the widest: a norm may run over all leaves.
+    dtypes = {_moment_dtype(x) for x in [*ps, *gs] if not isinstance(x, _Absent)}
+    wide = jnp.float64 if jnp.float64 in dtypes else jnp.float32
+
+    def widened(content: Any) -> Any:
+        return content if isinstance(content, _Absent | float) else jnp.asarray(content).astype(wide)
+
+    context = Context.of_list(xp, [g.ndim for g in gs], widened(lr), widened(count))
+    steps, new = rule.body(context, [*map(widened, ps)], [*map(widened, gs)], jax.tree.map(widened, slots))
+    return steps, jax.tree.map(lambda content, old: content.astype(old.dtype), new, slots)
