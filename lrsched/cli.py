@@ -51,8 +51,10 @@ def _plot(args: Args) -> int:
     items = read_schedules(args.schedules)
     labels = read_labels(args, len(items))
     if args.svg is not None:
-        size = {"width": args.width or 640, "height": args.height or 240}
-        picture = svg(items, steps=args.steps, title=args.title, labels=labels, log=args.log or None, **size) + "\n"
+        width, height = args.width or 640, args.height or 240
+        log = args.log or None
+        picture = svg(items, steps=args.steps, width=width, height=height, title=args.title, labels=labels, log=log)
+        picture += "\n"
         if args.svg == "-":
             sys.stdout.write(picture)
         else:
