@@ -121,7 +121,7 @@ def test_each_part_of_a_multi_optimizer_is_set_and_logged():
 
 @pytest.mark.parametrize("unit", ["epoch", "batch"])
 @pytest.mark.parametrize(
-    "rate", [LRSchedule(SCHEDULE), keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), lambda: 0.1], ids=repr
+    "rate", [LRSchedule(SCHEDULE), keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), lambda: 0.1]
 )
 def test_optimizer_with_a_schedule_of_its_own_is_refused_when_training_begins(rate, unit):
     model = falling_model(keras.optimizers.SGD(rate, name="scheduled"))
@@ -149,7 +149,7 @@ def test_schedule_is_a_function_that_the_scheduler_of_keras_takes():
     assert history["learning_rate"] == pytest.approx([0.0, 0.05, 0.1, 0.05, 0.0], rel=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [0.1, None, lambda epoch: 0.1, rules.SGD(), LRSchedule(SCHEDULE)], ids=repr)
+@pytest.mark.parametrize("wrong", [0.1, None, lambda epoch: 0.1, rules.SGD(), LRSchedule(SCHEDULE)])
 def test_what_is_no_schedule_is_refused(wrong):
     with pytest.raises(TypeError, match=r"LRCallback\(schedule\) must be a schedule of lrsched"):
         LRCallback(wrong)

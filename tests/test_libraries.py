@@ -1,7 +1,5 @@
 """One schedule, every array library: the same values, in the kind, shape, dtype and place of the steps."""
 
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -297,9 +295,7 @@ def test_steps_that_are_no_numbers_of_steps_are_refused(name, dtype):
             schedule(array)
 
 
-@pytest.mark.parametrize(
-    "step", [True, np.True_, "3", b"3", None, 1j, [1, 2], (1,), {}, object(), np.array(["a"])], ids=repr
-)
+@pytest.mark.parametrize("step", [True, np.True_, "3", b"3", None, 1j, [1, 2], (1,), {}, object(), np.array(["a"])])
 def test_other_things_than_steps_are_refused(step):
     with pytest.raises(TypeError, match="must get an int, a float or an array"):
         SAMPLE[0](step)
@@ -420,7 +416,7 @@ def test_the_slope_of_a_line_is_its_slope():
 @pytest.mark.parametrize("name", ["torch", "jax", "tensorflow"])
 def test_a_library_is_loaded_by_the_test_and_not_by_the_schedule(name):
     # The step is recognised by the module of its type, so a look-alike is refused without an import.
-    importlib.import_module(name)
+    pytest.importorskip(name)
     fake = type("Tensor", (), {"__module__": f"{name}ish.core", "dtype": None, "shape": ()})()
     with pytest.raises(TypeError, match="must get an int, a float or an array"):
         SAMPLE[0](fake)
