@@ -331,7 +331,7 @@ def test_rate_may_be_set_to_a_number():
     assert float(keras.ops.convert_to_numpy(optimizer.learning_rate)) == 0.25
 
 
-@pytest.mark.parametrize("wrong", ["Adam()", None, rules.Adam, SCHEDULE, keras.optimizers.SGD()], ids=str)
+@pytest.mark.parametrize("wrong", ["Adam()", None, rules.Adam, SCHEDULE, keras.optimizers.SGD()])
 def test_what_is_no_rule_is_refused(wrong):
     with pytest.raises(TypeError, match=r"RuleOptimizer\(rule\) must be a rule of lrsched.rules such as Adam\(\), got"):
         RuleOptimizer(wrong, 0.1)
