@@ -1,0 +1,229 @@
+"""What all loss laws share: fitting, prediction, and how sure both are."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lrsched._value import Value
+from lrsched.forecast._path import COARSE, FINE, Array, Trace, rates, trace, whole_steps
+from lrsched.forecast._prior import ALPHA, FREE, SCALE, Prior, believed, slope_of_believed
+from lrsched.forecast._solve import Solution, minimise
+
+# Relative error that a law makes even where it fits; less where the loss moves by less than SPAN in all, as it does
+# over a high floor. Such errors are smooth: however densely a curve was sampled, it holds no more than so many
+# independent ones.
+DISCREPANCY = 0.002
+SPAN = 0.1
+INDEPENDENT = 30
+# The strength of the response to the rate counts as known if the data, with what is believed of the other parameters,
+# give its logarithm to this precision.
+KNOWN = 0.5
+# First guesses of the floor of the loss, over the lowest loss seen.
+FLOORS = (0.6, 0.85)
+
+Curve = tuple[Any, ArrayLike, ArrayLike]
+
+
+class UnidentifiedWarning(UserWarning):
+    """The rates of the curves never moved enough to show how the loss responds to them."""
+
+
+class Points(NamedTuple):
+    """Observations of one curve."""
+
+    trace: Trace
+    loss: Array  # `(n,)`, > 0
+    noise: Array  # `(n,)`: standard deviation of log(loss)
+
+
+class Law(Value, abstract=True):
+    """A parametric law of the loss under any sequence of learning rates.
+
+    A law has parameters (all > 0, named in `parameters`), `peak`, the unit of its rates, and what a fit says about
+    itself: `spread`, the standard deviation of the logarithm of observed over predicted loss; `covariance` of the
+        logarithms of the
+    parameters, row by row (Laplace); and `status`: "given", "identified" or "unidentified".
+    """
+
+    kind: ClassVar[str] = "law"
+    positional: ClassVar[int] = 0
+    # Names of the parameters; the one that scales the response to a change of the rate; and what is believed of them.
+    parameters: ClassVar[tuple[str, ...]]
+    response: ClassVar[str]
+    prior: ClassVar[Prior]
+
+    peak: float
+    spread: float
+    covariance: tuple[float, ...]
+    status: str
+
+    @staticmethod
+    @abstractmethod
+    def _model(theta: Array, trace: Trace) -> tuple[Array, Array]:
+        """Return the loss `(n,)` and its derivatives `(n, p)` by the logarithms `theta` `(p,)` of the parameters."""
+
+    def _check(self) -> None:
+        size = len(self.parameters) ** 2
+        if len(self.covariance) not in (0, size):
+            name = type(self).__name__
+            raise ValueError(f"{name}(covariance=...) must hold 0 or {size} numbers, got {len(self.covariance)}")
+
+    @property
+    def theta(self) -> Array:
+        """Logarithms of the parameters, float64 `(p,)`."""
+        return np.log([getattr(self, name) for name in self.parameters])
+
+    @classmethod
+    def fit(cls, curves: Sequence[Curve], prior: Prior | None = None, *, peak: float | None = None) -> Self:
+        """Fit the law to observed loss curves.
+
+        It minimises a Huber loss of the residuals of log(loss) plus the prior, by Levenberg-Marquardt. Residuals of a
+        law are smooth, so a curve counts for no more than a few dozen independent points, however densely it was
+        sampled.
+
+        Args:
+            curves: a list of `(lr, steps, loss)`. `lr`: the rate of every step from 0, warm-up included, an array
+                `(n,)` or a schedule. `steps`, `loss`: the points observed, `(m,)` each, steps < n, loss > 0. Points
+                before the first positive rate say nothing and are left out.
+            prior: what is believed beforehand; by default the class attribute `prior`, from language models.
+            peak: the unit of the rates; by default the largest rate of all curves.
+
+        Returns:
+            The law, with `spread`, `covariance` and `status`.
+
+        Raises:
+            ValueError: a curve is not as described, or there are fewer points than parameters.
+
+        Warns:
+            UnidentifiedWarning: the rates never moved enough to show how the loss responds to them. The law still
+                describes these curves; what it says of other schedules is mostly the prior.
+        """
+        observed = [_observe(*curve) for curve in curves]
+        if not observed:
+            raise ValueError(f"{cls.__name__}.fit(curves) must get at least one curve, got none")
+        unit = peak if peak is not None else max(float(u.max()) for u, _, _ in observed)
+        points = [_points(u / unit, steps, loss) for u, steps, loss in observed]
+        law = cls._fit(points, prior or cls.prior, unit)
+        if law.status == "unidentified":
+            warnings.warn(
+                "the rates of these curves do not show how the loss responds to a change of rate: what this "
+                f"{cls.__name__} says of other schedules is mostly its prior; add a run with a drop of the rate",
+                UnidentifiedWarning,
+                stacklevel=2,
+            )
+        return law
+
+    @classmethod
+    def _fit(cls, points: Sequence[Points], prior: Prior, unit: float, start: Array | None = None) -> Self:
+        """Fit to prepared points; `start` is a first guess of theta instead of those from the data."""
+        if len(prior.centre) != len(cls.parameters):
+            raise ValueError(
+                f"a prior of {cls.__name__} must have {len(cls.parameters)} centres, got {len(prior.centre)}"
+            )
+        loss = np.concatenate([each.loss for each in points])
+        if loss.size < len(cls.parameters):
+            raise ValueError(f"{cls.__name__}.fit needs at least {len(cls.parameters)} points, got {loss.size}")
+        own = np.concatenate([np.full(each.loss.shape, _discrepancy(each.loss)) for each in points]) ** 2
+        variance = np.concatenate([each.noise for each in points]) ** 2 + own
+        extra = own * max(0.0, loss.size / (INDEPENDENT * len(points)) - 1)
+
+        def logarithms(theta: Array) -> tuple[Array, Array]:
+            parts = [cls._model(theta, each.trace) for each in points]
+            value = np.concatenate([part[0] for part in parts])
+            return np.log(value), np.concatenate([part[1] for part in parts]) / value[:, None]
+
+        centre, sd = np.log(prior.centre), np.array(prior.spread)
+        response = cls.parameters.index(cls.response)
+
+        def belief(theta: Array) -> tuple[Array, Array]:
+            pull = (believed(theta, response, prior.reference) - centre) / sd
+            return pull, slope_of_believed(theta, response, prior.reference) / sd[:, None]
+
+        def search(first: Array) -> Solution:
+            return minimise(logarithms, np.log(loss), np.sqrt(variance), variance / (variance + extra), belief, first)
+
+        last = float(max(each.trace.area.max() for each in points))
+        starts = [start] if start is not None else [cls._first(prior, floor, loss, last) for floor in FLOORS]
+        best = min(map(search, starts), key=lambda found: found.objective)
+        covariance = np.linalg.inv(best.information + best.belief)
+        fields: dict[str, Any] = dict(zip(cls.parameters, np.exp(best.theta).tolist(), strict=True))
+        fields["peak"] = unit
+        fields["spread"] = float(np.median(np.abs(best.residual) * np.sqrt(variance)) * 1.4826)
+        fields["covariance"] = tuple(((covariance + covariance.T) / 2).ravel().tolist())
+        fields["status"] = "identified" if cls._blind(best.information, prior) < KNOWN else "unidentified"
+        return cls(**fields)
+
+    @classmethod
+    def _first(cls, prior: Prior, floor: float, loss: Array, area: float) -> Array:
+        """Return the prior's centre with the floor and the scale of the loss fitted to the lowest loss seen."""
+        theta = np.log(prior.centre)
+        theta[0] = np.log(floor * loss.min())
+        theta[SCALE] = np.log((1 - floor) * loss.min()) + np.exp(theta[ALPHA]) * np.log(area)
+        theta[cls.parameters.index(cls.response)] += (
+            theta[SCALE] + theta[ALPHA] - np.exp(theta[ALPHA]) * np.log(prior.reference)
+        )
+        return theta
+
+    @classmethod
+    def _blind(cls, information: Array, prior: Prior) -> float:
+        """Return the standard deviation of the log response without any belief about the response itself."""
+        i = cls.parameters.index(cls.response)
+        belief = np.array(prior.spread) ** -2.0
+        belief[i] = FREE**-2
+        return float(np.sqrt(np.linalg.inv(information + np.diag(belief))[i, i]))
+
+
+def _discrepancy(loss: Array) -> float:
+    """Return the relative error that a law makes on a curve however well it fits."""
+    return DISCREPANCY * min(1.0, float(np.ptp(np.log(loss))) / SPAN + 1e-3)
+
+
+def _observe(lr: Any, steps: ArrayLike, loss: ArrayLike) -> tuple[Array, Any, Array]:
+    at = whole_steps(steps)
+    seen = np.asarray(loss, dtype=np.float64)
+    if seen.shape != at.shape or not (np.isfinite(seen).all() and (seen > 0).all()):
+        raise ValueError(
+            f"a curve must have one finite loss > 0 for each of its {at.size} steps, got shape {seen.shape}"
+        )
+    u = rates(lr, int(at.max()))
+    moving = np.cumsum(u)[at] > 0
+    if not moving.any():
+        raise ValueError("a curve must have a point after the first rate > 0, got none")
+    return u, at[moving], seen[moving]
+
+
+def _points(u: Array, steps: Any, loss: Array) -> Points:
+    # Half the squared second difference of white noise has three times its variance; a smooth curve has next to none.
+    bend = np.diff(np.log(loss), 2) if loss.size > 4 else np.zeros(1)
+    noise = float(np.median(np.abs(bend))) * 1.4826 / np.sqrt(6.0)
+    return Points(trace(u, steps, COARSE), loss, np.full(loss.shape, noise))
+
+
+def predict(law: Law, lr: Any, steps: ArrayLike) -> Array:
+    """The loss that a law predicts at some steps of a run.
+
+    Args:
+        law: the law.
+        lr: the rate of every step from 0, warm-up included: an array `(n,)` or a schedule.
+        steps: where the loss is wanted, integers >= 0, < n.
+
+    Returns:
+        The loss after the updates `steps`, float64 `(m,)`; inf where no update has had a positive rate yet.
+
+    Raises:
+        ValueError: `lr` or `steps` is not as described.
+
+    Examples:
+        >>> from lrsched import Constant, Cooldown, Warmup
+        >>> from lrsched.forecast import MultiPowerLaw
+        >>> law = MultiPowerLaw(l0=2.65, a=0.601, alpha=0.453, b=438.0, c=2.13, beta=0.598, gamma=0.655)
+        >>> stable = Warmup(2000) >> Constant(3e-4, steps=18_000)
+        >>> [round(float(loss), 3) for loss in predict(law, stable >> Cooldown(4000), [19_999, 21_999, 23_999])]
+        [3.054, 2.985, 2.925]
+    """
+    at = whole_steps(steps)
+    return law._model(law.theta, trace(rates(lr, int(at.max())) / law.peak, at, FINE))[0]
