@@ -25,7 +25,7 @@ help:  ## show this list
 demo: $(READY)  ## train a small network in four libraries and compare
 	@$(VENV)/bin/lrsched demo
 
-test: $(READY)  ## run all tests but the slow ones: core, Keras on three backends, the rest
+test: lint  ## check style and types, run all tests but the slow ones: core, Keras on three backends, the rest
 	@echo "== core"
 	@$(PYTEST) $(SPEED) -n $(JOBS) $(CORE_TESTS) lrsched
 	@echo "== Keras on TensorFlow, JAX and PyTorch"
