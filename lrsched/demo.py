@@ -241,6 +241,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lrsched demo", description=__doc__)
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="folder of the picture")
     args = parser.parse_args(argv)
+    # The network is too small for a GPU, and TensorFlow reports at length that it finds none.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     problem = digits()
     schedule, rule = plan(problem)
     print(f"schedule  {schedule}\nrule      {rule}\n")
