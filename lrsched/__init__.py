@@ -13,7 +13,7 @@ from lrsched._config import from_config, to_config
 from lrsched._curved import Harmonic, Hyperbolic, Logarithmic, NormalizedExponential, Rex, Tanh
 from lrsched._cycles import Repeat, Triangular
 from lrsched._cyclic import exp_range, one_cycle, range_test, sgdr, slanted_triangular, triangular2
-from lrsched._decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw
+from lrsched._decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
 from lrsched._modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch, Table, Warp
 from lrsched._recipes import (
     flat_cosine,
@@ -66,6 +66,7 @@ __all__ = [
     "Power",
     "PowerLaw",
     "Product",
+    "RectifiedWarmup",
     "Repeat",
     "Reverse",
     "Rex",

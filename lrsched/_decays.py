@@ -2,9 +2,11 @@
 
 import math
 from abc import abstractmethod
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
 from lrsched._check import Real
+from lrsched._scalar import SCALAR
 from lrsched._schedule import Schedule
 from lrsched._value import value
 
@@ -132,3 +134,67 @@ class ExponentialWarmup(Decay):
     def curve(self, t: Any, xp: Any) -> Any:
         """Return -end * expm1(-(t + 1) / timescale)."""
         return -self.end * xp.expm1(-(t + 1.0) / self.timescale)
+
+
+def _bernoulli(count: int) -> tuple[float, ...]:
+    """Return B(2k) / (2k)! for k = 1 ... count, the coefficients of `1 / expm1(z) - 1 / z + 1 / 2` in odd powers."""
+    numbers = [Fraction(1)]
+    for n in range(1, 2 * count + 1):
+        numbers.append(-sum((math.comb(n + 1, k) * numbers[k] for k in range(n)), Fraction(0)) / (n + 1))
+    return tuple(float(numbers[2 * k] / math.factorial(2 * k)) for k in range(1, count + 1))
+
+
+_SERIES = _bernoulli(10)
+
+
+@value
+class RectifiedWarmup(Decay):
+    """The rectification of RAdam as a factor that rises to 1: multiply a schedule by it.
+
+    With `R = 2 / (1 - b2) - 1` and `r(n) = R - 2 * n * b2**n / (1 - b2**n)` it is, at step t,
+    `sqrt((r - 4) * (r - 2) * R / ((R - 4) * (R - 2) * r))` for n = t + k, k the first n with r(n) > 4.
+
+    Args:
+        b2: decay of the second moment of Adam, more than 0.6 and less than 1.
+
+    Examples:
+        >>> round(RectifiedWarmup(0.999)(1000), 6)
+        0.646639
+
+    References:
+        Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, ICLR 2020, eq. 5. arXiv:1908.03265
+    """
+
+    b2: Annotated[float, Real(low=0.6, high=1.0, open_low=True, open_high=True)] = 0.999
+
+    _rate: ClassVar[float]
+    _limit: ClassVar[float]
+    _excess: ClassVar[float]
+    _first: ClassVar[int]
+
+    def _check(self) -> None:
+        gap = 1.0 - self.b2
+        object.__setattr__(self, "_rate", -math.log(self.b2))
+        object.__setattr__(self, "_limit", 2.0 / gap - 1.0)
+        # 2 / gap - 1 - 2 / rate: what cancels is summed up to the terms that do not (Gregory's coefficients).
+        gregory = (1 / 12, 1 / 24, 19 / 720, 3 / 160, 863 / 60480, 275 / 24192, 33953 / 3628800, 8183 / 1036800)
+        tail = sum(2.0 * part * gap ** (k + 1) for k, part in enumerate(gregory))
+        object.__setattr__(self, "_excess", tail if gap < 0.01 else self._limit - 2.0 / self._rate)
+        first = next(n for n in range(1, 100) if self._length_of(float(n), SCALAR) > 4.0)
+        object.__setattr__(self, "_first", first)
+
+    def _length_of(self, n: Any, xp: Any) -> Any:
+        """Return r(n); for small n its large parts cancel, so it is n and a series."""
+        z = n * self._rate
+        few = z < 1.0
+        near, far = xp.where(few, z, 1.0), xp.where(few, 1.0, z)
+        square, tail = near * near, 0.0
+        for part in reversed(_SERIES):
+            tail = part + square * tail
+        small = self._excess + n - 2.0 * (n * (near * tail))
+        return xp.where(few, small, self._limit - 2.0 * (n * xp.exp(-far) / -xp.expm1(-far)))
+
+    def curve(self, t: Any, xp: Any) -> Any:
+        """Return the rectification at n = t + first."""
+        r, limit = self._length_of(t + float(self._first), xp), self._limit
+        return xp.sqrt((r - 4.0) / (limit - 4.0) * ((r - 2.0) / (limit - 2.0)) * (limit / r))

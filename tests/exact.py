@@ -64,6 +64,18 @@ def _tanh(s: Any, x: Any) -> Any:
     return (1 + mp.tanh(mp.mpf(s.lower) * (1 - x) + mp.mpf(s.upper) * x)) / 2
 
 
+def _rectified(s: Any, t: Any) -> Any:
+    b2 = mp.mpf(s.b2)
+    limit = 2 / (1 - b2) - 1
+
+    def length(n: Any) -> Any:
+        return limit - 2 * n * b2**n / (1 - b2**n)
+
+    first = next(n for n in range(1, 100) if length(n) > 4)
+    r = length(t + first)
+    return mp.sqrt((r - 4) * (r - 2) * limit / ((limit - 4) * (limit - 2) * r))
+
+
 def _extended(s: Any, t: Any) -> Any:
     ramp = s.schedule
     x = t / ramp.steps
@@ -101,6 +113,7 @@ _FORMULAS: dict[type, Callable[[Any, Any], Any]] = {
     ls.InverseTime: lambda s, t: mp.mpf(s.start) / (1 + mp.mpf(s.rate) * t / mp.mpf(s.steps)),
     ls.PowerLaw: lambda s, t: mp.mpf(s.start) * (1 + t / mp.mpf(s.timescale)) ** -mp.mpf(s.power),
     ls.ExponentialWarmup: lambda s, t: mp.mpf(s.end) * (1 - mp.exp(-(t + 1) / mp.mpf(s.timescale))),
+    ls.RectifiedWarmup: _rectified,
     ls.Table: lambda s, t: mp.mpf(s.values[min(int(mp.floor(t)), len(s.values) - 1)]),
     ls.Triangular: _triangle,
     ls.Repeat: _repeat,

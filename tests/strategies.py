@@ -107,6 +107,7 @@ def endless_schedules(draw: Draw, depth: int = 2) -> Schedule:
                 lambda: ls.InverseTime(draw(rates), draw(st.floats(0.0, 10.0)), draw(scale)),
                 lambda: ls.PowerLaw(draw(rates), draw(st.floats(0.0, 2.0)), draw(scale)),
                 lambda: ls.ExponentialWarmup(draw(rates), draw(scale)),
+                lambda: ls.RectifiedWarmup(draw(st.floats(0.61, 0.99999))),
                 lambda: ls.Triangular(draw(rates), draw(rates), draw(lengths), draw(st.none() | lengths)),
                 lambda: ls.Extend(ls.Cosine(draw(rates), draw(rates), draw(lengths))),
             ],

@@ -40,6 +40,8 @@ def every_shape(n):
         ls.PowerLaw(0.1, 0.5, n / 3),
         ls.PowerLaw(0.1, 0.8, 4000.0),
         ls.ExponentialWarmup(0.1, n / 3),
+        ls.RectifiedWarmup(0.999),
+        ls.RectifiedWarmup(0.75),
         ls.Triangular(0.0, 1.0, n, half),
         ls.Repeat(ls.Cosine(1.0, 0.0, n)),
         ls.Repeat(ls.Cosine(1.0, 0.0, n), times=3, scale=0.5),

@@ -26,6 +26,7 @@ def valid(kind):
         "lower": -6.0,
         "shape": "linear",
         "rate": 0.5,
+        "b2": 0.99,
     }
     defaults = {Real: 0.5, Int: 10}
     return {name: special.get(name, defaults.get(type(rule))) for name, _, rule in constraints(kind)}
