@@ -32,14 +32,24 @@ from lrsched._staircases import chebyshev, multi_step, piecewise_constant, piece
 from lrsched._warmup import Cooldown, Warmup
 
 if TYPE_CHECKING:
+    from lrsched._equality import Equality, equality
     from lrsched._milestones import Milestone, milestones
+    from lrsched._source import to_source
     from lrsched._svg import svg
     from lrsched._terminal import plot_text
 
 __version__ = "0.1.0"
 
-# What draws is loaded when it is first used: training scripts need none of it.
-_LATE = {"Milestone": "_milestones", "milestones": "_milestones", "plot_text": "_terminal", "svg": "_svg"}
+# What draws, compares and prints code is loaded when it is first used: training scripts need none of it.
+_LATE = {
+    "Equality": "_equality",
+    "Milestone": "_milestones",
+    "equality": "_equality",
+    "milestones": "_milestones",
+    "plot_text": "_terminal",
+    "svg": "_svg",
+    "to_source": "_source",
+}
 
 __all__ = [
     "Chain",
@@ -47,6 +57,7 @@ __all__ = [
     "Cooldown",
     "Cosine",
     "Epochs",
+    "Equality",
     "Exponential",
     "ExponentialWarmup",
     "Extend",
@@ -81,6 +92,7 @@ __all__ = [
     "Warp",
     "chebyshev",
     "clip",
+    "equality",
     "exp_range",
     "flat_cosine",
     "from_config",
@@ -100,6 +112,7 @@ __all__ = [
     "step_decay",
     "svg",
     "to_config",
+    "to_source",
     "tri_stage",
     "triangular2",
     "warmup_cosine",

@@ -149,7 +149,7 @@ _SERIES = _bernoulli(10)
 
 @value
 class RectifiedWarmup(Decay):
-    """The rectification of RAdam as a factor that rises to 1: multiply a schedule by it.
+    """The rectification of RAdam, a factor that rises to 1: multiply a schedule by it.
 
     With `R = 2 / (1 - b2) - 1` and `r(n) = R - 2 * n * b2**n / (1 - b2**n)` it is, at step t,
     `sqrt((r - 4) * (r - 2) * R / ((R - 4) * (R - 2) * r))` for n = t + k, k the first n with r(n) > 4.

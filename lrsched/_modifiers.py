@@ -96,13 +96,18 @@ class Stretch(Schedule):
     def length(self) -> int | None:
         """The stretched length, rounded up to whole steps, or None."""
         length = self.schedule.length
-        return None if length is None else max(math.ceil(Fraction(self.factor) * length), 1)
+        return None if length is None else max(math.ceil(self._end(length)), 1)
+
+    def _end(self, length: int) -> Fraction:
+        """Return the exact end, or the whole number that it misses by the rounding of the factor alone: 0.8 * 10."""
+        end = Fraction(self.factor) * length
+        return Fraction(round(end)) if abs(end - round(end)) <= end / 2**53 else end
 
     def _at(self, t: Any, xp: Any) -> Any:
         if self.factor == 1.0:
             return self.schedule._at(t, xp)
         length = self.schedule.length or 0
-        end = Fraction(self.factor) * length
+        end = self._end(length)
         whole = math.ceil(end)
         if type(t) is Stretched:
             left = t.left if t.total == end else t.per * float(end) - t.elapsed

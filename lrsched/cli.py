@@ -154,6 +154,23 @@ def _demo(args: Args) -> int:
     return int(demo([] if args.out is None else ["--out", args.out]) or 0)
 
 
+@command(
+    "forecast",
+    "predict the final loss of a run under each plan",
+    option("run", metavar="RUN", help="a CSV file with the columns step, lr, loss, or a TensorBoard log directory"),
+    option("--horizon", metavar="N", type=whole(100), required=True, help="updates of the whole run"),
+    option("--plan", metavar="SCHEDULE", action="append", help="a plan of the whole run, from update 0; repeatable"),
+    option("--warmup", metavar="N", type=whole(0), default=0, help="updates of a linear warm-up before the first row"),
+    option("--lr", metavar="NAME", help="column or tag of the learning rate"),
+    option("--loss", metavar="NAME", help="column or tag of the loss"),
+    option("--svg", metavar="FILE", help="write a picture to FILE"),
+)
+def _forecast(args: Args) -> int:
+    from lrsched._forecast_command import forecast
+
+    return forecast(args)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lrsched", description="Look at learning-rate schedules.")
     parser.add_argument("--version", action="store_true", help="print the version and stop")

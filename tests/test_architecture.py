@@ -102,12 +102,8 @@ FOUNDATION = {
     "_parse",
 }
 ROOMS = {"rules", "feedback", "forecast", "compat"}
-ENTRANCES = {
-    "",
-    "__main__",
-    "cli",
-    "demo",
-}  # the package itself, the command and its demonstration: they may see everything
+# The package itself and its commands: they may see everything.
+ENTRANCES = {"", "__main__", "_forecast_command", "cli", "demo"}
 MAY_SEE = {
     "foundation": {"foundation"},
     "schedules": {"foundation", "schedules"},

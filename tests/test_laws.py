@@ -238,6 +238,18 @@ def test_a_whole_stretch_meets_the_schedule_at_its_multiples(schedule, factor, t
     assert ls.Stretch(schedule, factor)(t * factor) == pytest.approx(schedule(t), rel=1e-12, abs=1e-15)
 
 
+def test_a_stretch_by_a_decimal_fraction_ends_on_the_step_it_names():
+    # the float nearest to 0.8 is a little more, so that 0.8 * 10 lies a little beyond step 8
+    assert ls.Stretch(ls.Linear(1.0, 0.0, steps=10), 0.8).length == 8
+    assert ls.Stretch(ls.Linear(1.0, 0.0, steps=10), 0.8)(8) == 0.0
+
+
+def test_stretches_multiply():
+    twice = ls.Stretch(ls.Stretch(ls.Cosine(1.0, 0.0, steps=3), 1.5), 2.0)
+    once = ls.Stretch(ls.Cosine(1.0, 0.0, steps=3), 3.0)
+    np.testing.assert_allclose(twice(np.arange(12)), once(np.arange(12)), rtol=1e-12, atol=1e-16)
+
+
 @given(bounded_schedules(), steps(2_000))
 def test_reversing_counts_from_the_end(schedule, t):
     assert ls.Reverse(schedule)(t) == schedule(max(schedule.length - t, 0))

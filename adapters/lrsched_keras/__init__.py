@@ -2,14 +2,29 @@
 
 * `LRSchedule(schedule)` is the `learning_rate` of any Keras optimizer.
 * `LRCallback(schedule, unit="epoch" | "batch")` sets the rate of an optimizer that was built with a number.
+* `LRCallback(feedback_rule, monitor="val_loss")` lets a metric turn that rate, or the factor of
+  `FeedbackSchedule(schedule)`.
 * `LogLearningRate()` writes the rate of any optimizer into the history.
 * `RuleOptimizer(rule, learning_rate)` is a Keras optimizer that runs an update rule of `lrsched.rules`.
+* `run_range_test(model, batches)` looks for a learning rate.
 
 A program that loads a model saved with these must import `lrsched_keras` first: the import registers the names.
 """
 
 from lrsched_keras._callback import LogLearningRate, LRCallback
+from lrsched_keras._feedback import FeedbackSchedule
+from lrsched_keras._import import from_keras
 from lrsched_keras._optimizer import RuleOptimizer
+from lrsched_keras._range_test import RangeCurve, run_range_test
 from lrsched_keras._schedule import LRSchedule
 
-__all__ = ["LRCallback", "LRSchedule", "LogLearningRate", "RuleOptimizer"]
+__all__ = [
+    "FeedbackSchedule",
+    "LRCallback",
+    "LRSchedule",
+    "LogLearningRate",
+    "RangeCurve",
+    "RuleOptimizer",
+    "from_keras",
+    "run_range_test",
+]

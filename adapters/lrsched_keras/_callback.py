@@ -1,11 +1,15 @@
 """Keras callbacks that set the learning rate, and that log it."""
 
+import json
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
 
-from lrsched import Schedule
+from lrsched import Schedule, feedback
+from lrsched_keras._feedback import Dial, Loop, write_json
 from lrsched_keras._schedule import complete
 
 _UNITS = ("epoch", "batch")
@@ -25,31 +29,45 @@ def _rates(model: Any) -> Iterator[tuple[str, float]]:
 
 
 class LRCallback(keras.callbacks.Callback):
-    """Sets the learning rate by a schedule, before each epoch or batch.
+    """Sets the learning rate by a schedule or a feedback rule.
 
-    The optimizer must be built with a number as its rate. `LRSchedule` does the same inside the compiled training step:
-    it costs nothing and knows no exceptions, so prefer it for rates that change with each update. A callback is right
-    where the unit is the epoch, or where the rate must remain an ordinary variable that others can read and set.
+    For a schedule, the optimizer must be built with a number as its rate. `LRSchedule` does the same inside the
+    compiled training step: it costs nothing and knows no exceptions, so prefer it for rates that change with each
+    update. A callback is right where the unit is the epoch, or where the rate must remain an ordinary variable that
+    others can read and set.
 
     * `unit="epoch"`: epoch e, as Keras counts it, trains with `schedule(e)`. Each `fit` counts from its
       `initial_epoch`; to go on after an earlier `fit` pass `initial_epoch=` as for Keras's own callbacks.
     * `unit="batch"`: update t trains with `schedule(t)`, where t is `optimizer.iterations`. This is saved with the
       model, goes on over several calls of `fit`, and counts updates, not batches, when gradients are accumulated.
 
+    A feedback rule observes `logs[monitor]` after each epoch or batch, and its factor multiplies the rate that the
+    optimizer had at first, or, if it was built with `FeedbackSchedule(schedule)`, the schedule. Where an epoch has no
+    validation, a rule that monitors `val_...` waits. After a batch, Keras logs the mean since the epoch began. The
+    state of the rule stays in the callback over several calls of `fit`; `get_state` and `set_state` carry it on to
+    another process, or `backup` does. A rule that can end a run (`EarlyStopping`) sets `model.stop_training`.
+
     The rate that was last set appears in the history as `learning_rate`.
 
     Args:
-        schedule: a schedule of lrsched, whose steps are epochs or updates.
+        schedule: a schedule of lrsched, whose steps are epochs or updates, or a rule of `lrsched.feedback`.
         unit: "epoch" or "batch".
+        monitor: the name in the logs that a feedback rule observes.
+        backup: a file for the state of the rule, in JSON: read when training begins if it is there, written after each
+            epoch, removed when training ends, as `keras.callbacks.BackupAndRestore` does it with the weights.
 
     Raises:
         TypeError: an argument is of the wrong kind; when training begins: the optimizer has a schedule already.
         ValueError: the schedule lacks a height, or the unit is unknown; when training begins: `unit="batch"` with
-            `steps_per_execution` above 1, where Keras calls no callback between the batches of an execution.
+            `steps_per_execution` above 1, where Keras calls no callback between the batches of an execution; after an
+            epoch: the logs lack the monitored name.
+
+    Warns:
+        UserWarning: training ended, and no logs held the monitored name.
 
     Examples:
         >>> import keras, numpy as np
-        >>> from lrsched import Linear
+        >>> from lrsched import Linear, feedback
         >>> from lrsched_keras import LRCallback
         >>> model = keras.Sequential([keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.5), loss="mse")
@@ -57,47 +75,116 @@ class LRCallback(keras.callbacks.Callback):
         >>> history = model.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=3, callbacks=[callback], verbose=0)
         >>> history.history["learning_rate"]
         [0.5, 0.25, 0.0]
+        >>> callback = LRCallback(feedback.Plateau(factor=0.1, patience=5), monitor="loss")
     """
 
-    def __init__(self, schedule: Schedule, unit: str = "epoch") -> None:
+    def __init__(
+        self,
+        schedule: Schedule | feedback.Feedback,
+        unit: str = "epoch",
+        *,
+        monitor: str = "val_loss",
+        backup: str | Path | None = None,
+    ) -> None:
         super().__init__()
-        self.schedule = complete("LRCallback(schedule)", schedule)
+        self._loop = Loop(schedule, monitor) if isinstance(schedule, feedback.Feedback) else None
+        self.schedule: Any = schedule if self._loop else complete("LRCallback(schedule)", schedule)
         if unit not in _UNITS:
             raise ValueError(f"LRCallback(unit=...) must be one of {', '.join(map(repr, _UNITS))}, got {unit!r}")
         self.unit = unit
+        self._seen_before = 0
+        self.backup = None if backup is None else Path(backup)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Check that this model can be trained with this callback."""
-        for optimizer in _optimizers(self.model):
-            # The rate of an optimizer with a schedule is a tensor, computed on the spot.
-            if not isinstance(optimizer.learning_rate, keras.Variable):
-                raise TypeError(
-                    f"LRCallback needs an optimizer whose learning rate can be set, but {optimizer.name!r} has a "
-                    "schedule already: build it with a number, or drop the callback"
-                )
+        dials = [Dial(optimizer) for optimizer in _optimizers(self.model)]
         executed = self.model.steps_per_execution
         if self.unit == "batch" and executed > 1:
             raise ValueError(
                 f"LRCallback(unit='batch') must run with steps_per_execution=1, got {executed}: Keras calls no "
                 "callback between these steps; build the optimizer with LRSchedule(schedule) instead"
             )
+        if self._loop is None:
+            _refuse_factors(dials)
+            return
+        if self.backup is not None and self.backup.exists():
+            self.set_state(json.loads(self.backup.read_text(encoding="utf-8")))
+        self._seen_before = self._loop.observed
+        if len(self._loop.bases) != len(dials):
+            self._loop.bases = [dial.number for dial in dials]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the rate of this epoch."""
         if self.unit == "epoch":
-            for optimizer in _optimizers(self.model):
-                optimizer.learning_rate = self.schedule(epoch)
+            self._set(epoch)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the rate of the next update."""
         if self.unit == "batch":
-            for optimizer in _optimizers(self.model):
-                optimizer.learning_rate = self.schedule(int(keras.ops.convert_to_numpy(optimizer.iterations)))
+            self._set(None)
+
+    def _set(self, epoch: int | None) -> None:
+        stale = False
+        for i, optimizer in enumerate(_optimizers(self.model)):
+            if self._loop is not None:
+                stale |= Dial(optimizer).turn(self._loop.bases[i] * self._loop.factor)
+            else:
+                step = int(keras.ops.convert_to_numpy(optimizer.iterations)) if epoch is None else epoch
+                optimizer.learning_rate = self.schedule(step)
+        if stale:
+            self.model.make_train_function(force=True)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Show the logs to the feedback rule."""
+        if self.unit == "batch":
+            self._observe(logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add the rate to the logs."""
+        """Show the logs to the feedback rule, and add the rate to them."""
+        if self.unit == "epoch":
+            self._observe(logs)
         if logs is not None:
             logs.update(_rates(self.model))
+        if self._loop is not None and self.backup is not None:
+            write_json(self.backup, self.get_state())
+
+    def _observe(self, logs: dict[str, Any] | None) -> None:
+        if self._loop is not None and self._loop.observe(logs):
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Remove the backup; warn if the rule has seen nothing."""
+        if self._loop is None:
+            return
+        if self.backup is not None:
+            self.backup.unlink(missing_ok=True)
+        if self._loop.observed == self._seen_before:
+            warnings.warn(
+                f"LRCallback(monitor={self._loop.monitor!r}) saw no such value in the logs: was there validation data?",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what the feedback rule remembers, as JSON types; empty for a schedule, which remembers nothing."""
+        return {} if self._loop is None else self._loop.get()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned.
+
+        Raises:
+            ValueError: it is the state of another rule.
+        """
+        if self._loop is not None:
+            self._loop.set(state)
+
+
+def _refuse_factors(dials: list[Dial]) -> None:
+    for dial in dials:
+        if dial.schedule is not None:
+            raise TypeError(
+                f"LRCallback(schedule) must be a feedback rule here: {dial.optimizer.name!r} has a schedule already"
+            )
 
 
 class LogLearningRate(keras.callbacks.Callback):

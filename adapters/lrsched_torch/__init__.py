@@ -4,11 +4,23 @@
     optimizer = RuleOptimizer(model.parameters(), rules.Adam(), lr=Warmup(500) >> Cosine(3e-4, 0.0, steps=9_500))
 
 `ScheduleLR` drives any torch optimizer, in any trainer that takes a torch scheduler. `RuleOptimizer` runs any rule of
-`lrsched.rules` in place on torch parameters.
+`lrsched.rules` in place on torch parameters. `FeedbackLR` multiplies a schedule by the factor of a feedback rule, and
+`run_range_test` looks for a learning rate.
 """
 
+from lrsched_torch._feedback import FeedbackLR
+from lrsched_torch._import import from_torch
 from lrsched_torch._lightning import lightning_config
 from lrsched_torch._optimizer import RuleOptimizer
+from lrsched_torch._range_test import RangeCurve, run_range_test
 from lrsched_torch._scheduler import ScheduleLR
 
-__all__ = ["RuleOptimizer", "ScheduleLR", "lightning_config"]
+__all__ = [
+    "FeedbackLR",
+    "RangeCurve",
+    "RuleOptimizer",
+    "ScheduleLR",
+    "from_torch",
+    "lightning_config",
+    "run_range_test",
+]

@@ -1,0 +1,170 @@
+"""What a feedback rule turns in a Keras optimizer, and what it remembers."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import keras
+
+from lrsched import feedback
+from lrsched_keras._schedule import LRSchedule
+
+
+@keras.saving.register_keras_serializable(package="lrsched")
+class FeedbackSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times a factor, which `LRCallback` turns by a feedback rule.
+
+    It makes a compiled schedule answer a metric: `Adam(FeedbackSchedule(schedule))` and
+    `LRCallback(feedback.Plateau(), monitor="val_loss")`. On TensorFlow and PyTorch the factor is a variable that the
+    training step reads. JAX compiles the factor into it, so that each change compiles the training step again.
+
+    The factor is saved with the model as a part of its configuration.
+
+    Args:
+        schedule: a schedule of lrsched, whose steps are updates, or a `LearningRateSchedule` of Keras; under
+            accumulation of n gradients, `LRSchedule(schedule, gradient_accumulation_steps=n)`.
+        factor: the factor at first.
+
+    Raises:
+        TypeError: `schedule` is no schedule.
+
+    Examples:
+        >>> from lrsched import Linear
+        >>> from lrsched_keras import FeedbackSchedule
+        >>> rate = FeedbackSchedule(Linear(0.5, 0.0, steps=4))
+        >>> rate.factor = 0.5
+        >>> float(rate(2))
+        0.125
+    """
+
+    def __init__(self, schedule: Any, factor: float = 1.0) -> None:
+        if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            schedule = LRSchedule(schedule)
+        self.schedule = schedule
+        self._factor = keras.Variable(float(factor), dtype=keras.config.floatx(), trainable=False, name="factor")
+
+    @property
+    def factor(self) -> float:
+        """What the schedule is multiplied with; may be set."""
+        return float(keras.ops.convert_to_numpy(self._factor))
+
+    @factor.setter
+    def factor(self, factor: float) -> None:
+        self._factor.assign(factor)
+
+    def __call__(self, step: Any) -> Any:
+        """Return the rate of batch number `step`, counted from 0, as a tensor of the backend."""
+        return keras.ops.multiply(self.schedule(step), self._factor)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments as JSON types, with the present factor."""
+        return {"schedule": keras.optimizers.schedules.serialize(self.schedule), "factor": self.factor}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Build the schedule that `get_config` describes."""
+        return cls(keras.optimizers.schedules.deserialize(config["schedule"]), config["factor"])
+
+    def __repr__(self) -> str:
+        """Return the call that builds this schedule."""
+        inner = self.schedule.schedule if isinstance(self.schedule, LRSchedule) else self.schedule
+        return f"FeedbackSchedule({inner!r}, factor={self.factor!r})"
+
+
+class Dial:
+    """The place of an optimizer where a number can be set: its rate, or the factor of its `FeedbackSchedule`.
+
+    Raises:
+        TypeError: the optimizer has neither.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+        while hasattr(optimizer, "inner_optimizer"):  # of LossScaleOptimizer
+            optimizer = optimizer.inner_optimizer
+        # Keras shows a schedule only as the rate of the next update.
+        schedule = optimizer._learning_rate
+        self.schedule = schedule if isinstance(schedule, FeedbackSchedule) else None
+        # The rate of an optimizer with a schedule is a tensor, computed on the spot.
+        if self.schedule is None and not isinstance(self.optimizer.learning_rate, keras.Variable):
+            raise TypeError(
+                f"LRCallback needs an optimizer whose learning rate can be set, but {self.optimizer.name!r} has a "
+                "schedule already: build it with a number, or drop the callback; a feedback rule works with "
+                "FeedbackSchedule(schedule) too"
+            )
+
+    @property
+    def number(self) -> float:
+        """What stands there now."""
+        if self.schedule is not None:
+            return self.schedule.factor
+        return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+
+    def turn(self, number: float) -> bool:
+        """Set the number; return whether the training step must be compiled again to see it."""
+        if self.schedule is None:
+            self.optimizer.learning_rate = number
+            return False
+        before = self.schedule.factor
+        self.schedule.factor = number
+        return keras.config.backend() == "jax" and self.schedule.factor != before
+
+
+class Loop:
+    """A feedback rule, its state, and the numbers that its factor multiplies; all of it can be saved as JSON."""
+
+    def __init__(self, rule: feedback.Feedback, monitor: str) -> None:
+        if not isinstance(monitor, str):
+            raise TypeError(f"LRCallback(monitor=...) must be a name in the logs, got {monitor!r}")
+        if len(rule.needs) != 1:
+            raise TypeError(f"LRCallback(schedule) must be a rule that needs one number, got one of {rule.needs}")
+        self.rule = rule
+        self.monitor = monitor
+        self.state = rule.init()
+        self.factor = 1.0
+        self.bases: list[float] = []
+        self.observed = 0
+
+    def observe(self, logs: dict[str, Any] | None) -> bool:
+        """Show the monitored value to the rule, if the logs have it; return whether the rule ends the run.
+
+        Raises:
+            ValueError: they do not have it, and validation, which need not follow each epoch, does not excuse them.
+        """
+        logs = logs or {}
+        if self.monitor not in logs:
+            if self.monitor.startswith("val_"):
+                return False
+            raise ValueError(f"LRCallback(monitor=...) must be one of {sorted(logs)}, got {self.monitor!r}")
+        self.state, self.factor = self.rule.update(self.state, float(logs[self.monitor]))
+        self.observed += 1
+        return bool(getattr(self.state, "stop", False))
+
+    def get(self) -> dict[str, Any]:
+        """Return the memory as JSON types."""
+        return {
+            "rule": repr(self.rule),
+            "rule_state": feedback.state_to_json(self.state),
+            "factor": float(self.factor),
+            "bases": list(self.bases),
+            "observed": self.observed,
+        }
+
+    def set(self, memory: dict[str, Any]) -> None:
+        """Take what `get` returned.
+
+        Raises:
+            ValueError: it is the memory of another rule.
+        """
+        if memory.get("rule") != repr(self.rule):
+            raise ValueError(f"the state must be one of the rule {self.rule!r}, got that of {memory.get('rule')}")
+        self.state = feedback.state_from_json(self.rule, memory["rule_state"])
+        self.factor, self.bases, self.observed = memory["factor"], list(memory["bases"]), memory["observed"]
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file that is whole at every moment."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content), encoding="utf-8")
+    os.replace(part, path)

@@ -1,0 +1,128 @@
+"""The learning-rate range test over a Keras model."""
+
+from collections.abc import Callable, Iterable
+from itertools import chain, repeat
+from typing import Any, NamedTuple
+
+import keras
+
+from lrsched import Constant, feedback, range_test
+from lrsched_keras._schedule import LRSchedule
+
+
+class RangeCurve(NamedTuple):
+    """What a range test has measured."""
+
+    lrs: list[float]
+    losses: list[float]
+    suggestions: feedback.Suggestions | None  # None after fewer updates than `feedback.lr_range_test` needs
+
+
+def run_range_test(
+    model: keras.Model,
+    batches: Iterable[Any],
+    *,
+    start: float = 1e-7,
+    end: float = 10.0,
+    steps: int = 100,
+    rule: feedback.RangeTest | None = None,
+) -> RangeCurve:
+    """Train with a rising rate, put everything back, and suggest a learning rate.
+
+    Afterwards all variables of model, metrics and optimizer are as they were, and so is the optimizer's own schedule.
+
+    Args:
+        model: a model that is built and compiled with one optimizer.
+        batches: tuples of the arguments of `model.train_on_batch`, such as `(x, y)`, repeated when they end.
+        start: first learning rate, > 0.
+        end: last learning rate, > `start`.
+        steps: updates between them, at least 1; at most `steps + 1` are done.
+        rule: when to stop; by default when the smoothed loss exceeds four times its best.
+
+    Returns:
+        Learning rates, the loss of each update, and the suggestions.
+
+    Raises:
+        ValueError: the rates do not rise, the model is not built, or there is no batch.
+
+    Examples:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile(keras.optimizers.SGD(0.125), loss="mse")
+        >>> x = np.linspace(-1.0, 1.0, 16)[:, None]
+        >>> curve = run_range_test(model, [(x, 2.0 * x + 10.0)], start=1e-4, steps=60)
+        >>> 1e-4 < curve.suggestions.valley < 1.0 < curve.lrs[-1]
+        True
+        >>> float(model.optimizer.learning_rate)
+        0.125
+    """
+    if not model.built:
+        raise ValueError("run_range_test(model) must be built: call it on a batch first")
+    optimizer = model.optimizer
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    each = _inner(optimizer).gradient_accumulation_steps or 1
+    given = list(batches)
+    if not given:
+        raise ValueError("run_range_test(batches=...) must hold at least one batch, got none")
+    feed = chain.from_iterable(repeat(given))
+    read = keras.ops.convert_to_numpy
+
+    def train(lr: float) -> float:
+        if own is None:
+            optimizer.learning_rate = lr
+        total = 0.0
+        for _ in range(each):
+            total += float(model.train_on_batch(*next(feed), return_dict=True)["loss"])
+        return total / each
+
+    # Metrics have no variables before the first batch, so that there may be more of them later.
+    saved = [(variable, read(variable).copy()) for variable in (*model.variables, *optimizer.variables)]
+    # A rate that is no variable cannot be set, but it can be replaced by a schedule that rises from here on.
+    own = None if isinstance(optimizer.learning_rate, keras.Variable) else _inner(optimizer)._learning_rate
+    try:
+        if own is not None:
+            done = int(read(optimizer.iterations))
+            rising = range_test(start, end, steps)
+            rising = Constant(start, steps=done) >> rising if done else rising
+            _inner(optimizer).learning_rate = LRSchedule(rising, gradient_accumulation_steps=each)
+            model.make_train_function(force=True)
+        return _measure(train, start, end, steps, rule)
+    finally:
+        for variable, content in saved:
+            variable.assign(content)
+        model.reset_metrics()
+        if own is not None:
+            _inner(optimizer).learning_rate = own
+            model.make_train_function(force=True)
+
+
+def _inner(optimizer: Any) -> Any:
+    """Return the optimizer inside a `LossScaleOptimizer`, else the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _measure(
+    train: Callable[[float], float], start: float, end: float, steps: int, rule: feedback.RangeTest | None
+) -> RangeCurve:
+    """Call `train(lr)`, which returns a loss, with rising rates until the rule stops it; judge the smoothed losses."""
+    rising = range_test(start, end, steps)
+    if not 0.0 < start < end:
+        raise ValueError(f"run_range_test(start=..., end=...) must rise, got {start!r} and {end!r}")
+    rule = rule or feedback.RangeTest()
+    state = rule.init()
+    lrs: list[float] = []
+    losses: list[float] = []
+    smooth: list[float] = []
+    for t in range(steps + 1):
+        if state.stop:
+            break
+        lrs.append(rising(t))
+        losses.append(train(lrs[-1]))
+        state, _ = rule.update(state, losses[-1])
+        smooth.append(state.average / state.weight if state.weight else losses[-1])
+    try:
+        suggestions = feedback.lr_range_test(lrs, smooth)
+    except ValueError:  # too few points
+        suggestions = None
+    return RangeCurve(lrs, losses, suggestions)

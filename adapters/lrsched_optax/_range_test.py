@@ -1,0 +1,97 @@
+"""The learning-rate range test over a training step of JAX."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lrsched import feedback, range_test
+
+
+class RangeCurve(NamedTuple):
+    """What a range test has measured."""
+
+    lrs: list[float]
+    losses: list[float]
+    suggestions: feedback.Suggestions | None  # None after fewer updates than `feedback.lr_range_test` needs
+
+
+def run_range_test(
+    step: Callable[[Any, jax.Array], tuple[Any, Any]],
+    carry: Any,
+    *,
+    start: float = 1e-7,
+    end: float = 10.0,
+    steps: int = 100,
+    rule: feedback.RangeTest | None = None,
+) -> RangeCurve:
+    """Train with a rising learning rate and suggest a rate.
+
+    Nothing needs putting back: `carry` stays what it is, also if `step` donates its buffers.
+
+    Args:
+        step: one update, `(carry, lr) -> (carry, loss)`, with `lr` a float32 scalar; best under `jax.jit`.
+        carry: what training hands on, such as `(params, optimizer_state)`: a tree of arrays.
+        start: first learning rate, > 0.
+        end: last learning rate, > `start`.
+        steps: updates between them, at least 1; at most `steps + 1` are done.
+        rule: when to stop; by default when the smoothed loss exceeds four times its best.
+
+    Returns:
+        Learning rates, losses as `step` returned them, and the suggestions.
+
+    Raises:
+        ValueError: the rates do not rise.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.0)
+        >>> x = jnp.linspace(-1.0, 1.0, 16)
+        >>> def loss(params):
+        ...     return jnp.mean((params["w"] * x + params["b"] - 2.0 * x - 10.0) ** 2)
+        >>> @jax.jit
+        ... def step(carry, lr):
+        ...     params, state = carry
+        ...     state.hyperparams["learning_rate"] = lr
+        ...     value, gradient = jax.value_and_grad(loss)(params)
+        ...     updates, state = optimizer.update(gradient, state, params)
+        ...     return (optax.apply_updates(params, updates), state), value
+        >>> params = {"w": jnp.zeros(()), "b": jnp.zeros(())}
+        >>> curve = run_range_test(step, (params, optimizer.init(params)), start=1e-4)
+        >>> 1e-4 < curve.suggestions.valley < 1.0 < curve.lrs[-1]
+        True
+    """
+    now = [jax.tree.map(jnp.copy, carry)]
+
+    def train(lr: float) -> float:
+        now[0], loss = step(now[0], jnp.asarray(lr, jnp.float32))
+        return float(loss)
+
+    return _measure(train, start, end, steps, rule)
+
+
+def _measure(
+    train: Callable[[float], float], start: float, end: float, steps: int, rule: feedback.RangeTest | None
+) -> RangeCurve:
+    """Call `train(lr)`, which returns a loss, with rising rates until the rule stops it; judge the smoothed losses."""
+    rising = range_test(start, end, steps)
+    if not 0.0 < start < end:
+        raise ValueError(f"run_range_test(start=..., end=...) must rise, got {start!r} and {end!r}")
+    rule = rule or feedback.RangeTest()
+    state = rule.init()
+    lrs: list[float] = []
+    losses: list[float] = []
+    smooth: list[float] = []
+    for t in range(steps + 1):
+        if state.stop:
+            break
+        lrs.append(rising(t))
+        losses.append(train(lrs[-1]))
+        state, _ = rule.update(state, losses[-1])
+        smooth.append(state.average / state.weight if state.weight else losses[-1])
+    try:
+        suggestions = feedback.lr_range_test(lrs, smooth)
+    except ValueError:  # too few points
+        suggestions = None
+    return RangeCurve(lrs, losses, suggestions)

@@ -1,0 +1,116 @@
+"""The learning-rate range test over a torch training step."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import torch
+from torch.optim import Optimizer
+
+from lrsched import feedback, range_test
+
+
+class RangeCurve(NamedTuple):
+    """What a range test has measured."""
+
+    lrs: list[float]
+    losses: list[float]
+    suggestions: feedback.Suggestions | None  # None after fewer updates than `feedback.lr_range_test` needs
+
+
+def run_range_test(
+    model: torch.nn.Module,
+    optimizer: Optimizer,
+    step: Callable[[], Any],
+    *,
+    start: float = 1e-7,
+    end: float = 10.0,
+    steps: int = 100,
+    rule: feedback.RangeTest | None = None,
+) -> RangeCurve:
+    """Train with a rising rate, put everything back, and suggest a learning rate.
+
+    All groups get the same rate. Afterwards model and optimizer are as they were, also if `step` raises; gradients are
+    gone. What else `step` moves, such as data loaders and random numbers, stays moved.
+
+    Args:
+        model: whose parameters and buffers are put back.
+        optimizer: drives them.
+        step: does one update, without stepping a scheduler, and returns the loss.
+        start: first learning rate, > 0.
+        end: last learning rate, > `start`.
+        steps: updates between them, at least 1; at most `steps + 1` are done.
+        rule: when to stop; by default when the smoothed loss exceeds four times its best.
+
+    Returns:
+        Learning rates, losses as `step` returned them, and the suggestions.
+
+    Raises:
+        ValueError: the rates do not rise.
+
+    Examples:
+        >>> import torch
+        >>> model = torch.nn.Linear(1, 1)
+        >>> sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> x = torch.linspace(-1.0, 1.0, 16)[:, None]
+        >>> def step():
+        ...     sgd.zero_grad()
+        ...     loss = (model(x) - 2.0 * x - 10.0).square().mean()
+        ...     loss.backward()
+        ...     sgd.step()
+        ...     return loss
+        >>> curve = run_range_test(model, sgd, step, start=1e-4)
+        >>> 1e-4 < curve.suggestions.valley < 1.0 < curve.lrs[-1]
+        True
+        >>> sgd.param_groups[0]["lr"]
+        0.1
+    """
+
+    def train(lr: float) -> float:
+        for group in optimizer.param_groups:
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+        loss = step()
+        return float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
+
+    weights, state = deepcopy(model.state_dict()), deepcopy(optimizer.state_dict())
+    # Loading would put other tensors in their place, which compiled code does not know.
+    tensors = [group["lr"] for group in optimizer.param_groups]
+    first = [float(lr) for lr in tensors]
+    try:
+        return _measure(train, start, end, steps, rule)
+    finally:
+        model.load_state_dict(weights)
+        optimizer.load_state_dict(state)
+        optimizer.zero_grad()
+        for group, tensor, lr in zip(optimizer.param_groups, tensors, first, strict=True):
+            if isinstance(tensor, torch.Tensor):
+                group["lr"] = tensor.fill_(lr)
+
+
+def _measure(
+    train: Callable[[float], float], start: float, end: float, steps: int, rule: feedback.RangeTest | None
+) -> RangeCurve:
+    """Call `train(lr)`, which returns a loss, with rising rates until the rule stops it; judge the smoothed losses."""
+    rising = range_test(start, end, steps)
+    if not 0.0 < start < end:
+        raise ValueError(f"run_range_test(start=..., end=...) must rise, got {start!r} and {end!r}")
+    rule = rule or feedback.RangeTest()
+    state = rule.init()
+    lrs: list[float] = []
+    losses: list[float] = []
+    smooth: list[float] = []
+    for t in range(steps + 1):
+        if state.stop:
+            break
+        lrs.append(rising(t))
+        losses.append(train(lrs[-1]))
+        state, _ = rule.update(state, losses[-1])
+        smooth.append(state.average / state.weight if state.weight else losses[-1])
+    try:
+        suggestions = feedback.lr_range_test(lrs, smooth)
+    except ValueError:  # too few points
+        suggestions = None
+    return RangeCurve(lrs, losses, suggestions)

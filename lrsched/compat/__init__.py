@@ -1,0 +1,32 @@
+"""Other libraries' schedules under their own names and arguments, as schedules of this library.
+
+    from lrsched import compat
+    compat.torch.OneCycleLR(max_lr=0.1, total_steps=1000)
+    compat.optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 1000)
+
+There is one module a library; none imports the library it is named after. A function has the library's own name,
+arguments and defaults. Where the base rate lives in the optimizer, `lr` stands in the optimizer's place; where training
+stands (`last_epoch`) is no part of a schedule. The value at step t is what the library's optimizer uses for its update
+number t, with its own idea of the warm-up's first step, of the length and of what comes after the end. Where that is
+plainly a bug of the library, the docstring says so and says what is done here.
+"""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+
+def _libraries() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import the module of one library when it is first used."""
+    if name.startswith("_") or name not in _libraries():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(_libraries())}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    """Return the libraries."""
+    return _libraries()

@@ -1,0 +1,90 @@
+"""Arguments of another library's function, checked by their annotations."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+from lrsched._check import Choice, Constraint, Flag, Int, Many, Real
+from lrsched._schedule import Node, Schedule
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# What most arguments are. Rates are finite and >= 0; a length is a number of updates >= 1, a count may be 0.
+Rate = Annotated[float, Real(low=0.0)]
+RateOrNone = Annotated[float | None, Real(low=0.0, optional=True)]
+Positive = Annotated[float, Real(low=0.0, open_low=True)]
+Fraction = Annotated[float, Real(low=0.0, high=1.0)]
+Length = Annotated[int, Int(low=1)]
+LengthOrNone = Annotated[int | None, Int(low=1, optional=True)]
+Count = Annotated[int, Int(low=0)]
+CountOrNone = Annotated[int | None, Int(low=0, optional=True)]
+OnOff = Annotated[bool, Flag()]
+Lengths = Annotated[Sequence[int], Many(Int(low=1))]
+Rates = Annotated[Sequence[float], Many(Real(low=0.0))]
+Part = Annotated[Schedule, Node()]
+Parts = Annotated[Sequence[Schedule], Many(Node())]
+
+__all__ = [
+    "Choice",
+    "Count",
+    "CountOrNone",
+    "Fraction",
+    "Length",
+    "LengthOrNone",
+    "Lengths",
+    "OnOff",
+    "Part",
+    "Parts",
+    "Positive",
+    "Rate",
+    "RateOrNone",
+    "Rates",
+    "checked",
+    "constraints_of",
+    "must",
+    "without_effect",
+]
+
+
+def constraints_of(function: Callable[..., Any]) -> dict[str, Constraint]:
+    """Return the constraint of each annotated argument."""
+    parameters = inspect.signature(function).parameters
+    return {n: p.annotation.__metadata__[0] for n, p in parameters.items() if hasattr(p.annotation, "__metadata__")}
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Check and normalise each annotated argument of `function` before it runs.
+
+    An annotation `Annotated[kind, constraint]` is checked by its constraint, defaults included. The errors name the
+    function and the argument.
+    """
+    signature = inspect.signature(function)
+    rules = constraints_of(function)
+
+    @wraps(function)
+    def build(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{function.__name__}() has {error}") from None
+        bound.apply_defaults()
+        for name, rule in rules.items():
+            bound.arguments[name] = rule(f"{function.__name__}({name}=...)", bound.arguments[name])
+        return function(*bound.args, **bound.kwargs)
+
+    return build
+
+
+def must(holds: bool, where: str, what: str, got: Any) -> None:
+    """Raise a ValueError with the template of the house unless `holds`."""
+    if not holds:
+        raise ValueError(f"{where} must be {what}, got {got!r}")
+
+
+def without_effect(where: str, given: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse arguments that are not known to leave the curve as it is."""
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{where}() got an unexpected argument {name!r}")

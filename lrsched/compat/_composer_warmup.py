@@ -1,0 +1,199 @@
+"""Composer's schedulers with a warm-up."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
+
+from lrsched._check import Many, Real
+from lrsched._schedule import Constant, Schedule
+from lrsched._shapes import Cosine, Linear, Polynomial
+from lrsched.compat._args import LengthOrNone, OnOff, Positive, Rate, checked, must
+from lrsched.compat._composer_time import Clock, Time, TimeOrNone, TimeText
+from lrsched.compat._pieces import late, stairs, then
+
+
+class _Body(Protocol):
+    def __call__(self, steps: int, /) -> Schedule: ...
+
+
+def _warmed(clock: Clock, warmup: Any, scaled: bool, top: float, rest: Schedule) -> Schedule:
+    """Return the warm-up and what follows; a scaled warm-up is slower, but ends when the other one does."""
+    steps = clock.batches(warmup, scaled=False)
+    slow = clock.batches(warmup) if scaled else steps
+    return then(steps, Linear(0.0, top, max(slow, 1)), rest)
+
+
+def _with_warmup(clock: Clock, warmup: Any, t_max: Any, scaled: bool, top: float, body: _Body) -> Schedule:
+    end, begin = clock.batches(t_max), clock.batches(warmup, scaled=False)
+    if clock.max_duration is not None:
+        least, text = clock.total(), f"{t_max[0]:g}{t_max[1]}"
+        must(end >= least, f"{clock.where}(t_max=...)", f"at least max_duration, {least} batches", text)
+    rest = body(end - begin) if end > begin else Constant(top)
+    return _warmed(clock, warmup, scaled, top, rest)
+
+
+@checked
+def MultiStepWithWarmupScheduler(
+    lr: Rate,
+    t_warmup: Time,
+    milestones: Annotated[Sequence[str], Many(TimeText())],
+    gamma: Rate = 0.1,
+    scale_warmup: OnOff = False,
+    *,
+    max_duration: TimeOrNone = None,
+    dataloader_len: LengthOrNone = None,
+    ssr: Positive = 1.0,
+) -> Schedule:
+    """A linear warm-up laid over a staircase: milestones within it act when it ends.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        t_warmup: length of the warm-up; not scaled by `ssr`.
+        milestones: times at which the rate drops, counted from the start of the training.
+        gamma: factor at each drop, >= 0.
+        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`.
+        max_duration: length of the training, if a time is a part of it.
+        dataloader_len: batches of an epoch, if a time is in epochs.
+        ssr: factor of the other times, > 0.
+
+    Examples:
+        >>> s = MultiStepWithWarmupScheduler(1.0, "4ba", ["8ba"])
+        >>> s(2), s(7), s(8)
+        (0.5, 1.0, 0.1)
+    """
+    clock = Clock("MultiStepWithWarmupScheduler", max_duration, dataloader_len, ssr)
+    steps = sorted(clock.batches(time) for time in milestones)
+    body = stairs(steps, [lr * gamma**k for k in range(len(steps) + 1)])
+    return _warmed(clock, t_warmup, scale_warmup, lr, late(body, clock.batches(t_warmup, scaled=False)))
+
+
+@checked
+def ConstantWithWarmupScheduler(
+    lr: Rate,
+    t_warmup: Time,
+    alpha: Rate = 1.0,
+    t_max: Time = "1dur",
+    scale_warmup: OnOff = False,
+    *,
+    max_duration: TimeOrNone = None,
+    dataloader_len: LengthOrNone = None,
+    ssr: Positive = 1.0,
+) -> Schedule:
+    """A linear warm-up to `alpha` times the rate, and that for ever (unlike `ConstantScheduler`).
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        t_warmup: length of the warm-up; not scaled by `ssr`.
+        alpha: the multiplier, >= 0.
+        t_max: at least `max_duration`.
+        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`.
+        max_duration: length of the training, if a time is a part of it.
+        dataloader_len: batches of an epoch, if a time is in epochs.
+        ssr: factor of the other times, > 0.
+
+    Examples:
+        >>> ConstantWithWarmupScheduler(0.1, "4ba", max_duration="20ba")
+        Linear(0.0, 0.1, steps=4) >> Constant(0.1)
+    """
+    clock, top = Clock("ConstantWithWarmupScheduler", max_duration, dataloader_len, ssr), lr * alpha
+    return _with_warmup(clock, t_warmup, t_max, scale_warmup, top, lambda steps: Constant(top))
+
+
+@checked
+def LinearWithWarmupScheduler(
+    lr: Rate,
+    t_warmup: Time,
+    alpha_i: Rate = 1.0,
+    alpha_f: Rate = 0.0,
+    t_max: Time = "1dur",
+    scale_warmup: OnOff = False,
+    *,
+    max_duration: TimeOrNone = None,
+    dataloader_len: LengthOrNone = None,
+    ssr: Positive = 1.0,
+) -> Schedule:
+    """A linear warm-up to `alpha_i` times the rate, then a line to `alpha_f` times it at `t_max`.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        t_warmup: length of the warm-up; not scaled by `ssr`.
+        alpha_i: multiplier after the warm-up, >= 0.
+        alpha_f: multiplier from `t_max` on, >= 0.
+        t_max: end of the line, counted from the start of the training; at least `max_duration`.
+        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`.
+        max_duration: length of the training, if a time is a part of it.
+        dataloader_len: batches of an epoch, if a time is in epochs.
+        ssr: factor of the other times, > 0.
+
+    Examples:
+        >>> LinearWithWarmupScheduler(0.1, "1ep", max_duration="10ep", dataloader_len=8)
+        Linear(0.0, 0.1, steps=8) >> Linear(0.1, 0.0, steps=72)
+    """
+    clock, top = Clock("LinearWithWarmupScheduler", max_duration, dataloader_len, ssr), lr * alpha_i
+    return _with_warmup(clock, t_warmup, t_max, scale_warmup, top, lambda steps: Linear(top, lr * alpha_f, steps))
+
+
+@checked
+def CosineAnnealingWithWarmupScheduler(
+    lr: Rate,
+    t_warmup: Time,
+    t_max: Time = "1dur",
+    alpha_f: Rate = 0.0,
+    scale_warmup: OnOff = False,
+    *,
+    max_duration: TimeOrNone = None,
+    dataloader_len: LengthOrNone = None,
+    ssr: Positive = 1.0,
+) -> Schedule:
+    """A linear warm-up, then half a cosine to `alpha_f` times the rate at `t_max`.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        t_warmup: length of the warm-up; not scaled by `ssr`.
+        t_max: end of the cosine, counted from the start of the training; at least `max_duration`.
+        alpha_f: multiplier from `t_max` on, >= 0.
+        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`.
+        max_duration: length of the training, if a time is a part of it.
+        dataloader_len: batches of an epoch, if a time is in epochs.
+        ssr: factor of the other times, > 0.
+
+    Examples:
+        >>> CosineAnnealingWithWarmupScheduler(0.1, "0.1dur", max_duration="100ba")
+        Linear(0.0, 0.1, steps=10) >> Cosine(0.1, 0.0, steps=90)
+    """
+    clock = Clock("CosineAnnealingWithWarmupScheduler", max_duration, dataloader_len, ssr)
+    return _with_warmup(clock, t_warmup, t_max, scale_warmup, lr, lambda steps: Cosine(lr, lr * alpha_f, steps))
+
+
+@checked
+def PolynomialWithWarmupScheduler(
+    lr: Rate,
+    t_warmup: Time,
+    power: Annotated[float, Real(low=0.0, open_low=True)] = 2.0,
+    t_max: Time = "1dur",
+    alpha_f: Rate = 0.0,
+    scale_warmup: OnOff = False,
+    *,
+    max_duration: TimeOrNone = None,
+    dataloader_len: LengthOrNone = None,
+    ssr: Positive = 1.0,
+) -> Schedule:
+    """A linear warm-up, then a power of the part left, to `alpha_f` times the rate at `t_max`.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        t_warmup: length of the warm-up; not scaled by `ssr`.
+        power: exponent, > 0.
+        t_max: end of the decay, counted from the start of the training; at least `max_duration`.
+        alpha_f: multiplier from `t_max` on, >= 0.
+        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`.
+        max_duration: length of the training, if a time is a part of it.
+        dataloader_len: batches of an epoch, if a time is in epochs.
+        ssr: factor of the other times, > 0.
+
+    Examples:
+        >>> PolynomialWithWarmupScheduler(1.0, "20ba", max_duration="100ba")(60)
+        0.25
+    """
+    clock = Clock("PolynomialWithWarmupScheduler", max_duration, dataloader_len, ssr)
+    end = lr * alpha_f
+    return _with_warmup(clock, t_warmup, t_max, scale_warmup, lr, lambda steps: Polynomial(lr, end, steps, power))

@@ -1,0 +1,96 @@
+"""What several libraries' schedules are built from."""
+
+from collections.abc import Callable, Sequence
+
+from lrsched._cycles import MAX_CYCLES, Repeat
+from lrsched._modifiers import Hold, Shift, Stretch
+from lrsched._schedule import Constant, Schedule
+from lrsched._shapes import Cosine, Linear
+from lrsched._staircases import piecewise_constant
+
+# A list of cycles ends here: at a thousand steps a second, after 35 years.
+ENOUGH = 2**40
+
+
+def then(steps: int, first: Schedule, rest: Schedule) -> Schedule:
+    """Return `first` for `steps` steps, then `rest`; only `rest` if there are none."""
+    if steps < 1:
+        return rest
+    return (first if first.length == steps else Hold(first, steps)) >> rest
+
+
+def warmed(steps: int, start: float, end: float, rest: Schedule) -> Schedule:
+    """Return a line from `start` to `end`, then `rest`; only `rest` if there are no steps."""
+    return Linear(start, end, steps) >> rest if steps else rest
+
+
+def late(schedule: Schedule, steps: int) -> Schedule:
+    """Return the schedule from its step `steps` on."""
+    return Shift(schedule, steps) if steps else schedule
+
+
+def stairs(boundaries: Sequence[int], values: Sequence[float]) -> Schedule:
+    """Return the staircase that takes `values[i + 1]` at `boundaries[i]`.
+
+    Boundaries do not decrease; of several at one step the last counts, and one at 0 or before leaves its value from
+    the start.
+    """
+    first = values[0]
+    rest: dict[int, float] = {}
+    for boundary, level in zip(boundaries, values[1:], strict=True):
+        if boundary <= 0:
+            first = level
+        else:
+            rest[boundary] = level
+    return piecewise_constant(list(rest), [first, *rest.values()]) if rest else Constant(first)
+
+
+def in_time(schedule: Schedule, factor: float, offset: float = 0.0) -> Schedule:
+    """Return the schedule at `(t + offset) / factor`, for real factors and offsets."""
+    if offset == int(offset):
+        return late(schedule if factor == 1.0 else Stretch(schedule, factor), int(offset))
+    # One step of the middle clock is the offset, so that a shift by whole steps can skip it. The end of that clock need
+    # not be whole: Hold keeps it apart from the end of the outer one.
+    middle = Stretch(schedule, factor / offset)
+    return Stretch(Shift(Hold(middle, (middle.length or ENOUGH) + 2), 1), offset)
+
+
+def spread(part: Schedule, length: float, offset: float = 0.0) -> Schedule:
+    """Return a schedule with a length spread over a real `length` of steps and begun `offset` steps earlier."""
+    length, offset = _whole(length), max(_whole(offset), 0.0)
+    if isinstance(part, Constant):
+        return Constant(part.value)
+    if isinstance(part, Linear | Cosine):
+        part = type(part)(part.start, part.end, max(int(length), 1))
+    return in_time(part, length / (part.length or 1), offset)
+
+
+def _whole(number: float) -> float:
+    """Return the number, made whole if only its rounding keeps it from being so."""
+    near = round(number)
+    return near if abs(number - near) < 1e-9 * max(abs(number), 1.0) else number
+
+
+def truncated_cycles(size: int, factor: float, make: Callable[[int, int], Schedule], where: str) -> Schedule:
+    """Return cycles whose length is rounded down each time it grows: `n -> int(n * factor)`.
+
+    Args:
+        size: length of the first cycle.
+        factor: growth of the length, >= 1.
+        make: returns cycle number i of length n, as a schedule of that length.
+        where: what an error names.
+    """
+    if factor < 1.0:
+        raise ValueError(f"{where} must be a number >= 1, or the cycles shrink to nothing, got {factor!r}")
+    parts: list[Schedule] = []
+    start, number = 0, 0
+    while start < ENOUGH:
+        if int(size * factor) == size:
+            parts.append(Repeat(make(number, size)))
+            break
+        if number == MAX_CYCLES:
+            raise ValueError(f"{where} must give at most {MAX_CYCLES} cycles, got {factor!r}")
+        parts.append(make(number, size))
+        start += size
+        size, number = int(size * factor), number + 1
+    return parts[0] if len(parts) == 1 else Schedule.sequence(parts)

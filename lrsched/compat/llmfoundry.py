@@ -1,0 +1,72 @@
+"""The scheduler of llm-foundry 0.22.0, `llmfoundry.optim.scheduler`, which is one of Composer's kind."""
+
+from lrsched._combine import Sum
+from lrsched._decays import PowerLaw
+from lrsched._modifiers import Hold
+from lrsched._schedule import Constant, Schedule
+from lrsched._shapes import Linear
+from lrsched.compat._args import LengthOrNone, Positive, Rate, checked, must
+from lrsched.compat._composer_time import Clock, Time
+from lrsched.compat._pieces import then, warmed
+
+__all__ = ["InverseSquareRootWithWarmupScheduler"]
+
+
+@checked
+def InverseSquareRootWithWarmupScheduler(
+    lr: Rate,
+    t_warmup: Time,
+    t_scale: Time,
+    t_cooldown: Time,
+    t_max: Time = "1dur",
+    alpha_f_decay: Rate = 0.0,
+    alpha_f_cooldown: Rate = 0.0,
+    *,
+    max_duration: Time,
+    dataloader_len: LengthOrNone = None,
+    ssr: Positive = 1.0,
+) -> Schedule:
+    """Linear warm-up, inverse square root, linear cool-down from wherever that is.
+
+    Between warm-up and cool-down the multiplier is `d + (1 - d) / sqrt(1 + u / t_scale)`, d = `alpha_f_decay`, u the
+    batches since the warm-up.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        t_warmup: length of the warm-up, in the unit of `max_duration`; not scaled by `ssr`.
+        t_scale: batches before the decay is felt, in the unit of `max_duration`.
+        t_cooldown: length of the cool-down, in the unit of `max_duration`; with 0 the value holds where it would begin.
+            One that would begin before the warm-up ends begins there, and ends late.
+        t_max: end of the cool-down, counted from the start of the training.
+        alpha_f_decay: multiplier that the decay approaches, >= `alpha_f_cooldown`.
+        alpha_f_cooldown: multiplier at the end of the cool-down, >= 0.
+        max_duration: length of the training.
+        dataloader_len: batches of an epoch, if a time is in epochs.
+        ssr: factor of the other times, > 0.
+
+    Raises:
+        ValueError: a unit differs from that of `max_duration`, or an argument is out of range.
+
+    Examples:
+        >>> s = InverseSquareRootWithWarmupScheduler(1.0, "10ba", "10ba", "20ba", max_duration="60ba")
+        >>> s(5), s(40), s(50), s(60)
+        (0.5, 0.5, 0.25, 0.0)
+
+    References:
+        llm-foundry 0.22.0, optim/scheduler.py.
+    """
+    where = "InverseSquareRootWithWarmupScheduler"
+    must(alpha_f_decay >= alpha_f_cooldown, f"{where}(alpha_f_decay=...)", f">= {alpha_f_cooldown}", alpha_f_decay)
+    for name, time in (("t_warmup", t_warmup), ("t_scale", t_scale), ("t_cooldown", t_cooldown)):
+        same = time[1] == max_duration[1]
+        must(same, f"{where}({name}=...)", f"in the unit of max_duration, {max_duration[1]!r}", f"{time[0]}{time[1]}")
+    clock = Clock(where, max_duration, dataloader_len, ssr)
+    warmup, scale = clock.batches(t_warmup, scaled=False), clock.length("t_scale", t_scale)
+    cooldown = clock.batches(t_cooldown)
+    body = max(clock.batches(t_max) - cooldown - warmup, 0)
+    fall: Schedule = PowerLaw(lr * (1.0 - alpha_f_decay), 0.5, timescale=scale)
+    if alpha_f_decay:
+        fall = Sum((fall, Constant(lr * alpha_f_decay)))
+    start = fall(body)
+    end: Schedule = Linear(start, lr * alpha_f_cooldown, cooldown) if cooldown else Constant(start)
+    return warmed(warmup, 0.0, lr, then(body, Hold(fall, max(body, 1)), end))

@@ -1,0 +1,76 @@
+"""The learning-rate schedule of nanotron 0.4, `nanotron.helpers.lr_scheduler_builder`."""
+
+from typing import Annotated
+
+from lrsched._check import Choice
+from lrsched._schedule import Constant, Schedule
+from lrsched._shapes import Cosine, Linear
+from lrsched.compat._args import Count, CountOrNone, Length, Positive, RateOrNone, checked, must
+from lrsched.compat._pieces import late, then, warmed
+
+__all__ = ["lr_scheduler_builder"]
+
+
+@checked
+def lr_scheduler_builder(
+    learning_rate: Positive,
+    total_training_steps: Length,
+    lr_warmup_steps: Count = 0,
+    lr_warmup_style: Annotated[str, Choice(("linear", "constant"))] = "linear",
+    lr_decay_style: Annotated[str, Choice(("linear", "cosine"))] = "linear",
+    lr_decay_steps: CountOrNone = None,
+    lr_decay_starting_step: CountOrNone = None,
+    min_decay_lr: RateOrNone = None,
+) -> Schedule:
+    """Warm-up, constant phase, decay to `min_decay_lr`, which by default is the rate itself.
+
+    If both `lr_decay_starting_step` and the warm-up are given, but not `lr_decay_steps`, nanotron subtracts *both* from
+    the training, so the decay ends `lr_warmup_steps` early.
+
+    Args:
+        learning_rate: highest rate, > 0.
+        total_training_steps: updates of the training.
+        lr_warmup_steps: updates of the warm-up.
+        lr_warmup_style: "linear" (from 0; update 0 has rate 0 even without a warm-up) or "constant".
+        lr_decay_style: "linear" or "cosine".
+        lr_decay_steps: updates of the decay; None for those left.
+        lr_decay_starting_step: first step of the decay; None for the end of the warm-up. One within the warm-up is
+            hidden by it.
+        min_decay_lr: last rate; None stands for `learning_rate`.
+
+    Raises:
+        ValueError: an argument is out of range, or no step is left for the decay.
+
+    Examples:
+        >>> lr_scheduler_builder(0.1, 100, lr_warmup_steps=10, lr_decay_style="cosine", min_decay_lr=0.01)
+        Linear(0.0, 0.1, steps=10) >> Cosine(0.1, 0.01, steps=90)
+
+    References:
+        nanotron 0.4, helpers.py and config/config.py, LRSchedulerArgs.
+    """
+    where = "lr_scheduler_builder"
+    low = learning_rate if min_decay_lr is None else min_decay_lr
+    start = lr_warmup_steps if lr_decay_starting_step is None else lr_decay_starting_step
+    steps = lr_decay_steps
+    if steps is None:
+        steps = total_training_steps - lr_warmup_steps - (lr_decay_starting_step or 0)
+        must(
+            steps >= 0,
+            f"{where}(total_training_steps=...)",
+            "at least warm-up and start of the decay",
+            total_training_steps,
+        )
+    # With neither a warm-up nor a decay nanotron takes the rate for a multiplier of itself.
+    unscaled = lr_warmup_steps == 0 and steps == 0
+    must(not unscaled, f"{where}(lr_decay_steps=...)", "> 0 without a warm-up", lr_decay_steps)
+    shape = Cosine if lr_decay_style == "cosine" else Linear
+    fall: Schedule = shape(learning_rate, low, steps) if steps else Constant(low)
+    stable = start - lr_warmup_steps
+    body = then(stable, Constant(learning_rate, max(stable, 1)), fall) if stable >= 0 else late(fall, -stable)
+    if stable < 0 or (stable == 0 and steps == 0):
+        # The end of the warm-up belongs to the warm-up.
+        body = Constant(learning_rate, 1) >> late(body, 1)
+    first = learning_rate if lr_warmup_style == "constant" else 0.0
+    if not lr_warmup_steps and body(0) != first:
+        return Constant(first, 1) >> late(body, 1)
+    return warmed(lr_warmup_steps, first, learning_rate, body)

@@ -1,0 +1,123 @@
+"""The schedulers of PyTorch 2.13, `torch.optim.lr_scheduler` and `torch.optim.swa_utils`.
+
+One step of these schedules is one call of `step()`. `lr` is the rate of the parameter group before a scheduler is
+built; the schedulers that set it themselves (`CyclicLR`, `OneCycleLR`) take none. Momentum, which those two may cycle
+as well, has no effect here.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from lrsched._check import Int, Many
+from lrsched._combine import Product
+from lrsched._decays import Exponential
+from lrsched._modifiers import Epochs, Extend
+from lrsched._schedule import Chain, Constant, Schedule
+from lrsched._shapes import Cosine, Linear, Polynomial
+from lrsched.compat._args import Positive, checked, must
+from lrsched.compat._parts import Parts, cut, join
+from lrsched.compat._torch_cycles import (
+    SWALR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    OneCycleLR,
+    one_cycle,
+)
+from lrsched.compat._torch_decays import (
+    ConstantLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiplicativeLR,
+    MultiStepLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    StepLR,
+)
+from lrsched.compat._torch_rules import SGD, Adagrad, Adam, AdamW, RMSprop
+
+__all__ = [
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "RMSprop",
+    "ReduceLROnPlateau",
+    "SGD",
+    "SWALR",
+    "SequentialLR",
+    "StepLR",
+    "one_cycle",
+]
+
+
+@checked
+def SequentialLR(schedulers: Parts, milestones: Annotated[Sequence[int], Many(Int(), least=0)]) -> Schedule:
+    """Schedulers one after the other, each on its own clock.
+
+    Args:
+        schedulers: one or more schedules, such as those of this module.
+        milestones: the steps, >= 0 and in order, at which the next one takes over; one fewer than there are schedulers.
+
+    Raises:
+        ValueError: the number of milestones is wrong, or they decrease.
+
+    Examples:
+        >>> SequentialLR([LinearLR(0.2, 0.5), CosineAnnealingLR(0.2, T_max=95)], milestones=[5])
+        Linear(0.1, 0.2, steps=5) >> Extend(Cosine(0.2, 0.0, steps=95))
+    """
+    where = "SequentialLR(milestones=...)"
+    must(len(milestones) == len(schedulers) - 1, where, f"{len(schedulers) - 1} steps", milestones)
+    must(list(milestones) == sorted(milestones), where, "in order", milestones)
+    return join(schedulers, milestones)
+
+
+@checked
+def ChainedScheduler(schedulers: Parts, lr: Positive) -> Schedule:
+    """Schedulers that each multiply the same rate.
+
+    A scheduler that sets the rate instead of multiplying it wipes out what the others did, so it is refused: warm
+    restarts, cycles, and a cosine with `eta_min`. After `T_max` steps of a `CosineAnnealingLR` torch starts again from
+    zero, without the history of the others; here the product ends there, at 0.
+
+    Args:
+        schedulers: schedules of this module, all built with the same `lr`.
+        lr: that rate, > 0.
+
+    Raises:
+        ValueError: a schedule does not multiply.
+
+    Examples:
+        >>> ChainedScheduler([ExponentialLR(0.5, gamma=0.5), ConstantLR(0.5, factor=0.5, total_iters=2)], lr=0.5)(2)
+        0.125
+    """
+    for i, part in enumerate(schedulers):
+        must(_multiplies(part), f"ChainedScheduler(schedulers=...)[{i}]", "a scheduler that multiplies the rate", part)
+    if len(schedulers) == 1:
+        return schedulers[0]
+    product = Product((*schedulers, Constant(lr ** (1 - len(schedulers)))))
+    turns = [part.schedule.steps for part in schedulers if isinstance(part, Extend)]
+    return cut(product, min(turns)) if turns else product
+
+
+def _multiplies(part: Schedule) -> bool:
+    """Return whether a schedule is one that torch computes by multiplying the rate that it finds."""
+    if isinstance(part, Chain):
+        return all(isinstance(inner, Constant) for inner in part.parts)
+    if isinstance(part, Extend):
+        return isinstance(part.schedule, Cosine) and part.schedule.end == 0.0
+    if isinstance(part, Epochs):
+        return isinstance(part.schedule, Exponential)
+    return isinstance(part, Constant | Linear | Polynomial | Exponential)

@@ -1,0 +1,251 @@
+"""The schedules of Hugging Face transformers 5.23, `transformers.optimization`.
+
+One step of these schedules is one update. `lr` stands in the place of the optimizer: it is the rate of its parameter
+group. All but one of the warm-ups begin with update 0 at the rate 0.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from lrsched._check import Choice
+from lrsched._decays import PowerLaw
+from lrsched._schedule import Constant, Schedule
+from lrsched._shapes import Cosine, Linear, Monomial, Polynomial
+from lrsched.compat._args import Count, CountOrNone, Rate, checked, must
+from lrsched.compat._parts import chain, cut, swing
+from lrsched.compat._pieces import late, warmed
+from lrsched.compat._transformers_cosine import (
+    get_cosine_schedule_with_warmup,
+    get_cosine_with_hard_restarts_schedule_with_warmup,
+    get_cosine_with_min_lr_schedule_with_warmup,
+    get_cosine_with_min_lr_schedule_with_warmup_lr_rate,
+)
+
+__all__ = [
+    "get_constant_schedule",
+    "get_constant_schedule_with_warmup",
+    "get_cosine_schedule_with_warmup",
+    "get_cosine_with_hard_restarts_schedule_with_warmup",
+    "get_cosine_with_min_lr_schedule_with_warmup",
+    "get_cosine_with_min_lr_schedule_with_warmup_lr_rate",
+    "get_inverse_sqrt_schedule",
+    "get_linear_schedule_with_warmup",
+    "get_polynomial_decay_schedule_with_warmup",
+    "get_scheduler",
+    "get_wsd_schedule",
+]
+
+Ramp = Annotated[str, Choice(("linear", "cosine", "1-sqrt"))]
+
+
+@checked
+def get_constant_schedule(lr: Rate) -> Schedule:
+    """The same rate at every step.
+
+    Args:
+        lr: rate of the optimizer.
+
+    Examples:
+        >>> get_constant_schedule(5e-5)
+        Constant(5e-05)
+    """
+    return Constant(lr)
+
+
+@checked
+def get_constant_schedule_with_warmup(lr: Rate, num_warmup_steps: Count) -> Schedule:
+    """A line from 0, then a constant rate.
+
+    Args:
+        lr: rate of the optimizer.
+        num_warmup_steps: steps of the line, >= 0.
+
+    Examples:
+        >>> get_constant_schedule_with_warmup(0.1, 10)
+        Linear(0.0, 0.1, steps=10) >> Constant(0.1)
+    """
+    return warmed(num_warmup_steps, 0.0, lr, Constant(lr))
+
+
+@checked
+def get_linear_schedule_with_warmup(lr: Rate, num_warmup_steps: Count, num_training_steps: Count) -> Schedule:
+    """A line from 0, then a line to 0.
+
+    Args:
+        lr: rate of the optimizer.
+        num_warmup_steps: steps of the first line, >= 0.
+        num_training_steps: all steps, >= 0.
+
+    Examples:
+        >>> get_linear_schedule_with_warmup(0.1, 10, 100)
+        Linear(0.0, 0.1, steps=10) >> Linear(0.1, 0.0, steps=90)
+    """
+    left = num_training_steps - num_warmup_steps
+    return warmed(num_warmup_steps, 0.0, lr, Linear(lr, 0.0, left) if left > 0 else Constant(0.0))
+
+
+@checked
+def get_polynomial_decay_schedule_with_warmup(
+    lr: Rate, num_warmup_steps: Count, num_training_steps: Count, lr_end: Rate = 1e-7, power: Rate = 1.0
+) -> Schedule:
+    """A line from 0, then a power of the part left, down to `lr_end`.
+
+    Args:
+        lr: rate of the optimizer, above `lr_end`.
+        num_warmup_steps: steps of the line, >= 0.
+        num_training_steps: all steps, >= 0; not `num_warmup_steps`, where the library divides by zero.
+        lr_end: last rate.
+        power: exponent, >= 0.
+
+    Examples:
+        >>> get_polynomial_decay_schedule_with_warmup(0.1, 10, 100, lr_end=0.01)
+        Linear(0.0, 0.1, steps=10) >> Linear(0.1, 0.01, steps=90)
+    """
+    where = "get_polynomial_decay_schedule_with_warmup"
+    must(lr > lr_end, f"{where}(lr_end=...)", f"< lr={lr!r}", lr_end)
+    steps = num_training_steps - num_warmup_steps
+    must(steps != 0, f"{where}(num_training_steps=...)", "another number than num_warmup_steps", num_training_steps)
+    if steps < 0:
+        decay: Schedule = Constant(lr_end)
+    elif power == 0.0:
+        decay = Constant(lr, steps + 1) >> Constant(lr_end)
+    else:
+        decay = Linear(lr, lr_end, steps) if power == 1.0 else Polynomial(lr, lr_end, steps, power)
+    return warmed(num_warmup_steps, 0.0, lr, decay)
+
+
+@checked
+def get_inverse_sqrt_schedule(lr: Rate, num_warmup_steps: Count, timescale: float | None = None) -> Schedule:
+    """A line from 0, then the inverse square root of the time.
+
+    Args:
+        lr: rate of the optimizer.
+        num_warmup_steps: steps of the line, >= 0.
+        timescale: steps before the decay is felt, > 0, or None for `num_warmup_steps` (10,000 without warm-up).
+
+    Examples:
+        >>> get_inverse_sqrt_schedule(0.1, 100)(400)
+        0.05
+    """
+    scale = (num_warmup_steps or 10_000) if timescale is None else timescale
+    must(scale > 0, "get_inverse_sqrt_schedule(timescale=...)", "> 0", timescale)
+    return warmed(num_warmup_steps, 0.0, lr, PowerLaw(lr, 0.5, scale))
+
+
+_UP: dict[str, Callable[[float, float, int], Schedule]] = {
+    "linear": lambda start, end, steps: Linear(start, end, steps),
+    "cosine": lambda start, end, steps: Cosine(start, end, steps),
+    "1-sqrt": lambda start, end, steps: Polynomial(start, end, steps, power=0.5),
+}
+
+
+@checked
+def get_wsd_schedule(
+    lr: Rate,
+    num_warmup_steps: Count,
+    num_decay_steps: Count,
+    num_training_steps: CountOrNone = None,
+    num_stable_steps: CountOrNone = None,
+    warmup_type: Ramp = "linear",
+    decay_type: Ramp = "cosine",
+    min_lr_ratio: Rate = 0,
+    num_cycles: float = 0.5,
+) -> Schedule:
+    """Warm-up, stable phase, decay.
+
+    Args:
+        lr: rate of the stable phase.
+        num_warmup_steps: steps of the rise from the least rate, >= 0.
+        num_decay_steps: steps of the fall to the least rate, >= 0.
+        num_training_steps: all steps, which give those of the stable phase. If there are too few for warm-up and decay,
+            the warm-up cuts off the beginning of the decay.
+        num_stable_steps: or the steps of the stable phase themselves.
+        warmup_type: "linear", "cosine" or "1-sqrt".
+        decay_type: "linear", "cosine" or "1-sqrt".
+        min_lr_ratio: least rate as a part of `lr`.
+        num_cycles: turns of a cosine decay, after which the least rate is taken at once.
+
+    Examples:
+        >>> get_wsd_schedule(1.0, 10, 20, num_stable_steps=70, decay_type="linear")
+        Linear(0.0, 1.0, steps=10) >> Constant(1.0, steps=70) >> Linear(1.0, 0.0, steps=20)
+    """
+    if num_stable_steps is None:
+        where = "get_wsd_schedule(num_training_steps=...)"
+        must(num_training_steps is not None, where, "given, or num_stable_steps=...", None)
+        stable = (num_training_steps or 0) - num_warmup_steps - num_decay_steps
+    else:
+        stable = num_stable_steps
+    low = lr * min_lr_ratio
+    warmup = _UP[warmup_type](low, lr, num_warmup_steps) if num_warmup_steps else None
+    flat = Constant(lr, stable) if stable > 0 else None
+    missed = max(-stable, 0)
+    if num_decay_steps <= missed:
+        return chain(warmup, flat, Constant(low))
+    if decay_type == "linear":
+        decay: Schedule = Linear(lr, low, num_decay_steps)
+    elif decay_type == "1-sqrt":
+        decay = Monomial(lr, low, num_decay_steps, power=0.5)
+    elif abs(num_cycles) == 0.5:
+        decay = Cosine(lr, low, num_decay_steps)
+    else:
+        wave = cut(late(swing(lr, low, num_decay_steps, num_cycles), missed), num_decay_steps - missed)
+        return chain(warmup, flat, wave, Constant(low))
+    return chain(warmup, flat, late(decay, missed))
+
+
+_SCHEDULES: dict[str, tuple[Callable[..., Schedule], bool]] = {
+    "linear": (get_linear_schedule_with_warmup, True),
+    "cosine": (get_cosine_schedule_with_warmup, True),
+    "cosine_with_restarts": (get_cosine_with_hard_restarts_schedule_with_warmup, True),
+    "polynomial": (get_polynomial_decay_schedule_with_warmup, True),
+    "constant_with_warmup": (get_constant_schedule_with_warmup, False),
+    "inverse_sqrt": (get_inverse_sqrt_schedule, False),
+    "cosine_with_min_lr": (get_cosine_with_min_lr_schedule_with_warmup, True),
+    "cosine_warmup_with_min_lr": (get_cosine_with_min_lr_schedule_with_warmup_lr_rate, True),
+    "warmup_stable_decay": (get_wsd_schedule, False),
+}
+
+
+def get_scheduler(
+    name: str,
+    lr: float,
+    num_warmup_steps: int | None = None,
+    num_training_steps: int | None = None,
+    scheduler_specific_kwargs: Mapping[str, Any] | None = None,
+) -> Schedule:
+    """A schedule by the name that `TrainingArguments(lr_scheduler_type=...)` has for it.
+
+    Args:
+        name: "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
+            "inverse_sqrt", "cosine_with_min_lr", "cosine_warmup_with_min_lr" or "warmup_stable_decay".
+        lr: rate of the optimizer.
+        num_warmup_steps: steps of the warm-up, >= 0; required by all but "constant".
+        num_training_steps: all steps; required by most.
+        scheduler_specific_kwargs: further arguments of the function of that name; "constant" and "constant_with_warmup"
+            leave them out.
+
+    Raises:
+        ValueError: the name is unknown or that of a feedback rule, or a number of steps is missing.
+
+    Examples:
+        >>> get_scheduler("cosine", lr=0.1, num_warmup_steps=10, num_training_steps=100)
+        Linear(0.0, 0.1, steps=10) >> Extend(Cosine(0.1, 0.0, steps=90))
+    """
+    name = str(getattr(name, "value", name))
+    if name in ("reduce_lr_on_plateau", "greedy"):
+        raise ValueError(f"get_scheduler(name=...) must be a function of the step, got {name!r}: use lrsched.feedback")
+    Choice(("constant", *_SCHEDULES))("get_scheduler(name=...)", name)
+    if name == "constant":
+        return get_constant_schedule(lr)
+    build, needs_length = _SCHEDULES[name]
+    must(num_warmup_steps is not None, "get_scheduler(num_warmup_steps=...)", f"given for {name!r}", None)
+    arguments: dict[str, Any] = {"lr": lr, "num_warmup_steps": num_warmup_steps}
+    if needs_length or name == "warmup_stable_decay":
+        must(
+            not needs_length or num_training_steps is not None,
+            "get_scheduler(num_training_steps=...)",
+            f"given for {name!r}",
+            None,
+        )
+        arguments["num_training_steps"] = num_training_steps
+    return build(**arguments, **({} if name == "constant_with_warmup" else scheduler_specific_kwargs or {}))

@@ -1,0 +1,43 @@
+"""Closed-loop rules: they fold what a run shows into a factor of the learning rate, as pure functions.
+
+>>> from lrsched import Linear, feedback
+>>> s, rule = Linear(0.1, 0.0, steps=100), feedback.Plateau(factor=0.5, patience=0)
+>>> state, factor = rule.update(rule.init(), 1.0)
+>>> state, factor = rule.update(state, 1.0)
+>>> s(50) * factor
+0.025
+"""
+
+from lrsched.feedback._base import Feedback, Observation, state_from_json, state_to_json
+from lrsched.feedback._decays import ABEL, NewBob
+from lrsched.feedback._greedy import GreedyLR
+from lrsched.feedback._plateau import Plateau
+from lrsched.feedback._range import RangeTest, Suggestions, lr_range_test, minimum, slide, steepest, valley
+from lrsched.feedback._refine import refine
+from lrsched.feedback._steps import DoG, DoWG, Hypergradient, Polyak
+from lrsched.feedback._stopping import DecayOnPlateauThenStop, EarlyStopping
+
+__all__ = [
+    "ABEL",
+    "DecayOnPlateauThenStop",
+    "DoG",
+    "DoWG",
+    "EarlyStopping",
+    "Feedback",
+    "GreedyLR",
+    "Hypergradient",
+    "NewBob",
+    "Observation",
+    "Plateau",
+    "Polyak",
+    "RangeTest",
+    "Suggestions",
+    "lr_range_test",
+    "minimum",
+    "refine",
+    "slide",
+    "state_from_json",
+    "state_to_json",
+    "steepest",
+    "valley",
+]

@@ -1,0 +1,204 @@
+"""The few operations that closed-loop rules need, on Python numbers and on 0-d arrays of each library.
+
+The body of a rule is written once. It never branches on a value: it calls `where`, which on Python numbers is a
+conditional expression. In `where`, a Python float becomes a float of the working precision, an int an integer, a bool
+a truth value.
+"""
+
+import math
+import operator
+import sys
+from ctypes import c_float
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lrsched._check import short
+from lrsched._namespace import root_module
+
+INF = math.inf
+
+# A Python number, or a 0-d array of one of the libraries.
+Number = Any
+S = TypeVar("S", bound=tuple[Any, ...])
+
+
+class Scalars:
+    """Python numbers, in float64."""
+
+    no = staticmethod(operator.not_)
+    sqrt = staticmethod(math.sqrt)
+    real = staticmethod(float)
+    maximum = staticmethod(max)
+    minimum = staticmethod(min)
+
+    @staticmethod
+    def where(condition: bool, a: Any, b: Any) -> Any:
+        return a if condition else b
+
+    @staticmethod
+    def single(x: float) -> float:
+        """Return x rounded to float32."""
+        return c_float(x).value
+
+
+class Arrays:
+    """0-d arrays through a module `xp`, in float32, or in float64 if any of them is float64."""
+
+    def __init__(self, xp: Any, double: bool) -> None:
+        self.xp = xp
+        self.floating = xp.float64 if double else xp.float32
+
+    # What a library spells in its own way.
+
+    def lift(self, x: Any) -> Any:
+        """Return a number as an array; a float gets the working precision."""
+        if isinstance(x, bool | int):
+            return self.xp.asarray(x)
+        return self.real(x) if isinstance(x, float) or "float" in str(x.dtype) else x
+
+    def real(self, x: Any) -> Any:
+        """Return a number as a float of the working precision."""
+        return self.xp.asarray(x, dtype=self.floating)
+
+    def single(self, x: Any) -> Any:
+        """Return x rounded to float32, in the working precision."""
+        return self.real(self.xp.asarray(x, dtype=self.xp.float32))
+
+    # What follows from these.
+
+    def no(self, condition: Any) -> Any:
+        return ~condition
+
+    def sqrt(self, x: Any) -> Any:
+        return self.xp.sqrt(x)
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        if isinstance(a, tuple):
+            return tuple(self.where(condition, x, y) for x, y in zip(a, b, strict=True))
+        return self.xp.where(condition, self.lift(a), self.lift(b))
+
+    def maximum(self, a: Any, b: Any) -> Any:
+        return self.xp.maximum(self.lift(a), self.lift(b))
+
+    def minimum(self, a: Any, b: Any) -> Any:
+        return self.xp.minimum(self.lift(a), self.lift(b))
+
+
+class Torch(Arrays):
+    """0-d tensors on one device, without gradients: a state must not keep a graph alive."""
+
+    def __init__(self, xp: Any, double: bool, device: Any) -> None:
+        super().__init__(xp, double)
+        self.device = device
+
+    def lift(self, x: Any) -> Any:
+        if isinstance(x, bool | int):
+            return self.xp.tensor(x, device=self.device)
+        return self.real(x) if isinstance(x, float) or x.is_floating_point() else x
+
+    def real(self, x: Any) -> Any:
+        if isinstance(x, float):
+            return self.xp.tensor(x, dtype=self.floating, device=self.device)
+        return x.detach().to(self.floating)
+
+    def single(self, x: Any) -> Any:
+        return x.to(self.xp.float32).to(self.floating)
+
+
+class TensorFlow(Arrays):
+    """0-d tensors of TensorFlow; integers are int64."""
+
+    def lift(self, x: Any) -> Any:
+        if isinstance(x, bool):
+            return self.xp.constant(x)
+        if isinstance(x, int):
+            return self.xp.constant(x, self.xp.int64)
+        return self.real(x) if isinstance(x, float) or x.dtype.is_floating else x
+
+    def real(self, x: Any) -> Any:
+        return self.xp.constant(x, self.floating) if isinstance(x, float) else self.xp.cast(x, self.floating)
+
+    def no(self, condition: Any) -> Any:
+        # The optimizer of graphs turns `not (a <= b)` into `a > b`, which is another thing for NaN.
+        return self.xp.where(condition, False, True)
+
+    def single(self, x: Any) -> Any:
+        return self.xp.cast(self.xp.cast(x, self.xp.float32), self.floating)
+
+
+Space = Scalars | Arrays
+SCALARS = Scalars()
+_PYTHON = {float, int, bool}
+_NUMPY = (np.generic, np.ndarray)
+_MODULES = {"jax": "jax.numpy", "torch": "torch", "tensorflow": "tensorflow"}
+
+
+def finite(x: Number) -> Any:
+    """Return whether x is neither infinite nor NaN."""
+    return (x > -INF) & (x < INF)
+
+
+def enter(where: str, state: S, numbers: list[Any]) -> tuple[Space, S, list[Any]]:
+    """Return the operations, and the state and the observed numbers in their precision.
+
+    Args:
+        where: the name of the argument, for errors.
+        state: a NamedTuple of numbers and of tuples of numbers.
+        numbers: what was observed.
+
+    Raises:
+        TypeError: something is neither a number nor a 0-d array.
+    """
+    kinds = set(map(type, state))
+    if tuple in kinds:
+        kinds = kinds.union(*(map(type, part) for part in state if type(part) is tuple)) - {tuple}
+    if kinds <= _PYTHON and all(type(x) is float for x in numbers):
+        return SCALARS, state, numbers
+    numbers = [_observed(where, x) for x in numbers]
+    state = _mapped(state, _plain)
+    arrays = [x for x in (*numbers, *_leaves(state)) if type(x) not in _PYTHON]
+    if not arrays:
+        return SCALARS, state, numbers
+    space = _space(arrays)
+    return space, _mapped(state, space.lift), [space.real(x) for x in numbers]
+
+
+def _leaves(state: tuple[Any, ...]) -> list[Any]:
+    return [x for part in state for x in (part if type(part) is tuple else (part,))]
+
+
+def _mapped(state: S, function: Any) -> S:
+    parts = [tuple(map(function, part)) if type(part) is tuple else function(part) for part in state]
+    return type(state)(*parts)
+
+
+def _plain(x: Any) -> Any:
+    """Return a number of NumPy as a Python number, a Keras variable as a tensor, and anything else as it is."""
+    if type(x) in _PYTHON:
+        return x
+    if isinstance(x, _NUMPY) and x.shape == ():
+        return x.item()
+    return x.value if root_module(type(x)) == "keras" and hasattr(x, "value") else x
+
+
+def _observed(where: str, x: Any) -> Any:
+    content = _plain(x)
+    if isinstance(content, int | float) and not isinstance(content, bool):
+        try:
+            return float(content)
+        except OverflowError:
+            return INF if content > 0 else -INF
+    known = root_module(type(content)) in _MODULES and hasattr(content, "dtype")
+    if not known or content.shape != () or "bool" in str(content.dtype) or "complex" in str(content.dtype):
+        raise TypeError(f"{where} must be a real number or a 0-d array of one, got {short(x)}")
+    return content
+
+
+def _space(arrays: list[Any]) -> Arrays:
+    double = any("float64" in str(x.dtype) for x in arrays)
+    root = root_module(type(arrays[0]))
+    xp = sys.modules[_MODULES[root]]
+    if root == "torch":
+        return Torch(xp, double, arrays[0].device)
+    return TensorFlow(xp, double) if root == "tensorflow" else Arrays(xp, double)

@@ -1,0 +1,129 @@
+"""compat.olmo_core gives the rates of OLMo-core's own schedulers, one step ahead as its trainer counts."""
+
+import enum
+import types
+from math import cos, pi, sqrt
+from typing import Any, Optional, Union
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import assert_agrees, definitions
+
+from lrsched.compat import olmo_core
+
+NAMES = [
+    "SchedulerUnits", "Scheduler", "ConstantScheduler", "ConstantWithWarmup", "WSD", "PowerLR", "LinearWithWarmup",
+    "InvSqrtWithWarmup", "CosWithWarmup", "HalfCosWithWarmup", "CosWithWarmupAndLinearDecay", "WSDS",
+    "ExponentialScheduler", "_linear_warmup", "_linear_decay",
+]  # fmt: skip
+
+
+class Registrable:
+    @classmethod
+    def register(cls, name):
+        return lambda sub: sub
+
+
+def _live():
+    import dataclasses
+    from abc import ABCMeta, abstractmethod
+
+    content = {
+        "dataclass": dataclasses.dataclass, "field": dataclasses.field, "Config": type("Config", (), {}),
+        "Registrable": Registrable, "StrEnum": enum.StrEnum, "ABCMeta": ABCMeta, "abstractmethod": abstractmethod,
+        "LR_FIELD": "lr", "INITIAL_LR_FIELD": "initial_lr", "OLMoConfigurationError": ValueError, "torch": torch,
+        "np": np, "cos": cos, "pi": pi, "sqrt": sqrt, "Any": Any, "Optional": Optional, "Union": Union, "Dict": dict,
+        "List": list,
+    }  # fmt: skip
+    return types.SimpleNamespace(**definitions("olmo_core", "optim/scheduler.py", NAMES, **content))
+
+
+live = _live()
+
+lrs = st.sampled_from([1.0, 3e-4])
+totals = st.integers(2, 50)
+warmups = st.integers(1, 60)
+tails = st.integers(0, 40)
+alphas = st.sampled_from([0.0, 0.1, 1.0])
+
+
+def check(name, lr, total, over=6, **arguments):
+    """Update t has the value of t + 1: train/trainer.py counts before it trains."""
+    scheduler = getattr(live, name)(**arguments)
+    expected = [scheduler.get_lr(lr, t + 1, total) for t in range(total + over)]
+    head = () if name in ("WSDS", "ConstantScheduler") else (total,)
+    assert_agrees(getattr(olmo_core, name)(lr, *head, **arguments), expected)
+
+
+@given(lrs, totals, warmups, alphas)
+def test_warm_ups_and_their_decays_are_those_of_olmo(lr, total, warmup, alpha):
+    check("ConstantWithWarmup", lr, total, warmup=warmup)
+    for name in ("LinearWithWarmup", "InvSqrtWithWarmup", "CosWithWarmup"):
+        check(name, lr, total, warmup=warmup, alpha_f=alpha)
+    check("HalfCosWithWarmup", lr, total, warmup=warmup, alpha_f=alpha, warmup_min_lr=0.0)
+
+
+@given(lrs, totals, st.sampled_from([0.1, 0.25, 0.5]), st.sampled_from([0.1, 0.4]))
+def test_parts_of_the_training_are_rounded_as_olmo_does(lr, total, part, tail):
+    if round(total * part) > 0 and round(total * tail) > 0:
+        check("WSD", lr, total, warmup_fraction=part, decay_fraction=tail)
+        check("CosWithWarmup", lr, total, warmup_fraction=part, warmup_min_lr=lr / 10)
+
+
+@given(lrs, totals, warmups, st.integers(1, 40), st.sampled_from([0.0, 1e-5]))
+def test_wsd_is_that_of_olmo(lr, total, warmup, decay, low):
+    check("WSD", lr, total, warmup=warmup, decay=decay, decay_fraction=None, decay_min_lr=low)
+
+
+@given(lrs, st.integers(1, 15), st.integers(1, 20), st.integers(1, 15), st.sampled_from([-0.51, -1.0]), alphas)
+def test_power_and_cosine_with_a_line_are_those_of_olmo(lr, warmup, body, decay, b, alpha):
+    total = warmup + body + decay
+    check("PowerLR", lr, total, warmup=warmup, decay=decay, decay_fraction=None, b=b)
+    arguments = {"warmup": warmup, "decay": decay, "decay_fraction": None, "alpha_f": max(alpha, 0.1)}
+    check("CosWithWarmupAndLinearDecay", lr, total, **arguments)
+
+
+@given(lrs, st.integers(0, 9), st.integers(1, 9), st.lists(st.integers(0, 20), min_size=1, max_size=4), st.booleans())
+def test_wsd_s_is_that_of_olmo(lr, warmup, decay, stable, scaled):
+    lengths = [n + decay + (warmup if i == 0 else 0) for i, n in enumerate(stable)]
+    heights = [1.0 - 0.2 * i for i in range(len(lengths))] if scaled else None
+    arguments = {"period_lengths": lengths, "period_lr_multipliers": heights, "warmup": warmup, "decay": decay}
+    check("WSDS", lr, sum(lengths), **arguments, decay_min_lr=1e-6)
+
+
+@given(lrs, totals)
+def test_the_rise_is_that_of_olmo(lr, total):
+    check("ExponentialScheduler", lr, total, lr_min=1e-9)
+    check("ConstantScheduler", lr, total)
+
+
+def test_the_first_update_is_a_step_ahead():
+    s = olmo_core.CosWithWarmup(1.0, 10, warmup=4)
+    assert [s(t) for t in range(4)] == [0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: olmo_core.ConstantWithWarmup(1.0, 9), r"warmup=...\) must be given, or warmup_fraction"),
+        (
+            lambda: olmo_core.WSD(1.0, 9, warmup=2, decay=2),
+            r"decay=...\) must be given, or decay_fraction, and not both",
+        ),
+        (
+            lambda: olmo_core.WSD(1.0, 9, warmup_fraction=1.5),
+            r"warmup_fraction=...\) must be a finite number >= 0 and <= 1",
+        ),
+        (lambda: olmo_core.WSD(1.0, 9, warmup=2, warmup_min_lr=1.0), r"warmup_min_lr=...\) must be < 1.0, got 1.0"),
+        (lambda: olmo_core.PowerLR(1.0, 9, b=0.5, warmup=2), r"b=...\) must be a finite number >= -100 and < 0"),
+        (lambda: olmo_core.WSDS(1.0, [5], warmup=3, decay=3), r"decay=...\) must be from 1 to"),
+        (lambda: olmo_core.WSDS(1.0, [], warmup=3, decay=3), r"must be a sequence of 1 or more items"),
+        (lambda: olmo_core.ExponentialScheduler(1.0, 9, lr_min=0.0), r"lr_min=...\) must be a finite number > 0"),
+    ],
+)
+def test_what_olmo_refuses_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,228 @@
+"""`compat.transformers` gives the rates of the schedules of transformers, step by step."""
+
+import inspect
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrsched import Schedule, compat
+
+torch = pytest.importorskip("torch")
+optimization = pytest.importorskip("transformers.optimization")
+
+rates = st.one_of(st.sampled_from([0.1, 1.0, 3e-4]), st.floats(1e-5, 10.0))
+warmups = st.integers(0, 15)
+lengths = st.integers(0, 50)
+cycles = st.one_of(st.sampled_from([0.5, 1.0, 1.5, 0.25, 0.0]), st.floats(0.01, 5.0), st.floats(-1.0, -0.01))
+floors = st.one_of(st.just({"min_lr_rate": 0.1}), st.floats(0.0, 1.5).map(lambda rate: {"min_lr_rate": rate}))
+absolute = st.floats(0.0, 1.0).map(lambda low: {"min_lr": low})
+ramps = st.sampled_from(["linear", "cosine", "1-sqrt"])
+both = {"num_warmup_steps": warmups, "num_training_steps": lengths}
+
+
+@st.composite
+def floored(draw: Any, *names: str) -> dict[str, Any]:
+    """The arguments of the cosines with a least rate."""
+    arguments = draw(st.fixed_dictionaries(both, optional={"num_cycles": cycles})) | draw(floors | absolute)
+    if "warmup_lr_rate" in names and draw(st.booleans()):
+        arguments["warmup_lr_rate"] = draw(st.floats(0.0, 1.0))
+    return arguments
+
+
+ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "get_constant_schedule": st.just({}),
+    "get_constant_schedule_with_warmup": st.fixed_dictionaries({"num_warmup_steps": warmups}),
+    "get_linear_schedule_with_warmup": st.fixed_dictionaries(both),
+    "get_cosine_schedule_with_warmup": st.fixed_dictionaries(both, optional={"num_cycles": cycles}),
+    "get_cosine_with_hard_restarts_schedule_with_warmup": st.fixed_dictionaries(
+        both, optional={"num_cycles": st.integers(1, 60)}
+    ),
+    "get_polynomial_decay_schedule_with_warmup": st.fixed_dictionaries(
+        both,
+        optional={
+            "lr_end": st.just(1e-7) | st.floats(0.0, 9e-6),
+            "power": st.sampled_from([0.0, 1.0]) | st.floats(0.05, 4.0),
+        },
+    ).filter(lambda a: a["num_warmup_steps"] != a["num_training_steps"]),
+    "get_inverse_sqrt_schedule": st.fixed_dictionaries(
+        {"num_warmup_steps": warmups}, optional={"timescale": st.none() | st.integers(1, 100)}
+    ),
+    "get_cosine_with_min_lr_schedule_with_warmup": floored(),
+    "get_cosine_with_min_lr_schedule_with_warmup_lr_rate": floored("warmup_lr_rate"),
+    "get_wsd_schedule": st.fixed_dictionaries(
+        {"num_warmup_steps": warmups, "num_decay_steps": warmups},
+        optional={
+            "warmup_type": ramps,
+            "decay_type": ramps,
+            "min_lr_ratio": st.floats(0.0, 1.5),
+            "num_cycles": cycles,
+        },
+    ).flatmap(
+        lambda a: st.one_of(
+            lengths.map(lambda n: a | {"num_training_steps": n}), lengths.map(lambda n: a | {"num_stable_steps": n})
+        )
+    ),
+}
+
+
+def rates_of(optimizer: Any, scheduler: Any, steps: int = 70) -> list[float]:
+    """Return the rates of the updates."""
+    seen = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for _ in range(steps):
+            seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+    return seen
+
+
+def sgd(lr: float) -> Any:
+    return torch.optim.SGD([torch.zeros(1)], lr=lr)
+
+
+def agree(schedule: Schedule, expected: list[float]) -> None:
+    np.testing.assert_allclose(schedule(np.arange(len(expected))), expected, rtol=1e-12, atol=1e-12 * max(expected))
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_arguments_and_defaults_are_those_of_transformers(name: str):
+    def signature(function: Any, absent: str) -> dict[str, Any]:
+        return {p.name: p.default for p in inspect.signature(function).parameters.values() if p.name not in absent}
+
+    native = signature(getattr(optimization, name), "optimizer last_epoch")
+    assert signature(getattr(compat.transformers, name), "lr") == native
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+@given(data=st.data(), lr=rates)
+def test_a_schedule_gives_the_rates_of_transformers(name: str, data: st.DataObject, lr: float):
+    arguments = data.draw(ARGUMENTS[name])
+    optimizer = sgd(lr)
+    expected = rates_of(optimizer, getattr(optimization, name)(optimizer, **arguments))
+    agree(getattr(compat.transformers, name)(lr, **arguments), expected)
+
+
+def test_a_restart_that_the_library_misses_by_rounding_is_missed_here():
+    # 49 * (1 / 49) is below 1 in floating point.
+    assert math.floor(49 * (2 / 98)) == 0
+    optimizer = sgd(0.1)
+    scheduler = optimization.get_cosine_with_hard_restarts_schedule_with_warmup(optimizer, 0, 98, num_cycles=49)
+    ours = compat.transformers.get_cosine_with_hard_restarts_schedule_with_warmup(0.1, 0, 98, num_cycles=49)
+    agree(ours, rates_of(optimizer, scheduler, 110))
+    assert from_torch(scheduler) == [ours]
+
+
+NAMES = {
+    "constant": {},
+    "linear": {},
+    "cosine": {"num_cycles": 1.5},
+    "cosine_with_restarts": {"num_cycles": 3},
+    "polynomial": {"power": 2.0, "lr_end": 1e-3},
+    "constant_with_warmup": {},
+    "inverse_sqrt": {"timescale": 20},
+    "cosine_with_min_lr": {"min_lr": 1e-3},
+    "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1, "warmup_lr_rate": 0.2},
+    "warmup_stable_decay": {"num_decay_steps": 10, "min_lr_ratio": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_schedule_is_found_by_its_name(name: str):
+    optimizer = sgd(0.1)
+    expected = rates_of(
+        optimizer, optimization.get_scheduler(name, optimizer, 5, 50, scheduler_specific_kwargs=NAMES[name])
+    )
+    agree(compat.transformers.get_scheduler(name, 0.1, 5, 50, NAMES[name]), expected)
+
+
+def test_every_name_is_known_or_that_of_a_feedback_rule():
+    names = {kind.value for kind in optimization.SchedulerType}
+    assert names - {"reduce_lr_on_plateau", "greedy"} == set(NAMES)
+
+
+def test_a_name_may_be_the_member_of_the_enumeration():
+    member = optimization.SchedulerType.COSINE
+    assert compat.transformers.get_scheduler(member, 0.1, 5, 50) == compat.transformers.get_scheduler(
+        "cosine", 0.1, 5, 50
+    )
+
+
+@pytest.mark.parametrize("name", ["reduce_lr_on_plateau", "greedy"])
+def test_the_name_of_a_feedback_rule_is_refused(name: str):
+    with pytest.raises(ValueError, match=r"get_scheduler\(name=...\) must be a function of the step"):
+        compat.transformers.get_scheduler(name, 0.1)
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match=r"get_scheduler\(name=...\) must be one of 'constant'"):
+        compat.transformers.get_scheduler("square", 0.1, 5, 50)
+
+
+@pytest.mark.parametrize(("name", "missing"), [("linear", "num_training_steps"), ("inverse_sqrt", "num_warmup_steps")])
+def test_a_missing_number_of_steps_is_refused(name: str, missing: str):
+    given_ = {} if missing == "num_warmup_steps" else {"num_warmup_steps": 5}
+    with pytest.raises(ValueError, match=rf"get_scheduler\({missing}=...\) must be given"):
+        compat.transformers.get_scheduler(name, 0.1, **given_)
+    with pytest.raises(ValueError, match=missing):
+        optimization.get_scheduler(name, sgd(0.1), **given_)
+
+
+REJECTED = [
+    ("get_polynomial_decay_schedule_with_warmup", {"num_warmup_steps": 5, "num_training_steps": 50, "lr_end": 0.1}),
+    ("get_cosine_with_min_lr_schedule_with_warmup", {"num_warmup_steps": 5, "num_training_steps": 50}),
+    (
+        "get_cosine_with_min_lr_schedule_with_warmup_lr_rate",
+        {"num_warmup_steps": 5, "num_training_steps": 50, "min_lr": 0.01, "min_lr_rate": 0.1},
+    ),
+    ("get_wsd_schedule", {"num_warmup_steps": 5, "num_decay_steps": 50}),
+    ("get_wsd_schedule", {"num_warmup_steps": 5, "num_decay_steps": 5, "num_stable_steps": 5, "decay_type": "square"}),
+    ("get_wsd_schedule", {"num_warmup_steps": 5, "num_decay_steps": 5, "num_stable_steps": 5, "warmup_type": "square"}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), REJECTED)
+def test_what_transformers_rejects_is_rejected(name: str, arguments: dict[str, Any]):
+    with pytest.raises(ValueError, match=rf"^{name}\(\w+=...\) must be "):
+        getattr(compat.transformers, name)(0.1, **arguments)
+    with pytest.raises(ValueError, match=r"."):
+        getattr(optimization, name)(sgd(0.1), **arguments)
+
+
+def test_a_polynomial_without_steps_is_refused_for_the_library_divides_by_zero():
+    with pytest.raises(ValueError, match=r"num_training_steps=...\) must be another number than num_warmup_steps"):
+        compat.transformers.get_polynomial_decay_schedule_with_warmup(0.1, 5, 5)
+
+
+# Live schedulers as schedules.
+
+from_torch = pytest.importorskip("lrsched_torch._import").from_torch
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+@given(data=st.data(), lr=rates, taken=st.integers(0, 12))
+def test_a_live_scheduler_is_the_schedule_of_its_arguments(name: str, data: st.DataObject, lr: float, taken: int):
+    arguments = data.draw(ARGUMENTS[name])
+    optimizer = sgd(lr)
+    scheduler = getattr(optimization, name)(optimizer, **arguments)
+    rates_of(optimizer, scheduler, taken)
+    assert from_torch(scheduler) == [getattr(compat.transformers, name)(lr, **arguments)]
+
+
+def test_the_end_of_a_polynomial_is_relative_to_the_default_rate():
+    groups = [{"params": [torch.zeros(1)], "lr": 0.5}, {"params": [torch.zeros(1)]}]
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    scheduler = optimization.get_polynomial_decay_schedule_with_warmup(optimizer, 5, 20, lr_end=0.1)
+    first, second = from_torch(scheduler)
+    assert (first(20), second(20)) == (0.05, 0.1)
+    agree(first, rates_of(optimizer, scheduler))
+
+
+def test_greedy_cannot_be_imported():
+    with pytest.raises(ValueError, match=r"use lrsched\.feedback"):
+        from_torch(optimization.get_scheduler("greedy", sgd(0.1)))

@@ -1,0 +1,364 @@
+"""`to_source` prints code that runs without lrsched and gives the same curve."""
+
+import ast
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lrsched as ls
+from lrsched import Schedule, compat
+from lrsched._shapes import Blend
+from lrsched._source import to_source
+from lrsched._source_formula import _FALLS, _RULES
+from lrsched._value import Value
+from tests.strategies import boundary_steps, bounded_schedules, endless_schedules, schedules
+
+TARGETS = ["torch", "keras", "optax", "transformers"]
+NAMED: dict[str, Schedule] = {
+    "constant": ls.Constant(0.1),
+    "line": ls.Linear(0.1, 0.01, 20),
+    "line to zero": ls.Linear(0.1, 0.0, 20),
+    "power": ls.Polynomial(0.1, 0.0, 20, power=2.0),
+    "cosine": ls.Cosine(0.1, 0.01, 20),
+    "swing": compat.torch.CosineAnnealingLR(0.1, 20, eta_min=0.01),
+    "staircase": ls.step_decay(0.1, 0.5, every=7),
+    "milestones": ls.multi_step(0.1, 0.5, [5, 12, 30]),
+    "levels": ls.piecewise_constant([5, 12], [0.1, 0.2, 0.05]),
+    "exponential": ls.Exponential(0.1, 0.9),
+    "slow exponential": ls.Exponential(0.1, 0.5, steps=10),
+    "inverse time": ls.InverseTime(0.1, 0.5, steps=10),
+    "inverse time staircase": ls.Epochs(ls.InverseTime(0.1, 0.5), 10),
+    "restarts": ls.Repeat(ls.Cosine(0.1, 0.01, 10)),
+    "longer restarts": ls.sgdr(0.1, 5, end=0.01),
+    "lower restarts": ls.Repeat(ls.Cosine(0.1, 0.0, 10), scale=0.5),
+    "three restarts": ls.Repeat(ls.Cosine(0.1, 0.0, 10), times=3),
+    "wave": ls.Triangular(0.01, 0.1, 7, 5),
+    "bounded exponential": ls.Maximum((ls.Exponential(0.1, 0.9), ls.Constant(0.01))),
+    "growing exponential": ls.Minimum((ls.Exponential(0.01, 1.1), ls.Constant(0.1))),
+    "warmup, cosine": ls.warmup_cosine(0.1, 40, 10),
+    "warmup, cosine to a floor": ls.warmup_cosine(0.1, 40, 10, end=0.01),
+    "warmup, line": ls.warmup_linear(0.1, 40, 10),
+    "warmup, constant": ls.Warmup(10) >> ls.Constant(0.1),
+    "warmup, exponential": ls.Warmup(10) >> ls.Exponential(0.1, 0.9),
+    "warmup, swing": compat.transformers.get_cosine_schedule_with_warmup(0.1, 10, 40),
+    "warmup, swing to a floor": compat.transformers.get_cosine_with_min_lr_schedule_with_warmup(
+        0.1, 10, 40, min_lr=0.01
+    ),
+    "warmup, power": compat.transformers.get_polynomial_decay_schedule_with_warmup(0.1, 10, 40, lr_end=0.01, power=2.0),
+    "warmup, inverse root": compat.transformers.get_inverse_sqrt_schedule(0.1, 10),
+    "stable": ls.wsd(0.1, 50, 10, 15),
+    "stable, root": ls.wsd(0.1, 50, 10, 15, shape="1-sqrt"),
+    "stable, cosine": ls.wsd(0.1, 50, 10, 15, shape="cosine"),
+    "stable from a floor": ls.Warmup(10, start=0.01) >> ls.Constant(0.1, 20) >> ls.Cooldown(15, end=0.01),
+    "no warmup, stable": ls.Constant(0.1, 20) >> ls.Cooldown(15, end=0.01),
+    "sequence": compat.torch.SequentialLR(
+        [compat.torch.LinearLR(0.1), compat.torch.CosineAnnealingLR(0.1, 30), compat.torch.StepLR(0.1, 5)], [5, 25]
+    ),
+    "one cycle": compat.torch.OneCycleLR(0.1, 45),
+}
+# The shortest way to say it: the name that the code must call.
+NATIVE = {
+    "torch": {
+        "constant": "ConstantLR(",
+        "line": "LinearLR(",
+        "line to zero": "LinearLR(",
+        "power": "PolynomialLR(",
+        "swing": "CosineAnnealingLR(",
+        "staircase": "StepLR(",
+        "milestones": "MultiStepLR(",
+        "exponential": "ExponentialLR(",
+        "slow exponential": "ExponentialLR(",
+        "restarts": "CosineAnnealingWarmRestarts(",
+        "longer restarts": "CosineAnnealingWarmRestarts(",
+        "wave": "CyclicLR(",
+        "sequence": "SequentialLR(",
+        "levels": "SequentialLR(",
+        "no warmup, stable": "SequentialLR(",
+    },
+    "keras": {
+        "line": "PolynomialDecay(",
+        "power": "PolynomialDecay(",
+        "cosine": "CosineDecay(",
+        "staircase": "ExponentialDecay(",
+        "levels": "PiecewiseConstantDecay(",
+        "slow exponential": "ExponentialDecay(",
+        "inverse time": "InverseTimeDecay(",
+        "inverse time staircase": "InverseTimeDecay(",
+        "restarts": "CosineDecayRestarts(",
+        "lower restarts": "CosineDecayRestarts(",
+        "warmup, cosine to a floor": "CosineDecay(",
+    },
+    "optax": {
+        "constant": "optax.constant_schedule(",
+        "line": "optax.linear_schedule(",
+        "power": "optax.polynomial_schedule(",
+        "cosine": "optax.cosine_decay_schedule(",
+        "staircase": "optax.exponential_decay(",
+        "levels": "optax.piecewise_constant_schedule(",
+        "slow exponential": "optax.exponential_decay(",
+        "bounded exponential": "optax.exponential_decay(",
+        "growing exponential": "optax.exponential_decay(",
+        "warmup, cosine": "optax.warmup_cosine_decay_schedule(",
+        "warmup, constant": "optax.warmup_constant_schedule(",
+        "warmup, exponential": "optax.warmup_exponential_decay_schedule(",
+        "stable": "optax.join_schedules(",
+    },
+    "transformers": {
+        "constant": "get_constant_schedule(",
+        "cosine": "get_wsd_schedule(",
+        "warmup, cosine": "get_cosine_with_hard_restarts_schedule_with_warmup(",
+        "warmup, line": "get_linear_schedule_with_warmup(",
+        "warmup, constant": "get_constant_schedule_with_warmup(",
+        "warmup, swing": "get_cosine_schedule_with_warmup(",
+        "warmup, swing to a floor": "get_cosine_with_min_lr_schedule_with_warmup(",
+        "warmup, power": "get_polynomial_decay_schedule_with_warmup(",
+        "warmup, inverse root": "get_inverse_sqrt_schedule(",
+        "stable": "get_wsd_schedule(",
+        "stable, root": "get_wsd_schedule(",
+        "stable, cosine": "get_wsd_schedule(",
+        "stable from a floor": "get_wsd_schedule(",
+        "no warmup, stable": "get_wsd_schedule(",
+    },
+}
+
+
+def run(code: str) -> dict[str, Any]:
+    """Execute the code as a user would, next to a model."""
+    names: dict[str, Any] = {}
+    if "torch" in code:
+        names["model"] = pytest.importorskip("torch").nn.Linear(1, 1)
+    exec(compile(code, "<source>", "exec"), names)
+    return names
+
+
+def torch_rates(code: str, steps: int) -> list[float]:
+    """Return the rates of the first updates."""
+    names = run(code)
+    seen = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for _ in range(steps):
+            seen.append(names["optimizer"].param_groups[0]["lr"])
+            names["optimizer"].step()
+            names["scheduler"].step()
+    return seen
+
+
+def jax_values(code: str, steps: Any) -> list[float]:
+    """Return the values in float64."""
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        schedule = run(code)["schedule"]
+        return [float(schedule(jax.numpy.asarray(step))) for step in steps]
+
+
+@pytest.fixture
+def keras64() -> Iterator[Any]:
+    """Keras in float64."""
+    keras = pytest.importorskip("keras")
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    yield keras
+    keras.config.set_floatx(before)
+
+
+def keras_values(keras: Any, code: str, steps: Any) -> list[float]:
+    schedule = run(code)["schedule"]
+    return [float(schedule(keras.ops.convert_to_tensor(np.int64(step)))) for step in steps]
+
+
+def agree(values: Any, schedule: Schedule, steps: Any, rtol: float = 1e-9) -> None:
+    """Compare with the schedule; the plain formula of RAdam's rectification cancels at its beginning."""
+    rtol = max(rtol, 1e-4 if "RectifiedWarmup" in repr(schedule) else 0.0)
+    expected = np.asarray(schedule(np.asarray(steps))) + np.zeros(len(steps))
+    np.testing.assert_allclose(values, expected, rtol=rtol, atol=rtol * float(np.max(np.abs(expected))))
+
+
+@pytest.mark.parametrize("target", ["torch", "transformers"])
+@pytest.mark.parametrize("name", NAMED)
+def test_a_scheduler_gives_the_same_rates(name: str, target: str):
+    pytest.importorskip(target)
+    agree(torch_rates(to_source(NAMED[name], target), 90), NAMED[name], range(90))
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_an_optax_schedule_gives_the_same_values(name: str):
+    pytest.importorskip("optax")
+    agree(jax_values(to_source(NAMED[name], "optax"), range(0, 90)), NAMED[name], range(0, 90))
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_keras_schedule_gives_the_same_values(name: str, keras64: Any):
+    steps = sorted({*range(0, 90, 7), *(step for step in boundary_steps(NAMED[name]) if step < 200)})
+    # The schedules of Keras compute in float32 all the same.
+    agree(keras_values(keras64, to_source(NAMED[name], "keras"), steps), NAMED[name], steps, rtol=2e-6)
+
+
+@pytest.mark.parametrize(("target", "name"), [(target, name) for target in NATIVE for name in NATIVE[target]])
+def test_what_the_library_has_a_name_for_is_called_by_it(target: str, name: str):
+    code = to_source(NAMED[name], target)
+    assert NATIVE[target][name] in code
+    assert "def " not in code
+
+
+@given(schedule=schedules(), more=st.lists(st.integers(0, 5000), max_size=5))
+def test_a_function_for_torch_gives_the_same_rates(schedule: Schedule, more: list[int]):
+    pytest.importorskip("torch")
+    names = run(to_source(schedule, "torch"))
+    steps = sorted({*boundary_steps(schedule)[:40], *more})
+    if "learning_rate" in names:
+        agree([names["learning_rate"](step) for step in steps], schedule, steps)
+    else:
+        agree(torch_rates(to_source(schedule, "torch"), 30), schedule, range(30))
+
+
+@given(schedule=schedules(), more=st.lists(st.integers(0, 5000), max_size=3))
+@settings(max_examples=30)
+def test_a_function_for_optax_gives_the_same_values(schedule: Schedule, more: list[int]):
+    pytest.importorskip("optax")
+    steps = sorted({*boundary_steps(schedule)[:12], *more})
+    agree(jax_values(to_source(schedule, "optax"), steps), schedule, steps)
+
+
+@given(schedule=schedules(), more=st.lists(st.integers(0, 5000), max_size=3))
+@settings(max_examples=30)
+def test_a_class_for_keras_gives_the_same_values(schedule: Schedule, more: list[int]):
+    keras = pytest.importorskip("keras")
+    keras.config.set_floatx("float64")
+    try:
+        steps = sorted({*boundary_steps(schedule)[:12], *more})
+        code = to_source(schedule, "keras")
+        agree(keras_values(keras, code, steps), schedule, steps, rtol=1e-9 if "class " in code else 2e-6)
+    finally:
+        keras.config.set_floatx("float32")
+
+
+def test_every_node_has_a_formula():
+    pending = {ls.Warmup, ls.Cooldown}
+    nodes = [node for node in Value.registry["schedule"].values() if node not in pending]
+    assert [node.__name__ for node in nodes if not set(node.__mro__) & set(_RULES)] == []
+    assert [node.__name__ for node in nodes if issubclass(node, Blend) and node not in {*_FALLS, ls.Linear}] == []
+
+
+@given(schedule=bounded_schedules() | endless_schedules(), target=st.sampled_from(TARGETS))
+def test_the_code_is_python_that_does_not_name_this_library(schedule: Schedule, target: str):
+    code = to_source(schedule, target)
+    names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    assert "lrsched" not in code
+    assert ("scheduler" if target in ("torch", "transformers") else "schedule") in names | {
+        node.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef)
+    }
+
+
+@given(schedule=schedules(), target=st.sampled_from(TARGETS))
+def test_everything_that_the_code_assigns_or_imports_is_used(schedule: Schedule, target: str):
+    tree = ast.parse(to_source(schedule, target))
+    stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    imported = {
+        (alias.asname or alias.name).split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    loaded = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    assert (stored | imported) - {"schedule", "scheduler"} <= loaded
+
+
+def test_the_code_runs_where_this_library_cannot_be_imported():
+    pytest.importorskip("optax")
+    code = (
+        "import sys\nsys.modules['lrsched'] = None\n"
+        + to_source(NAMED["warmup, cosine"], "optax")
+        + "print(schedule(10))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert float(done.stdout) == pytest.approx(0.1)
+
+
+def test_a_keras_class_is_saved_by_name():
+    keras = pytest.importorskip("keras")
+    names = run(to_source(NAMED["wave"], "keras"))
+    schedule = keras.optimizers.schedules
+    back = schedule.deserialize(schedule.serialize(names["schedule"]), {"LearningRate": names["LearningRate"]})
+    assert float(back(3)) == pytest.approx(NAMED["wave"](3), rel=1e-6)
+
+
+def test_code_for_torch_is_short():
+    assert to_source(compat.torch.CosineAnnealingLR(0.1, 100), "torch").splitlines() == [
+        "import torch",
+        "from torch.optim.lr_scheduler import CosineAnnealingLR",
+        "",
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)",
+        "scheduler = CosineAnnealingLR(optimizer, T_max=100)",
+    ]
+
+
+def test_a_function_reads_like_the_formula():
+    assert to_source(ls.warmup_cosine(0.1, 100, 10), "torch").splitlines()[6:12] == [
+        "def learning_rate(step):",
+        "    if step < 10:",
+        "        x1 = step / 10",
+        "        return 0.1 * x1",
+        "    t2 = step - 10",
+        "    x3 = min(t2, 90) / 90",
+    ]
+
+
+def live_schedulers() -> dict[str, Any]:
+    """Functions that build a torch scheduler."""
+    scheduler = pytest.importorskip("torch.optim.lr_scheduler")
+    return {
+        "step": lambda o: scheduler.StepLR(o, 7, 0.5),
+        "cosine": lambda o: scheduler.CosineAnnealingLR(o, 20, 0.01),
+        "restarts": lambda o: scheduler.CosineAnnealingWarmRestarts(o, 10, 2),
+        "one cycle": lambda o: scheduler.OneCycleLR(o, 0.2, total_steps=61),
+        "cycle": lambda o: scheduler.CyclicLR(o, 0.1, 0.2, 6, mode="triangular2"),
+        "sequence": lambda o: scheduler.SequentialLR(
+            o, [scheduler.LinearLR(o), scheduler.CosineAnnealingLR(o, 40)], [5]
+        ),
+        "product": lambda o: scheduler.ChainedScheduler([scheduler.LinearLR(o), scheduler.ExponentialLR(o, 0.9)]),
+    }
+
+
+@pytest.mark.parametrize("name", ["step", "cosine", "restarts", "one cycle", "cycle", "sequence", "product"])
+def test_a_torch_scheduler_goes_through_this_library_into_optax_and_back(name: str):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
+    scheduler = live_schedulers()[name](optimizer)
+    (schedule,) = pytest.importorskip("lrsched_torch._import").from_torch(scheduler)
+    rates = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for _ in range(60):
+            rates.append(optimizer.param_groups[0]["lr"])
+            scheduler.step()
+    code = to_source(schedule, "optax")
+    np.testing.assert_allclose(jax_values(code, range(60)), rates, rtol=1e-9, atol=1e-12)
+    # What Optax has a name for is recognised again.
+    native = run(code)["schedule"]
+    found = pytest.importorskip("lrsched_optax._import").from_optax(native, 60)
+    assert ls.Schedule in type(found.schedule).__mro__
+    np.testing.assert_allclose(found.schedule(np.arange(60)), rates, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("target", ["jax", "", "PyTorch"])
+def test_an_unknown_target_is_refused(target: str):
+    with pytest.raises(ValueError, match=r"to_source\(target=...\) must be one of 'torch'"):
+        to_source(ls.Constant(0.1), target)
+
+
+def test_what_is_no_schedule_is_refused():
+    with pytest.raises(TypeError, match=r"to_source\(schedule=...\) must be a schedule"):
+        to_source(0.1, "torch")  # type: ignore[arg-type]  # the error is the point
+
+
+def test_a_schedule_that_lacks_a_height_is_refused():
+    with pytest.raises(ValueError, match=r"to_source\(schedule=...\) must be complete"):
+        to_source(ls.Warmup(3), "torch")
