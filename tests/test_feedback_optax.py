@@ -193,7 +193,7 @@ def steps_of_rule(rule, count=30):
         (fb.Polyak(maximum=0.05, f_min=-1.0), lambda: optax.polyak_sgd(max_learning_rate=0.05, f_min=-1.0)),
         (fb.Polyak(f_min=20.0), lambda: optax.polyak_sgd(f_min=20.0, variant="sps+")),
     ],
-    ids=repr,
+    ids=lambda item: item if isinstance(item, str) else type(item).__name__,
 )
 def test_gradient_descent_takes_the_steps_of_optax(rule, native):
     with jax.enable_x64(True):

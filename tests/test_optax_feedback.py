@@ -209,5 +209,5 @@ def test_a_short_range_test_suggests_nothing():
 
 
 def test_a_range_test_must_rise():
-    with pytest.raises(ValueError, match="must rise, got"):
+    with pytest.raises(ValueError, match="must rise from start > 0 to end, got"):
         run_range_test(step, start(), start=1.0, end=0.1)

@@ -341,5 +341,5 @@ def test_a_range_test_keeps_the_tensor_of_the_rate():
 @pytest.mark.parametrize(("start", "end"), [(1.0, 0.1), (1.0, 1.0)])
 def test_a_range_test_must_rise(start, end):
     task = Task(BUILDS["Adam"])
-    with pytest.raises(ValueError, match="must rise, got"):
+    with pytest.raises(ValueError, match="must rise from start > 0 to end, got"):
         run_range_test(task.model, task.optimizer, task.step, start=start, end=end)

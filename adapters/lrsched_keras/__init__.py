@@ -15,7 +15,7 @@ from lrsched_keras._callback import LogLearningRate, LRCallback
 from lrsched_keras._feedback import FeedbackSchedule
 from lrsched_keras._import import from_keras
 from lrsched_keras._optimizer import RuleOptimizer
-from lrsched_keras._range_test import RangeCurve, run_range_test
+from lrsched_keras._range_test import run_range_test
 from lrsched_keras._schedule import LRSchedule
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "LRCallback",
     "LRSchedule",
     "LogLearningRate",
-    "RangeCurve",
     "RuleOptimizer",
     "from_keras",
     "run_range_test",

@@ -1,21 +1,13 @@
 """The learning-rate range test over a Keras model."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain, repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 
 from lrsched import Constant, feedback, range_test
 from lrsched_keras._schedule import LRSchedule
-
-
-class RangeCurve(NamedTuple):
-    """What a range test has measured."""
-
-    lrs: list[float]
-    losses: list[float]
-    suggestions: feedback.Suggestions | None  # None after fewer updates than `feedback.lr_range_test` needs
 
 
 def run_range_test(
@@ -26,7 +18,7 @@ def run_range_test(
     end: float = 10.0,
     steps: int = 100,
     rule: feedback.RangeTest | None = None,
-) -> RangeCurve:
+) -> feedback.RangeCurve:
     """Train with a rising rate, put everything back, and suggest a learning rate.
 
     Afterwards all variables of model, metrics and optimizer are as they were, and so is the optimizer's own schedule.
@@ -87,7 +79,7 @@ def run_range_test(
             rising = Constant(start, steps=done) >> rising if done else rising
             _inner(optimizer).learning_rate = LRSchedule(rising, gradient_accumulation_steps=each)
             model.make_train_function(force=True)
-        return _measure(train, start, end, steps, rule)
+        return feedback.range_curve(train, map(range_test(start, end, steps), range(steps + 1)), rule)
     finally:
         for variable, content in saved:
             variable.assign(content)
@@ -100,29 +92,3 @@ def run_range_test(
 def _inner(optimizer: Any) -> Any:
     """Return the optimizer inside a `LossScaleOptimizer`, else the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def _measure(
-    train: Callable[[float], float], start: float, end: float, steps: int, rule: feedback.RangeTest | None
-) -> RangeCurve:
-    """Call `train(lr)`, which returns a loss, with rising rates until the rule stops it; judge the smoothed losses."""
-    rising = range_test(start, end, steps)
-    if not 0.0 < start < end:
-        raise ValueError(f"run_range_test(start=..., end=...) must rise, got {start!r} and {end!r}")
-    rule = rule or feedback.RangeTest()
-    state = rule.init()
-    lrs: list[float] = []
-    losses: list[float] = []
-    smooth: list[float] = []
-    for t in range(steps + 1):
-        if state.stop:
-            break
-        lrs.append(rising(t))
-        losses.append(train(lrs[-1]))
-        state, _ = rule.update(state, losses[-1])
-        smooth.append(state.average / state.weight if state.weight else losses[-1])
-    try:
-        suggestions = feedback.lr_range_test(lrs, smooth)
-    except ValueError:  # too few points
-        suggestions = None
-    return RangeCurve(lrs, losses, suggestions)

@@ -12,13 +12,12 @@ A feedback rule becomes a link with `scale_by_feedback`; `run_range_test` looks 
 
 from lrsched_optax._feedback import FeedbackState, scale_by_feedback
 from lrsched_optax._import import Imported, from_optax
-from lrsched_optax._range_test import RangeCurve, run_range_test
+from lrsched_optax._range_test import run_range_test
 from lrsched_optax._transform import RuleState, from_rule, scale_by_rule
 
 __all__ = [
     "FeedbackState",
     "Imported",
-    "RangeCurve",
     "RuleState",
     "from_optax",
     "from_rule",

@@ -1,20 +1,12 @@
 """The learning-rate range test over a training step of JAX."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from lrsched import feedback, range_test
-
-
-class RangeCurve(NamedTuple):
-    """What a range test has measured."""
-
-    lrs: list[float]
-    losses: list[float]
-    suggestions: feedback.Suggestions | None  # None after fewer updates than `feedback.lr_range_test` needs
 
 
 def run_range_test(
@@ -25,7 +17,7 @@ def run_range_test(
     end: float = 10.0,
     steps: int = 100,
     rule: feedback.RangeTest | None = None,
-) -> RangeCurve:
+) -> feedback.RangeCurve:
     """Train with a rising learning rate and suggest a rate.
 
     Nothing needs putting back: `carry` stays what it is, also if `step` donates its buffers.
@@ -68,30 +60,4 @@ def run_range_test(
         now[0], loss = step(now[0], jnp.asarray(lr, jnp.float32))
         return float(loss)
 
-    return _measure(train, start, end, steps, rule)
-
-
-def _measure(
-    train: Callable[[float], float], start: float, end: float, steps: int, rule: feedback.RangeTest | None
-) -> RangeCurve:
-    """Call `train(lr)`, which returns a loss, with rising rates until the rule stops it; judge the smoothed losses."""
-    rising = range_test(start, end, steps)
-    if not 0.0 < start < end:
-        raise ValueError(f"run_range_test(start=..., end=...) must rise, got {start!r} and {end!r}")
-    rule = rule or feedback.RangeTest()
-    state = rule.init()
-    lrs: list[float] = []
-    losses: list[float] = []
-    smooth: list[float] = []
-    for t in range(steps + 1):
-        if state.stop:
-            break
-        lrs.append(rising(t))
-        losses.append(train(lrs[-1]))
-        state, _ = rule.update(state, losses[-1])
-        smooth.append(state.average / state.weight if state.weight else losses[-1])
-    try:
-        suggestions = feedback.lr_range_test(lrs, smooth)
-    except ValueError:  # too few points
-        suggestions = None
-    return RangeCurve(lrs, losses, suggestions)
+    return feedback.range_curve(train, map(range_test(start, end, steps), range(steps + 1)), rule)

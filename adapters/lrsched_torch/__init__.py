@@ -12,12 +12,11 @@ from lrsched_torch._feedback import FeedbackLR
 from lrsched_torch._import import from_torch
 from lrsched_torch._lightning import lightning_config
 from lrsched_torch._optimizer import RuleOptimizer
-from lrsched_torch._range_test import RangeCurve, run_range_test
+from lrsched_torch._range_test import run_range_test
 from lrsched_torch._scheduler import ScheduleLR
 
 __all__ = [
     "FeedbackLR",
-    "RangeCurve",
     "RuleOptimizer",
     "ScheduleLR",
     "from_torch",

@@ -2,20 +2,12 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
 from lrsched import feedback, range_test
-
-
-class RangeCurve(NamedTuple):
-    """What a range test has measured."""
-
-    lrs: list[float]
-    losses: list[float]
-    suggestions: feedback.Suggestions | None  # None after fewer updates than `feedback.lr_range_test` needs
 
 
 def run_range_test(
@@ -27,7 +19,7 @@ def run_range_test(
     end: float = 10.0,
     steps: int = 100,
     rule: feedback.RangeTest | None = None,
-) -> RangeCurve:
+) -> feedback.RangeCurve:
     """Train with a rising rate, put everything back, and suggest a learning rate.
 
     All groups get the same rate. Afterwards model and optimizer are as they were, also if `step` raises; gradients are
@@ -80,7 +72,7 @@ def run_range_test(
     tensors = [group["lr"] for group in optimizer.param_groups]
     first = [float(lr) for lr in tensors]
     try:
-        return _measure(train, start, end, steps, rule)
+        return feedback.range_curve(train, map(range_test(start, end, steps), range(steps + 1)), rule)
     finally:
         model.load_state_dict(weights)
         optimizer.load_state_dict(state)
@@ -88,29 +80,3 @@ def run_range_test(
         for group, tensor, lr in zip(optimizer.param_groups, tensors, first, strict=True):
             if isinstance(tensor, torch.Tensor):
                 group["lr"] = tensor.fill_(lr)
-
-
-def _measure(
-    train: Callable[[float], float], start: float, end: float, steps: int, rule: feedback.RangeTest | None
-) -> RangeCurve:
-    """Call `train(lr)`, which returns a loss, with rising rates until the rule stops it; judge the smoothed losses."""
-    rising = range_test(start, end, steps)
-    if not 0.0 < start < end:
-        raise ValueError(f"run_range_test(start=..., end=...) must rise, got {start!r} and {end!r}")
-    rule = rule or feedback.RangeTest()
-    state = rule.init()
-    lrs: list[float] = []
-    losses: list[float] = []
-    smooth: list[float] = []
-    for t in range(steps + 1):
-        if state.stop:
-            break
-        lrs.append(rising(t))
-        losses.append(train(lrs[-1]))
-        state, _ = rule.update(state, losses[-1])
-        smooth.append(state.average / state.weight if state.weight else losses[-1])
-    try:
-        suggestions = feedback.lr_range_test(lrs, smooth)
-    except ValueError:  # too few points
-        suggestions = None
-    return RangeCurve(lrs, losses, suggestions)

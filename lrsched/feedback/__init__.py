@@ -12,7 +12,17 @@ from lrsched.feedback._base import Feedback, Observation, state_from_json, state
 from lrsched.feedback._decays import ABEL, NewBob
 from lrsched.feedback._greedy import GreedyLR
 from lrsched.feedback._plateau import Plateau
-from lrsched.feedback._range import RangeTest, Suggestions, lr_range_test, minimum, slide, steepest, valley
+from lrsched.feedback._range import (
+    RangeCurve,
+    RangeTest,
+    Suggestions,
+    lr_range_test,
+    minimum,
+    range_curve,
+    slide,
+    steepest,
+    valley,
+)
 from lrsched.feedback._refine import refine
 from lrsched.feedback._steps import DoG, DoWG, Hypergradient, Polyak
 from lrsched.feedback._stopping import DecayOnPlateauThenStop, EarlyStopping
@@ -30,10 +40,12 @@ __all__ = [
     "Observation",
     "Plateau",
     "Polyak",
+    "RangeCurve",
     "RangeTest",
     "Suggestions",
     "lr_range_test",
     "minimum",
+    "range_curve",
     "refine",
     "slide",
     "state_from_json",

@@ -1,5 +1,7 @@
 """The learning-rate range test: when to stop it, and which learning rate its losses suggest."""
 
+from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -213,3 +215,53 @@ def _curve(name: str, lrs: npt.ArrayLike, losses: npt.ArrayLike, least: int) -> 
     if not (rates[0] > 0.0 and np.isfinite(rates[-1]) and (np.diff(rates) > 0.0).all()):
         raise ValueError(f"{name}(lrs=...) must increase and be > 0, got {short(lrs)}")
     return rates, heights
+
+
+class RangeCurve(NamedTuple):
+    """What a range test measured."""
+
+    lrs: list[float]
+    losses: list[float]
+    suggestions: Suggestions | None  # None after fewer updates than `lr_range_test` needs
+
+
+def range_curve(train: Callable[[float], float], lrs: Iterable[float], rule: RangeTest | None = None) -> RangeCurve:
+    """Train with rising rates until the rule stops it; judge the smoothed losses.
+
+    Args:
+        train: does one update with the given rate and returns its loss.
+        lrs: the rates, strictly rising, > 0.
+        rule: when to stop; by default when the smoothed loss exceeds four times its best.
+
+    Returns:
+        The rates used, their losses, and the suggestions.
+
+    Raises:
+        ValueError: the rates do not rise.
+
+    Examples:
+        >>> curve = range_curve(lambda lr: (1 - lr) ** 2, [0.001 * 1.1**i for i in range(100)])
+        >>> 0.001 < curve.suggestions.valley < 2.0
+        True
+    """
+    rates = list(lrs)
+    if not rates or rates[0] <= 0.0 or any(b <= a for a, b in pairwise(rates)):
+        shown = f"{rates[0]!r} and {rates[-1]!r}" if rates else "none"
+        raise ValueError(f"the rates of a range test must rise from start > 0 to end, got {shown}")
+    rule = rule or RangeTest()
+    state = rule.init()
+    used: list[float] = []
+    losses: list[float] = []
+    smooth: list[float] = []
+    for lr in rates:
+        if state.stop:
+            break
+        used.append(lr)
+        losses.append(train(lr))
+        state, _ = rule.update(state, losses[-1])
+        smooth.append(state.average / state.weight if state.weight else losses[-1])
+    try:
+        suggestions = lr_range_test(used, smooth)
+    except ValueError:  # too few points
+        suggestions = None
+    return RangeCurve(used, losses, suggestions)
