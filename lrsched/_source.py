@@ -13,7 +13,7 @@ _TARGETS = ("torch", "keras", "optax", "transformers")
 
 
 def to_source(schedule: Schedule, target: str) -> str:
-    """Return short code that gives the same curve in another library, without this one.
+    """Return native code for the same curve that runs without this library.
 
     Where the library has a schedule of that curve, the code calls it; where it has not, the formula is written out: a
     function for `LambdaLR`, a `LearningRateSchedule`, a function of `jax.numpy`. For torch and transformers the code

@@ -86,6 +86,10 @@ class Value:
             parts.append(f"{f.name}={content!r}" if named else repr(content))
         return f"{type(self).__name__}({', '.join(parts)})"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Print the same text in IPython and Hypothesis, which would list fields that are not part of the value."""
+        printer.text(repr(self))
+
 
 def children(item: Value) -> Iterator[Value]:
     """Yield the values that stand directly in the fields of `item`."""

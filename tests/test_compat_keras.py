@@ -66,7 +66,7 @@ def test_arguments_and_defaults_are_those_of_keras(name: str):
 
 def test_every_schedule_of_keras_has_its_function():
     native = {name for name, item in vars(schedules).items() if inspect.isclass(item)}
-    assert native - {"LearningRateSchedule"} == set(compat.keras.__all__)
+    assert native - {"LearningRateSchedule"} <= set(compat.keras.__all__)
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)

@@ -107,7 +107,7 @@ def test_arguments_and_defaults_are_those_of_optax(name: str):
 
 def test_every_schedule_of_optax_has_its_function():
     makers = {name for name in vars(optax.schedules) if name.endswith(("_schedule", "_schedules", "_decay"))}
-    assert {name for name in makers if name in vars(optax)} == set(compat.optax.__all__)
+    assert {name for name in makers if name in vars(optax)} <= set(compat.optax.__all__)
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)

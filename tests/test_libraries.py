@@ -235,7 +235,9 @@ def exact_in_float32(schedule):
 @given(schedule=schedules().filter(exact_in_float32))
 @settings(max_examples=30)
 def test_any_schedule_has_one_value_in_every_library(name, schedule):
-    far = [] if "Stretch" in nodes_of(schedule) else [2**24 + 1, LARGEST]
+    far = [] if "Stretch" in nodes_of(schedule) else [2**24 + 1]
+    # The int32 of JAX cannot say a step beyond the largest: a shifted schedule stays there.
+    far += [] if {"Stretch", "Shift"} & nodes_of(schedule) else [LARGEST]
     steps = np.array([*[t for t in boundary_steps(schedule) if t <= 2**24][:60], *far])
     steps = np.resize(steps, 64)  # one length, so that operations are compiled once
     expected = [schedule(t) for t in steps.tolist()]
