@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from lrsched import Schedule
+
+torch = pytest.importorskip("torch")  # most of these libraries drive it
 
 
 def folder(package: str) -> Path:

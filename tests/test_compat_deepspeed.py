@@ -1,12 +1,13 @@
 """compat.deepspeed gives the rates of DeepSpeed's own schedulers."""
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import assert_agrees, load, rates, stub
 
 from lrsched.compat import deepspeed
+
+torch = pytest.importorskip("torch")
 
 
 class Quiet:

@@ -6,12 +6,13 @@ import types
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import definitions
 
 from lrsched.compat import fastai
+
+torch = pytest.importorskip("torch")
 
 NAMES = [
     "_Annealer", "annealer", "sched_lin", "sched_cos", "sched_no", "sched_exp", "SchedLin", "SchedCos", "SchedNo",

@@ -1,13 +1,14 @@
 """compat.ignite gives the values of pytorch-ignite's own schedulers."""
 
 import pytest
-import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracles import assert_agrees, sgd
 
 from lrsched import Constant, Cosine, Linear
 from lrsched.compat import ignite
+
+torch = pytest.importorskip("torch")
 
 live = pytest.importorskip("ignite.handlers.param_scheduler")
 

@@ -4,12 +4,13 @@ import math
 import types
 
 import pytest
-import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracles import assert_agrees, definitions, rates, sgd
 
 from lrsched.compat.nanotron import lr_scheduler_builder
+
+torch = pytest.importorskip("torch")
 
 _content = {"math": math, "LambdaLR": torch.optim.lr_scheduler.LambdaLR}
 _live = definitions(

@@ -7,12 +7,13 @@ from typing import Any, Optional, Union
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import assert_agrees, definitions
 
 from lrsched.compat import olmo_core
+
+torch = pytest.importorskip("torch")
 
 NAMES = [
     "SchedulerUnits", "Scheduler", "ConstantScheduler", "ConstantWithWarmup", "WSD", "PowerLR", "LinearWithWarmup",

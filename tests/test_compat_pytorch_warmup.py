@@ -1,13 +1,14 @@
 """compat.pytorch_warmup gives the rates that pytorch_warmup's dampening leaves."""
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import assert_agrees
 
 from lrsched import Cosine
 from lrsched.compat import pytorch_warmup
+
+torch = pytest.importorskip("torch")
 
 live = pytest.importorskip("pytorch_warmup")
 
