@@ -733,3 +733,41 @@ def test_a_context_counts_what_an_average_has_forgotten():
     context = rules.Context.of_list(rules.ops_of(np.ones(1)), [1], 0.1, 2)  # type: ignore[arg-type]
     np.testing.assert_allclose(context.correction(0.9), 1 - 0.9**3, rtol=1e-15)
     assert context.correction(0.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    "rule", [rules.ClipByGlobalNorm(0.5) >> rules.AdamW(), rules.lars(lr_in_buffer=False), rules.lamb()], ids=repr
+)
+def test_tensors_may_have_rates_and_steps_of_their_own(rule):
+    params = {"a": np.ones((2, 3)), "b": [np.full(2, 0.5), np.ones((1, 2))]}
+    grads = {"a": np.full((2, 3), 0.1), "b": [np.array([3.0, -1.0]), np.full((1, 2), 0.2)]}
+    slots = rules.init(rule, params)
+    rates, steps = {"a": 0.1, "b": [0.2, 0.3]}, {"a": 4, "b": [7, 4]}
+    found, kept = rules.apply(rule, params, grads, slots, lr=rates, step=steps)
+    for lr, step, pick in [(0.1, 4, lambda x: x["a"]), (0.2, 7, lambda x: x["b"][0]), (0.3, 4, lambda x: x["b"][1])]:
+        alone, own = rules.apply(rule, params, grads, slots, lr=lr, step=step)
+        np.testing.assert_array_equal(pick(found), pick(alone))
+        np.testing.assert_equal(pick(kept), pick(own))
+
+
+def test_containers_of_rates_must_fit():
+    params = {"a": np.ones(2), "b": np.ones(3)}
+    with pytest.raises(ValueError, match=r"apply\(params\) is a dict with the keys .*, and so must be apply\(lr=...\)"):
+        rules.apply(rules.SGD(), params, params, rules.init(rules.SGD(), params), lr={"a": 0.1}, step=0)
+    with pytest.raises(TypeError, match=r"apply\(lr=...\) must be a number"):
+        rules.apply(rules.SGD(), params, params, rules.init(rules.SGD(), params), lr={"a": 0.1, "b": "0.1"}, step=0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "couples"),
+    [
+        (rules.SGD(), False),
+        (rules.lars(), False),
+        (rules.ClipByGlobalNorm(1.0) >> rules.SGD(), True),
+        (rules.Layerwise(rules.ClipByGlobalNorm(1.0) >> rules.SGD()), True),
+    ],
+    ids=repr,
+)
+def test_a_rule_says_whether_tensors_depend_on_each_other(rule, couples):
+    assert rule.couples is couples
+    assert rule.packs

@@ -1,12 +1,31 @@
 """An update rule of lrsched as a Keras optimizer."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Self
 
 import keras
 
 from lrsched import Schedule, from_config, rules, to_config
 from lrsched_keras._schedule import LRSchedule
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a variable for a slot will be."""
+
+    value: float
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """Plans the slots of a model variable."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> _Plan:
+        return _Plan(value, self.shape if shape is None else shape)
 
 
 def _names(slots: Any, name: str = "slot") -> Iterator[str]:
@@ -85,28 +104,24 @@ class RuleOptimizer(keras.optimizers.Optimizer):
 
     def _new_slots(self, variable: Any) -> list[Any]:
         """Return a variable for each array that the rule keeps of a model variable."""
-        template = self._template()
+        template = self.rule.slots(_Planned(tuple(variable.shape)))
         names = _names(template)
         slots: list[Any] = []
 
-        def create(value: float) -> None:
+        def create(plan: _Plan) -> None:
             # `add_variable_from_reference` would take the dtype of the parameter, in which moments stall.
             slots.append(
                 self.add_variable(
-                    shape=variable.shape,
-                    initializer=keras.initializers.Constant(value),
+                    shape=plan.shape,
+                    initializer=keras.initializers.Constant(plan.value),
                     dtype="float64" if variable.dtype == "float64" else "float32",
-                    layout=getattr(variable, "_layout", None),
+                    layout=getattr(variable, "_layout", None) if plan.shape == tuple(variable.shape) else None,
                     name=f"{variable.path.replace('/', '_')}_{next(names)}",
                 )
             )
 
         rules.map_arrays(create, template)
         return slots
-
-    def _template(self) -> Any:
-        """Return the slots of a parameter with initial values in the places of arrays."""
-        return self.rule.slots(lambda value: value)
 
     def _backend_update_step(self, grads: list[Any], trainable_variables: list[Any], learning_rate: Any) -> None:
         """Update all variables together: the hook that Keras offers where backends differ."""
@@ -117,7 +132,7 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         kept = [self._slots[self._get_variable_index(v)] for v in variables]
         read = keras.ops.stop_gradient
         flat = iter([read(slot) for slots in kept for slot in slots])
-        template = self._template()
+        template = self.rule.slots(_Planned(()))
         params, slots = rules.apply(
             self.rule,
             [read(v) for v in variables],

@@ -21,8 +21,8 @@ class RuleState(NamedTuple):
 
     Args:
         count: `int32` scalar; it stays at its largest value instead of overflowing.
-        slots: the named tuple of the rule (`AdamSlots(m, v, v_max)`, ...) with a tree in the place of each array,
-            float64 for float64 parameters, else float32.
+        slots: the named tuple of the rule (`AdamSlots(m, v, v_max)`, ...) with a tree like the parameters in the place
+            of each array, float64 for float64 parameters, else float32.
     """
 
     count: jax.Array  # type: ignore[assignment]  # Optax calls it so, tuple.count or not
@@ -139,10 +139,34 @@ def _init(rule: Rule, params: Tree) -> RuleState:
             must = f"an array of {', '.join(FLOATS)}; leave it out with optax.masked"
             raise TypeError(f"init(params){place} must be {must}, got {jax.typeof(leaf)}")
 
-    def full(content: float) -> Tree:
-        return jax.tree.map(lambda p: jnp.full_like(p, content, dtype=_moment_dtype(p)), params)
+    slots = jax.tree.map(lambda p: rule.slots(_FullLike(p)), params)
+    return RuleState(jnp.zeros([], jnp.int32), jax.tree.transpose(jax.tree.structure(params), _layout(rule), slots))
 
-    return RuleState(jnp.zeros([], jnp.int32), rule.slots(full))
+
+class _FullLike(NamedTuple):
+    """Makes the slots of a parameter."""
+
+    p: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return jnp.shape(self.p)
+
+    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> jax.Array:
+        return jnp.full_like(self.p, value, dtype=_moment_dtype(self.p), shape=shape)
+
+
+class _Count(NamedTuple):
+    """Stands for the arrays of the slots, where only their structure matters."""
+
+    shape: tuple[int, ...] = ()
+
+    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> float:
+        return value
+
+
+def _layout(rule: Rule) -> Any:
+    return jax.tree.structure(rule.slots(_Count()))
 
 
 class _Absent:
@@ -176,7 +200,7 @@ def _updated(
         given = tree.flatten_up_to(params)
         ps = [jnp.asarray(given[i]) for i in moving]
     # The slots are trees of the parameters; the rule wants slots for each of them.
-    layout: Any = jax.tree.structure(rule.slots(lambda content: content))
+    layout = _layout(rule)
     columns = [tree.flatten_up_to(column) for column in layout.flatten_up_to(state.slots)]
     slots = [layout.unflatten([column[i] for column in columns]) for i in moving]
     steps, slots = _steps(rule, ps, gs, slots, lr, state.count)

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT, StateDict
 
 from lrsched import Schedule, rules
-from lrsched_torch._update import Leaf, Update, batch_of, compiled, couples, named, update_with
+from lrsched_torch._update import Leaf, Update, batch_of, compiled, named, update_with
 
 
 class RuleOptimizer(Optimizer):
@@ -74,7 +74,7 @@ class RuleOptimizer(Optimizer):
 
     def _prepare(self) -> None:
         """Make what is neither copied nor pickled."""
-        self._together = couples(self.rule)
+        self._together = self.rule.couples
         update = update_with(self.rule)
         self._update: Update = compiled(update) if self.compile else update
         # Slots without memory, for their structure.

@@ -2,7 +2,6 @@
 
 import types
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import torch
@@ -62,7 +61,7 @@ def update_with(rule: rules.Rule) -> Update:
     A rule that looks at all tensors together sees the whole batch for each bucket, and the results of the bucket's own
     leaves are kept; the compiler drops the rest.
     """
-    together = couples(rule)
+    together = rule.couples
 
     def update(batch: Batch) -> None:
         ps, slots = batch.ps, batch.slots
@@ -118,14 +117,3 @@ def named(slots: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from named(content, f"{prefix}{name}.")
         elif content is not None:
             yield f"{prefix}{name}", content
-
-
-def couples(link: Any) -> bool:
-    """Return whether the rule looks at all tensors together."""
-    if isinstance(link, tuple):
-        return any(couples(part) for part in link)
-    if not isinstance(link, rules.Link):
-        return False
-    if isinstance(link, rules.ClipByGlobalNorm):
-        return True
-    return any(couples(getattr(link, f.name)) for f in fields(link))  # type: ignore[arg-type]  # always a dataclass

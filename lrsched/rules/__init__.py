@@ -37,7 +37,7 @@ from lrsched.rules._context import Context
 from lrsched.rules._layerwise import Layerwise
 from lrsched.rules._parts import L1, L2, ClipByGlobalNorm, ClipByNorm, ClipByValue, DecoupledWeightDecay
 from lrsched.rules._recipes import LAMB, LARS, AdamW, AMSGrad, Nesterov, lamb, lars
-from lrsched.rules._run import map_arrays
+from lrsched.rules._run import Full, map_arrays
 from lrsched.rules._sgd import SGD, Lion, Momentum
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "ClipByValue",
     "Context",
     "DecoupledWeightDecay",
+    "Full",
     "L1",
     "L2",
     "LAMB",

@@ -1,13 +1,13 @@
 """Rules that divide by the root of a second moment: AdaGrad, RMSprop, Adam."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from lrsched._check import Choice, Flag, Real
 from lrsched._value import value
 from lrsched.rules._arrays import Array
 from lrsched.rules._base import Kernel, Local
 from lrsched.rules._context import Context
+from lrsched.rules._run import Full
 from lrsched.rules._sgd import heavy_ball
 
 Decay = Annotated[float, Real(low=0, high=1, open_high=True)]
@@ -43,7 +43,7 @@ class AdaGrad(Local):
     eps_at: Annotated[str, Choice(("outside", "inside"))] = "outside"
     initial: Annotated[float, Real(low=0)] = 0.0
 
-    def slots(self, full: Callable[[float], Any]) -> AdaGradSlots:
+    def slots(self, full: Full) -> AdaGradSlots:
         """Return the initial sum."""
         return AdaGradSlots(full(self.initial))
 
@@ -107,7 +107,7 @@ class RMSprop(Local):
         if self.nesterov and not self.momentum:
             raise ValueError(f"RMSprop(momentum=...) must be > 0 with nesterov=True, got {self.momentum!r}")
 
-    def slots(self, full: Callable[[float], Any]) -> RMSpropSlots:
+    def slots(self, full: Full) -> RMSpropSlots:
         """Return the initial averages and a velocity of 0, as far as needed."""
         return RMSpropSlots(
             full(self.initial), full(0.0) if self.centered else None, full(0.0) if self.momentum else None
@@ -185,7 +185,7 @@ class Adam(Local):
     correct_v: Annotated[bool, Flag()] = True
     eps_root: Annotated[float, Real(low=0)] = 0.0
 
-    def slots(self, full: Callable[[float], Any]) -> AdamSlots:
+    def slots(self, full: Full) -> AdamSlots:
         """Return averages of 0."""
         return AdamSlots(full(0.0), full(0.0), None if self.amsgrad == "off" else full(0.0))
 

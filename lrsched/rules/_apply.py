@@ -53,8 +53,8 @@ def apply(rule: Rule, params: Any, grads: Any, slots: Any, *, lr: Any, step: Any
         params: nested dicts, lists, tuples, named tuples and None, of arrays of one library; not changed in place.
         grads: the same containers; None instead of an array leaves this parameter and its slots as they are.
         slots: what `init` or the previous call returned.
-        lr: learning rate; a number, a 0-d array or a tracer.
-        step: number of updates done before this one; an int, a 0-d array or a tracer.
+        lr: learning rate; a number, a 0-d array or a tracer, or the same containers as `params`, one for each array.
+        step: number of updates done before this one; an int, a 0-d array or a tracer, or containers likewise.
 
     Returns:
         New `params` and `slots`, in the same containers and dtypes.
@@ -77,6 +77,16 @@ def apply(rule: Rule, params: Any, grads: Any, slots: Any, *, lr: Any, step: Any
     moving = [leaf for leaf in entries if leaf.g is not None]
     if not moving:
         return params, slots
+    moves = [leaf.g is not None for leaf in entries]
+    lr, step = _scalars("apply(lr=...)", params, lr, moves), _scalars("apply(step=...)", params, step, moves)
     new = iter(zip(*run(rule, names, moving, lr, step, add=True), strict=True))
     pairs: list[tuple[Array, Any]] = [(leaf.p, leaf.slots) if leaf.g is None else next(new) for leaf in entries]
     return rebuilt(params, iter([p for p, _ in pairs])), rebuilt(params, iter([s for _, s in pairs]))
+
+
+def _scalars(where: str, params: Any, given: Any, moves: list[bool]) -> Any:
+    """Return a scalar as it is, and containers of scalars as the list of those whose parameter moves."""
+    if not isinstance(given, dict | list | tuple):
+        return given
+    found = [pair[1] for _, pair in aligned(("apply(params)", where), (params, given))]
+    return [one for one, moving in zip(found, moves, strict=True) if moving]

@@ -20,7 +20,8 @@ class Ops:
     """What one array library calls the operations that rules need.
 
     Arithmetic and comparisons are the operators of the arrays themselves. The second argument of `maximum` and
-    `minimum` may be a Python number. `total(x)` sums all elements to a 0-d array.
+    `minimum` may be a Python number. `total(x)` sums all elements to a 0-d array. `full_like(x, value, dtype)` makes an
+    array like x, `full(x, value, shape, dtype)` one of another shape on the device of x.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Ops:
     total: Callable[[Array], Array]
     cast: Callable[[Array, Any], Array]
     full_like: Callable[[Array, float, Any], Array]
+    full: Callable[[Array, float, tuple[int, ...], Any], Array]
     float32: Any
     float64: Any
 
@@ -51,6 +53,7 @@ def _array_api(name: str, xp: Any) -> Ops:
         total=xp.sum,
         cast=lambda x, dtype: xp.asarray(x, dtype=dtype),
         full_like=lambda x, value, dtype: xp.full_like(x, value, dtype=dtype),
+        full=lambda x, value, shape, dtype: xp.full(shape, value, dtype=dtype),
         float32=xp.float32,
         float64=xp.float64,
     )
@@ -75,6 +78,7 @@ def _torch(torch: Any) -> Ops:
         total=torch.sum,
         cast=lambda x, dtype: x.to(dtype),
         full_like=lambda x, value, dtype: torch.full_like(x, value, dtype=dtype, requires_grad=False),
+        full=lambda x, value, shape, dtype: torch.full(shape, value, dtype=dtype, device=x.device),
         float32=torch.float32,
         float64=torch.float64,
     )
@@ -94,6 +98,7 @@ def _tensorflow(tf: Any) -> Ops:
         # The conversion makes a variable a tensor and a sparse gradient dense.
         cast=lambda x, dtype: tf.cast(tf.convert_to_tensor(x), dtype),
         full_like=lambda x, value, dtype: tf.zeros_like(x, dtype=dtype) + value,
+        full=lambda x, value, shape, dtype: tf.fill(shape, tf.cast(value, dtype)),
         float32=tf.float32,
         float64=tf.float64,
     )

@@ -10,16 +10,30 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, overload
 
 from lrsched._check import Many
-from lrsched._value import Value, value
+from lrsched._value import Value, children, value
 from lrsched.rules._arrays import Array
-from lrsched.rules._context import Context
-from lrsched.rules._run import Leaf, parameter_ops, run, working_dtype
+from lrsched.rules._context import Context, shared
+from lrsched.rules._run import Full, FullLike, Leaf, parameter_ops, run
 
 
 class Link(Value, abstract=True):
     """What `>>` joins: an update rule or a part of one."""
 
     kind: ClassVar[str] = "rule"
+    # Whether the class asks the context for a total over all tensors of a call.
+    joint: ClassVar[bool] = False
+    # Whether it needs tensors in their own shape, for products of matrices or means of rows, say.
+    shaped: ClassVar[bool] = False
+
+    @property
+    def couples(self) -> bool:
+        """Whether the update of one tensor depends on the others of the call."""
+        return self.joint or any(child.couples for child in children(self) if isinstance(child, Link))
+
+    @property
+    def packs(self) -> bool:
+        """Whether tensors may be cut, joined and padded: all is element by element but for the sums of the context."""
+        return not self.shaped and all(child.packs for child in children(self) if isinstance(child, Link))
 
     @staticmethod
     def sequence(links: "Iterable[Link]") -> "Pipeline | Parts":
@@ -78,15 +92,14 @@ class Rule(Link, abstract=True):
             p: the parameter, of any shape.
 
         Returns:
-            A NamedTuple of arrays of the shape of `p` (None for a slot that the rule does not need), or () if the rule
-            keeps nothing.
+            A NamedTuple of arrays (None for a slot that the rule does not need), or () if the rule keeps nothing. They
+            have the shape of `p` unless the rule says otherwise.
 
         Raises:
             TypeError: `p` is not a real floating-point array of a known library.
         """
         xp = parameter_ops(f"{type(self).__name__}.init(p)", p)
-        dtype = working_dtype(xp, p)
-        return self.slots(lambda content: xp.full_like(p, content, dtype))
+        return self.slots(FullLike(p, xp))
 
     def delta(self, p: Array, g: Array, slots: Any, *, lr: Any, step: Any) -> tuple[Array, Any]:
         """Return what to add to one parameter, and its new slots.
@@ -113,8 +126,13 @@ class Rule(Link, abstract=True):
         return deltas[0], new[0]
 
     @abstractmethod
-    def slots(self, full: Callable[[float], Any]) -> Any:
-        """Return the slots of one tensor; `full(value)` makes a new array like it, filled with the value."""
+    def slots(self, full: Full) -> Any:
+        """Return the slots of one tensor, the same named tuple for every tensor.
+
+        `full(value)` makes a new array like the tensor, filled with the value, and `full(value, shape)` one of another
+        shape: () for a number that belongs to the tensor. What depends on the contents of the tensor is taken from it
+        at the first update.
+        """
 
     @abstractmethod
     def body(
@@ -139,14 +157,17 @@ class Local(Rule, abstract=True):
 
     @abstractmethod
     def kernel(self, context: Context) -> Kernel:
-        """Compute the scalars of this step, once, and return the function of one tensor that uses them."""
+        """Compute the scalars of this step, once a learning rate, and return the function of one tensor."""
 
     def body(
         self, context: Context, ps: list[Array], gs: list[Array], slots: list[Any]
     ) -> tuple[list[Array], list[Any]]:
         """Return what to subtract from each parameter, and the new slots."""
-        kernel = self.kernel(context)
-        pairs = [kernel(p, g, s) for p, g, s in zip(ps, gs, slots, strict=True)]
+        if context.each:
+            kernels = shared(context.each, lambda a, b: a is b, self.kernel)
+        else:
+            kernels = [self.kernel(context)] * len(ps)
+        pairs = [kernel(p, g, s) for kernel, p, g, s in zip(kernels, ps, gs, slots, strict=True)]
         return [u for u, _ in pairs], [s for _, s in pairs]
 
 
@@ -238,7 +259,7 @@ class Pipeline(Rule):
 
     _rule: ClassVar[Rule]
 
-    def slots(self, full: Callable[[float], Any]) -> Any:
+    def slots(self, full: Full) -> Any:
         """Return the slots of the rule."""
         return self._rule.slots(full)
 

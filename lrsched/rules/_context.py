@@ -15,9 +15,12 @@ array kept between them.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from lrsched.rules._arrays import Array, Ops
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,15 @@ class Context:
 
     Args:
         xp: the operations of the array library.
-        lr: learning rate; a Python number, a 0-d array, or what broadcasts against the arrays.
-        step: updates done before this one; a Python int or a 0-d floating-point array.
+        lr: learning rate; a Python number, a 0-d array, or what broadcasts against the arrays. None if tensors differ
+            in it or in the step: ask `at(i).lr`.
+        step: updates done before this one; a Python int, a 0-d floating-point array, or what broadcasts. None likewise.
         ndims: for each array its original number of dimensions: an int, or, where one array packs several tensors,
             an integer array that broadcasts against it.
         sums: `sums(arrays, owners)` returns the sum of each tensor, to broadcast against the array; `owners[i]` says
             to which parameter, by index, `arrays[i]` belongs.
         total: `total(arrays)`, with one array for each parameter, returns the sum over all of them, a 0-d array.
+        each: if the tensors differ in learning rate or step, the context of each.
     """
 
     xp: Ops
@@ -43,10 +48,14 @@ class Context:
     ndims: tuple[Any, ...]
     sums: Callable[[Sequence[Array], Sequence[int]], list[Array]]
     total: Callable[[Sequence[Array]], Array]
+    each: "tuple[Context, ...]" = ()
 
     @classmethod
     def of_list(cls, xp: Ops, ndims: Sequence[int], lr: Any, step: Any) -> "Context":
-        """Return the context of a list of whole tensors."""
+        """Return the context of a list of whole tensors.
+
+        `lr` and `step` may be lists, with one for each tensor.
+        """
 
         def sums(arrays: Sequence[Array], owners: Sequence[int]) -> list[Array]:
             return [xp.total(x) for x in arrays]
@@ -54,11 +63,27 @@ class Context:
         def total(arrays: Sequence[Array]) -> Array:
             return sum(xp.total(x) for x in arrays)
 
-        return cls(xp, lr, step, tuple(ndims), sums, total)
+        common = cls(xp, lr, step, tuple(ndims), sums, total)
+        if not isinstance(lr, list) and not isinstance(step, list):
+            return common
+        lrs, steps = (x if isinstance(x, list) else [x] * len(ndims) for x in (lr, step))
+        # Equal ones share a context, and so what a rule computes of it once.
+        each = shared(
+            [(lr, step) for lr, step in zip(lrs, steps, strict=True)],
+            lambda a, b: _same(a[0], b[0]) and _same(a[1], b[1]),
+            lambda pair: replace(common, lr=pair[0], step=pair[1]),
+        )
+        alike = all(one is each[0] for one in each)
+        return each[0] if alike else replace(common, lr=None, step=None, each=tuple(each))
 
-    def at_rate(self, lr: Any) -> "Context":
+    def at(self, i: int) -> "Context":
+        """Return the context with the learning rate and the step of tensor i; tensors of equal ones share it."""
+        return self.each[i] if self.each else self
+
+    def at_rate(self, lr: float) -> "Context":
         """Return the same update at another learning rate."""
-        return replace(self, lr=lr)
+        each = shared(self.each, lambda a, b: a is b, lambda one: replace(one, lr=lr))
+        return replace(self, lr=lr, each=tuple(each))
 
     def correction(self, b: float) -> Any:
         """Return `1 - b**(step + 1)`, what a zero-initialised average with decay `b` has forgotten.
@@ -100,3 +125,24 @@ class Context:
         """Return this context with the results of all reductions given, in the order of `recording`."""
         rest: Iterator[Any] = iter(taken)
         return replace(self, sums=lambda arrays, owners: next(rest), total=lambda arrays: next(rest))
+
+
+def shared(items: Sequence[T], same: Callable[[T, T], bool], make: Callable[[T], R]) -> list[R]:
+    """Return `make(item)` for each item, made once for items that are the same.
+
+    By comparison, not by `id`, which compilers would take for a constant.
+    """
+    known: list[tuple[T, R]] = []
+    made = []
+    for item in items:
+        found = next((one for one in known if same(one[0], item)), None)
+        if found is None:
+            found = (item, make(item))
+            known.append(found)
+        made.append(found[1])
+    return made
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Return whether two scalars are the same array, or equal numbers."""
+    return a is b or (isinstance(a, int | float) and isinstance(b, int | float) and a == b)

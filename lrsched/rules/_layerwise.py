@@ -1,6 +1,5 @@
 """The trust ratio of LARS and LAMB on top of any rule."""
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from lrsched._check import Choice, Flag, Int, Real
@@ -8,6 +7,7 @@ from lrsched._value import value
 from lrsched.rules._arrays import Array
 from lrsched.rules._base import Instance, Rule
 from lrsched.rules._context import Context
+from lrsched.rules._run import Full
 
 
 @value
@@ -58,7 +58,7 @@ class Layerwise(Rule):
     clip: Annotated[bool, Flag()] = False
     upper: Annotated[float | None, Real(low=0, open_low=True, optional=True)] = None
 
-    def slots(self, full: Callable[[float], Any]) -> Any:
+    def slots(self, full: Full) -> Any:
         """Return the slots of the rule."""
         return self.rule.slots(full)
 
@@ -69,7 +69,7 @@ class Layerwise(Rule):
         if self.at == "gradient":
             return self.rule.body(context, ps, self._scaled(context, ps, gs), slots)
         xs, slots = self.rule.body(context.at_rate(1.0), ps, gs, slots)
-        return [context.lr * x for x in self._scaled(context, ps, xs)], slots
+        return [context.at(i).lr * x for i, x in enumerate(self._scaled(context, ps, xs))], slots
 
     def _scaled(self, context: Context, ps: list[Array], xs: list[Array]) -> list[Array]:
         masks = [n >= self.min_ndim for n in context.ndims]
@@ -86,7 +86,7 @@ class Layerwise(Rule):
         squares = context.sums(arrays, owners + owners)
         scaled = list(ys)
         for i, p2, x2 in zip(owners, squares[: len(owners)], squares[len(owners) :], strict=True):
-            ratio = self._ratio(context, context.xp.sqrt(p2), context.xp.sqrt(x2))
+            ratio = self._ratio(context.at(i), context.xp.sqrt(p2), context.xp.sqrt(x2))
             scaled[i] = context.choose(masks[i], ratio, 1.0) * ys[i]
         return scaled
 

@@ -68,6 +68,7 @@ class ClipByGlobalNorm(Part):
         Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks, ICML 2013. arXiv:1211.5063
     """
 
+    joint: ClassVar[bool] = True
     max_norm: Annotated[float, Real(low=0, open_low=True)]
     eps: Annotated[float, Real(low=0)] = 0.0
 
@@ -146,7 +147,8 @@ class DecoupledWeightDecay(Part):
 
     def transform(self, context: Context, ps: list[Array], xs: list[Array]) -> list[Array]:
         """Return the updates with the decay."""
-        rate = context.lr * self.strength if self.times_lr else self.strength
+        rates = [context.at(i).lr * self.strength if self.times_lr else self.strength for i in range(len(ps))]
         return [
-            context.choose(n >= self.min_ndim, x + rate * p, x) for n, p, x in zip(context.ndims, ps, xs, strict=True)
+            context.choose(n >= self.min_ndim, x + rate * p, x)
+            for n, rate, p, x in zip(context.ndims, rates, ps, xs, strict=True)
         ]

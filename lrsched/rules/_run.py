@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from lrsched.rules._arrays import FLOATS, Array, Ops, described, dtype_name, ops_of, same_shape, shape_of
-from lrsched.rules._context import Context
+from lrsched.rules._context import Context, shared
 
 # What the names of the dtypes of scalars begin with.
 NUMBERS = ("float", "bfloat", "int", "uint")
@@ -22,11 +23,26 @@ class Leaf(NamedTuple):
     slots: Any
 
 
+class Full(Protocol):
+    """Makes the arrays of the slots of one tensor.
+
+    Args:
+        shape: of the tensor.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the tensor."""
+
+    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> Any:
+        """Return an array filled with `value`, of the shape of the tensor or of another one."""
+
+
 class Body(Protocol):
     """What `run` needs of a rule."""
 
-    def slots(self, full: Callable[[float], Any]) -> Any:
-        """Return the slots of a tensor; `full(value)` makes an array like it."""
+    def slots(self, full: Full) -> Any:
+        """Return the slots of a tensor, made by `full`."""
 
     def body(
         self, context: Context, ps: list[Array], gs: list[Array], slots: list[Any]
@@ -66,6 +82,26 @@ def working_dtype(xp: Ops, p: Array) -> Any:
     return xp.float64 if dtype_name(p) == "float64" else xp.float32
 
 
+@dataclass(frozen=True)
+class FullLike:
+    """Makes slots of the library, the device and the working dtype of `p`."""
+
+    p: Array
+    xp: Ops
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the tensor."""
+        return tuple(self.p.shape)
+
+    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> Array:
+        """Return an array filled with `value`."""
+        dtype = working_dtype(self.xp, self.p)
+        if shape is None or shape == self.shape:
+            return self.xp.full_like(self.p, value, dtype)
+        return self.xp.full(self.p, value, shape, dtype)
+
+
 def _check_gradient(where: str, leaf: Leaf, xp: Ops) -> None:
     g = leaf.g
     if ops_of(g) is not xp or not hasattr(g, "dtype") or dtype_name(g) not in FLOATS:
@@ -80,9 +116,13 @@ class _Expected(NamedTuple):
     shape: tuple[int | None, ...] | None
 
 
-def _like(p: Array) -> Callable[[float], _Expected]:
-    shape = shape_of(p)
-    return lambda value: _Expected(shape)
+class _Expecting(NamedTuple):
+    """Makes what stands for the slots of a tensor."""
+
+    shape: Any
+
+    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> Any:
+        return _Expected(self.shape if shape is None else shape)
 
 
 def _cast(xp: Ops, slots: Any, dtype: Any) -> Any:
@@ -94,7 +134,7 @@ def _check_slots(where: str, expected: Any, slots: Any, xp: Ops) -> None:
         if ops_of(slots) is not xp or not hasattr(slots, "shape"):
             raise TypeError(f"{where} must be a {xp.name} array, got {described(slots)}")
         if not same_shape(expected.shape, shape_of(slots)):
-            raise ValueError(f"{where} must have the shape {expected.shape} of its parameter, got {described(slots)}")
+            raise ValueError(f"{where} must have the shape {expected.shape}, got {described(slots)}")
         return
     if type(expected) is not type(slots) or (expected is not None and len(expected) != len(slots)):
         raise TypeError(f"{where} must be what init(...) of the same rule gave, got {described(slots)}")
@@ -127,6 +167,12 @@ def _count(where: str, step: Any, xp: Ops, dtype: Any) -> Any:
     return int(number)
 
 
+def _each(scalar: Any, convert: Callable[[Any], Any]) -> Any:
+    if not isinstance(scalar, list):
+        return convert(scalar)
+    return shared(scalar, lambda a, b: a is b, convert)  # the same object stays the same
+
+
 def run(
     rule: Body, names: tuple[str, str, str], leaves: Sequence[Leaf], lr: Any, step: Any, *, add: bool
 ) -> tuple[list[Array], list[Any]]:
@@ -136,8 +182,8 @@ def run(
         rule: what to do.
         names: what messages call a parameter, a gradient and the slots, before the path.
         leaves: the tensors, at least one.
-        lr: learning rate.
-        step: updates done before this one.
+        lr: learning rate, or a list with that of each tensor.
+        step: updates done before this one, or a list.
         add: True for new parameters, False for what to add to the old ones.
 
     Returns:
@@ -148,14 +194,14 @@ def run(
         if parameter_ops(names[0] + leaf.path, leaf.p) is not xp:
             raise TypeError(f"{names[0]}{leaf.path} must be a {xp.name} array like the first, got {described(leaf.p)}")
         _check_gradient(names[1] + leaf.path, leaf, xp)
-        expected = rule.slots(_like(leaf.p))
+        expected = rule.slots(_Expecting(shape_of(leaf.p)))
         _check_slots(names[2] + leaf.path, expected, leaf.slots, xp)
     own = [working_dtype(xp, leaf.p) for leaf in leaves]
     # One dtype for all of the update, the widest: a norm may run over all tensors.
     wide = xp.float64 if xp.float64 in own else xp.float32
     verb = names[0].partition("(")[0]
-    lr = _scalar(f"{verb}(lr=...)", lr, xp, wide)
-    step = _count(f"{verb}(step=...)", step, xp, wide)
+    lr = _each(lr, lambda number: _scalar(f"{verb}(lr=...)", number, xp, wide))
+    step = _each(step, lambda number: _count(f"{verb}(step=...)", number, xp, wide))
     context = Context.of_list(xp, [len(shape_of(leaf.p) or ()) for leaf in leaves], lr, step)
     # inf and NaN pass in NumPy as they do in the other libraries, without a warning.
     with np.errstate(all="ignore") if xp.name == "numpy" else nullcontext():

@@ -1,20 +1,20 @@
 """Gradient descent, momentum and the signed rules: what divides by no second moment."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from lrsched._check import Choice, Flag, Real
 from lrsched._value import value
 from lrsched.rules._arrays import Array
 from lrsched.rules._base import Kernel, Local
 from lrsched.rules._context import Context
+from lrsched.rules._run import Full
 
 
 @value
 class SGD(Local):
     """Gradient descent: the update is `-lr * g`."""
 
-    def slots(self, full: Callable[[float], Any]) -> tuple[()]:
+    def slots(self, full: Full) -> tuple[()]:
         """Return (): there is no state."""
         return ()
 
@@ -76,7 +76,7 @@ class Momentum(Local):
         if self.nesterov and self.dampening:
             raise ValueError(f"Momentum(dampening=...) must be 0 with nesterov=True, got {self.dampening!r}")
 
-    def slots(self, full: Callable[[float], Any]) -> MomentumSlots:
+    def slots(self, full: Full) -> MomentumSlots:
         """Return a velocity of 0."""
         return MomentumSlots(full(0.0))
 
@@ -115,7 +115,7 @@ class Lion(Local):
     b1: Annotated[float, Real(low=0, high=1)] = 0.9
     b2: Annotated[float, Real(low=0, high=1)] = 0.99
 
-    def slots(self, full: Callable[[float], Any]) -> LionSlots:
+    def slots(self, full: Full) -> LionSlots:
         """Return an average of 0."""
         return LionSlots(full(0.0))
 
