@@ -1,4 +1,4 @@
-"""`compat._keras_rules` gives the steps of the Keras optimizers, on whichever Keras backend is set."""
+"""The rules of `compat.keras` give the steps of the Keras optimizers, on whichever Keras backend is set."""
 
 import inspect
 from typing import Any
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 keras = pytest.importorskip("keras")
 
 from lrsched import rules  # noqa: E402
-from lrsched.compat import _keras_rules  # noqa: E402
+from lrsched.compat import keras as dialect  # noqa: E402
 from lrsched.compat._args import constraints_of  # noqa: E402
+from lrsched.compat._keras_rules import Shared  # noqa: E402
 
 STEPS = 20
 SHAPES = [(), (2, 3), (3,)]  # the last parameter starts at zero
@@ -51,14 +52,17 @@ ARGUMENTS = {
     ),
     "Adagrad": some_of(initial_accumulator_value=some, epsilon=epsilons, weight_decay=st.none() | some),
     "Lion": some_of(beta_1=st.sampled_from([0.25, 0.875, 1.0]), beta_2=shares | st.just(1.0), weight_decay=some),
-    "Lamb": some_of(**adam, weight_decay=st.sampled_from([None, 0.0])),
+    "Nadam": some_of(**adam, weight_decay=st.none() | some),
+    "Adamax": some_of(**adam, weight_decay=st.none() | some),
+    "Adadelta": some_of(rho=slow, epsilon=epsilons, weight_decay=st.none() | some),
+    "Lamb": some_of(**adam, weight_decay=st.none() | some),
 }
 # The defaults of beta_2 are not exact in float32, and its complement is far from it.
-EXACT = {name: {"beta_2": 1.0 - 2.0**-7} for name in ("Adam", "AdamW", "Lion", "Lamb")}
+EXACT = {name: {"beta_2": 1.0 - 2.0**-7} for name in ("Adam", "AdamW", "Nadam", "Adamax", "Lion", "Lamb")}
 
 
 def ours(name: str, /, **arguments: Any) -> rules.Rule:
-    return getattr(_keras_rules, name)(**arguments)
+    return getattr(dialect, name)(**arguments)
 
 
 def arrays(seed: int) -> list[np.ndarray]:
@@ -132,9 +136,9 @@ def test_arguments_and_defaults_are_those_of_keras(name: str):
 
     native = signature(getattr(keras.optimizers, name))
     del native["learning_rate"]
-    own = signature(getattr(_keras_rules, name))
+    own = signature(getattr(dialect, name))
     assert own == {argument: native[argument] for argument in own}
-    assert native.keys() - own.keys() == _keras_rules.Shared.__annotations__.keys()
+    assert native.keys() - own.keys() == Shared.__annotations__.keys()
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
@@ -197,21 +201,16 @@ def test_a_limit_must_be_a_number_that_is_not_negative(name: str, clip: str):
             ours(name, **{clip: wrong})
 
 
-def test_decay_in_lamb_is_refused():
-    with pytest.raises(ValueError, match=r"Lamb\(weight_decay=...\) must be None or 0 \(Keras decays .*\), got 0.1"):
-        ours("Lamb", weight_decay=0.1)
-
-
 def test_a_learning_rate_is_refused():
     with pytest.raises(TypeError, match=r"Adam\(\) has too many positional arguments"):
-        _keras_rules.Adam(0.1)
+        dialect.Adam(0.1)
     with pytest.raises(TypeError, match=r"Adam\(\) got an unexpected argument 'learning_rate'"):
         ours("Adam", learning_rate=0.1)
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_wrong_arguments_are_named_with_what_must_hold_and_what_came(name: str):
-    for argument, constraint in constraints_of(getattr(_keras_rules, name)).items():
+    for argument, constraint in constraints_of(getattr(dialect, name)).items():
         for wrong in constraint.wrong():
             with pytest.raises((ValueError, TypeError), match=rf"^{name}\({argument}=...\) must be .*got "):
                 ours(name, **{argument: wrong})

@@ -1,4 +1,4 @@
-"""`compat._torch_rules` gives the steps of torch's own optimizers."""
+"""The rules of `compat.torch` give the steps of torch's own optimizers."""
 
 import inspect
 from typing import Any
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from lrsched import rules  # noqa: E402
-from lrsched.compat import _torch_rules  # noqa: E402
+from lrsched.compat import torch as dialect  # noqa: E402
 from lrsched.compat._args import constraints_of  # noqa: E402
 
 STEPS = 20
@@ -20,9 +20,11 @@ SHAPES = [(), (2, 3), (3,)]  # the last parameter starts at zero
 shares = st.sampled_from([0.0, 0.5, 0.9, 0.99]) | st.floats(0.0, 0.999)
 positive = st.sampled_from([1e-8, 1e-3]) | st.floats(1e-10, 1.0)
 decays = st.just(0.0) | st.floats(0.0, 1.0)
-# The average of squares near decay 0 is the last square: a small one after a large one is lost in rounding.
+flags = st.booleans()
+# Where a variance is a difference, small decays leave nothing but rounding.
 slow = st.floats(0.1, 0.999)
-adam = {"betas": st.tuples(shares, slow), "eps": positive, "weight_decay": decays, "amsgrad": st.booleans()}
+moments = {"betas": st.tuples(shares, shares), "eps": positive, "weight_decay": decays}
+adam = {**moments, "amsgrad": flags}
 ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "SGD": st.one_of(
         st.fixed_dictionaries({}, optional={"momentum": shares, "dampening": decays, "weight_decay": decays}),
@@ -45,12 +47,38 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "Adagrad": st.fixed_dictionaries(
         {}, optional={"weight_decay": decays, "initial_accumulator_value": decays, "eps": positive}
     ),
+    "NAdam": st.fixed_dictionaries(
+        {},
+        optional={
+            **moments,
+            "momentum_decay": st.sampled_from([0.0, 1e-3, 1.0]) | st.floats(0.0, 10.0),
+            "decoupled_weight_decay": flags,
+        },
+    ),
+    "RAdam": st.fixed_dictionaries({}, optional={**moments, "decoupled_weight_decay": flags}),
+    "Adamax": st.fixed_dictionaries({}, optional=moments),
+    "Adadelta": st.fixed_dictionaries({}, optional={"rho": shares, "eps": positive, "weight_decay": decays}),
+    "Rprop": st.fixed_dictionaries(
+        {},
+        optional={
+            "etas": st.tuples(st.floats(0.1, 0.9), st.floats(1.1, 3.0)),
+            "step_sizes": st.tuples(st.floats(1e-6, 1e-2), st.floats(0.1, 50.0)),
+        },
+    ),
 }
 ABSENT = {"params", "lr"}
 
 
+@pytest.fixture(autouse=True)
+def _float64():
+    # In the default dtype NAdam keeps the product of its momenta.
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 def ours(name: str, /, **arguments: Any) -> rules.Rule:
-    return getattr(_torch_rules, name)(**arguments)
+    return getattr(dialect, name)(**arguments)
 
 
 def rate(t: int) -> float:
@@ -111,6 +139,11 @@ TOGETHER = [
     ("Adam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
     ("AdamW", {"weight_decay": 0.1, "amsgrad": True, "eps": 1e-3}),
     ("RMSprop", {"weight_decay": 0.1, "momentum": 0.9, "centered": True, "eps": 1e-3}),
+    ("NAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True, "eps": 1e-3}),
+    ("RAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True, "eps": 1e-3}),
+    ("RAdam", {"betas": (0.9, 0.8), "weight_decay": 0.1}),
+    ("Adamax", {"weight_decay": 0.1, "eps": 1e-3}),
+    ("Rprop", {"etas": (0.3, 2.0), "step_sizes": (0.005, 0.02)}),
 ]
 
 
@@ -124,19 +157,19 @@ def test_arguments_and_defaults_are_those_of_torch(name: str):
     def signature(function: Any) -> dict[str, Any]:
         return {p.name: p.default for p in inspect.signature(function).parameters.values() if p.name not in ABSENT}
 
-    assert signature(getattr(_torch_rules, name)) == signature(getattr(torch.optim, name))
+    assert signature(getattr(dialect, name)) == signature(getattr(torch.optim, name))
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_what_chooses_an_implementation_leaves_the_rule_as_it_is(name: str):
-    known = inspect.signature(getattr(_torch_rules, name)).parameters
+    known = inspect.signature(getattr(dialect, name)).parameters
     for switch in {"foreach", "capturable", "differentiable", "fused"} & known.keys():
         assert ours(name, **{switch: True}) == ours(name)
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_a_rule_builds_itself_again(name: str):
-    rule = ours(name, weight_decay=0.1)
+    rule = ours(name) if name == "Rprop" else ours(name, weight_decay=0.1)
     assert eval(repr(rule), vars(rules)) == rule
 
 
@@ -163,6 +196,9 @@ REFUSED_BY_BOTH = [
     ("RMSprop", {"alpha": -0.1}, r"RMSprop\(alpha=...\) must be a finite number >= 0 and < 1, got -0.1"),
     ("RMSprop", {"fused": True}, r"RMSprop\(\) .*unexpected keyword argument 'fused'"),
     ("Adagrad", {"lr_decay": -1.0}, r"Adagrad\(lr_decay=...\) must be a finite number >= 0, got -1.0"),
+    ("NAdam", {"momentum_decay": -1.0}, r"NAdam\(momentum_decay=...\) must be a finite number >= 0, got -1.0"),
+    ("Rprop", {"etas": (1.1, 1.2)}, r"Rprop\(etas=...\) must be below 1 and above 1, got \(1.1, 1.2\)"),
+    ("Rprop", {"etas": (0.5, 0.9)}, r"Rprop\(etas=...\) must be below 1 and above 1, got \(0.5, 0.9\)"),
     ("Adagrad", {"capturable": True}, r"Adagrad\(\) .*unexpected keyword argument 'capturable'"),
 ]
 
@@ -186,6 +222,8 @@ def test_maximizing_is_refused(name: str):
     [
         ("Adagrad", {"lr_decay": 0.1}, r"Adagrad\(lr_decay=...\) must be 0 \(the rate .* is a schedule\), got 0.1"),
         ("Adam", {"betas": (0.9, 0.99, 0.999)}, r"Adam\(betas=...\) must be two numbers, got \(0.9, 0.99, 0.999\)"),
+        ("Adamax", {"betas": (0.9,)}, r"Adamax\(betas=...\) must be two numbers, got \(0.9,\)"),
+        ("Rprop", {"step_sizes": (1.0, 0.5)}, r"Rprop\(step_sizes=...\) must be in order, got \(1.0, 0.5\)"),
         ("Adam", {"lr": 0.1}, r"Adam\(\) .*unexpected keyword argument 'lr'"),
     ],
 )
@@ -196,12 +234,12 @@ def test_what_a_rule_cannot_hold_is_refused(name: str, arguments: dict[str, Any]
 
 def test_a_learning_rate_given_by_place_is_refused():
     with pytest.raises(TypeError, match=r"SGD\(\) has too many positional arguments"):
-        _torch_rules.SGD(0.1)
+        dialect.SGD(0.1)
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_wrong_arguments_are_named_with_what_must_hold_and_what_came(name: str):
-    for argument, constraint in constraints_of(getattr(_torch_rules, name)).items():
+    for argument, constraint in constraints_of(getattr(dialect, name)).items():
         for wrong in constraint.wrong():
             with pytest.raises((ValueError, TypeError), match=rf"^{name}\({argument}=...\)(\[0\])? must be .*got "):
                 ours(name, **{argument: wrong})

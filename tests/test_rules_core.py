@@ -63,6 +63,27 @@ leaves = st.one_of(
         natural,
     ),
     st.builds(rules.Lion, unit, unit),
+    st.just(rules.SignSGD()),
+    st.builds(rules.AdaDelta, unit, positive),
+    st.builds(rules.NAdam, unit, unit, positive, st.none() | natural, natural),
+    st.builds(
+        rules.RAdam,
+        unit,
+        unit,
+        positive,
+        st.sampled_from(["hat", "outside"]),
+        st.floats(4.0, 20.0),
+        st.booleans(),
+        natural,
+    ),
+    st.builds(rules.Adamax, unit, unit, positive, st.sampled_from(["inside", "outside"])),
+    st.builds(rules.AdaBelief, unit, unit, positive, natural, st.booleans()),
+    st.builds(rules.Yogi, unit, unit, positive, natural, natural),
+    st.builds(rules.Adan, unit, unit, unit, positive, st.none() | unit, natural),
+    st.builds(rules.NovoGrad, unit, unit, positive, natural, natural),
+    st.builds(
+        rules.Rprop, st.floats(0.1, 0.9), st.floats(1.1, 3.0), initial=st.none() | positive, largest=st.just(100.0)
+    ),
 )
 
 
@@ -266,6 +287,23 @@ ONE_STEP = [
     (rules.Adam(0.5, 0.75, eps=1.0, correct_m=False, correct_v=False), -0.5),  # m = 1, v = 1: 1 / (1 + 1)
     (rules.Adam(0.5, 0.75, eps=1.0, eps_root=5.0), -0.5),  # 2 / (sqrt(4 + 5) + 1)
     (rules.Lion(), -1.0),
+    (rules.Signum(0.5), -1.0),
+    (rules.SignSGD(), -1.0),
+    (rules.AdaDelta(0.75, eps=3.0), -np.sqrt(3.0)),  # v = 1: sqrt(3) / sqrt(1 + 3) * 2
+    (rules.NAdam(0.5, 0.75, 2.0, momentum_decay=0.0), -17 / 30),  # mu = 1/4: (1/4 / (15/16) + 3/4 / (3/4) * 2) / 4
+    (rules.NAdam(0.5, 0.75, 2.0, momentum_decay=None), -2 / 3),  # (1/2 / (3/4) + 1/2 / (1/2) * 2) / (2 + 2)
+    (rules.NAdam(0.5, 0.75, 2.0, None, eps_root=5.0), -8 / 15),  # (2/3 + 2) / (sqrt(4 + 5) + 2)
+    (rules.RAdam(0.5), -2.0),  # not divided yet
+    (rules.Adamax(0.5, eps=2.0), -0.5),  # m' = 2, u = 2 + 2
+    (rules.AdaBelief(0.5, 0.75, eps=1.0, eps_root=0.0), -1.0),  # m = 1, v = 1/4, v' = 1: 2 / (1 + 1)
+    (rules.AdaBelief(0.5, 0.75, eps=1.0, eps_root=0.75), -2 / 3),  # v = 1, v' = 4: 2 / (2 + 1)
+    (rules.Yogi(0.5, 0.75, eps=2.0, initial=0.0), -0.5),  # m' = 2, v = 1, v' = 4
+    (rules.Yogi(0.5, 0.75, eps=2.0, initial=10.0), -1.5),  # m = 6, m' = 12; v = 10 - 1, v' = 36: 12 / (6 + 2)
+    (rules.Adan(0.5, 0.5, 0.75, eps=2.0), -0.5),  # m' = 2, v' = 4, no change yet
+    (rules.NovoGrad(eps=2.0), -0.5),  # 2 / (2 + 2)
+    (rules.NovoGrad(eps=2.0, weight_decay=0.25, eps_root=12.0), -4 / 3),  # 2 / (sqrt(4 + 12) + 2) + 0.25 * 4
+    (rules.Rprop(), -1.0),  # the first size is the rate
+    (rules.Rprop(initial=0.5), -0.5),
     (rules.ClipByValue(0.5) >> rules.SGD(), -0.5),
     (rules.ClipByNorm(0.5) >> rules.SGD(), -0.5),
     (rules.ClipByNorm(1.0, eps=2.0) >> rules.SGD(), -0.5),  # 2 * 1 / (2 + 2)
@@ -342,6 +380,76 @@ def test_lion_steps_by_one_average_and_keeps_another():
     delta, slots = rule.delta(p, np.array([-2.0]), slots, lr=1.0, step=1)
     assert delta == 1.0  # -sign(0.5 * 1 - 0.5 * 2)
     assert slots.m == 0.25  # 0.75 * 1 - 0.25 * 2
+
+
+def second_step(rule: rules.Rule, first: float, second: float, rate: float = 1.0) -> np.ndarray:
+    p = np.zeros(1)
+    _, slots = rule.delta(p, np.array([first]), rule.init(p), lr=1.0, step=0)
+    return rule.delta(p, np.array([second]), slots, lr=rate, step=1)[0]
+
+
+def test_adan_follows_the_change_of_the_gradient():
+    # m' = 4; the change 2 averages to 1, corrected 1 / (1 - 1/4); v = (4 + 1/2 * 2)^2
+    found = second_step(rules.Adan(0.0, 0.5, 0.0, eps=1e-300), 2.0, 4.0)
+    np.testing.assert_allclose(found, -(4 + 1 / 2 * 4 / 3) / 5, rtol=1e-15)
+    found = second_step(rules.Adan(0.0, 0.5, 0.0, eps=1e-300, look_ahead=1.0), 2.0, 4.0)
+    np.testing.assert_allclose(found, -(4 + 4 / 3) / 6, rtol=1e-15)
+
+
+def test_adamax_keeps_a_decaying_maximum():
+    # u = max(1/2 * (8 + 1), 2 + 1), and max(1/2 * 8, 2) + 1
+    np.testing.assert_allclose(second_step(rules.Adamax(0.0, 0.5, 1.0), 8.0, 2.0), -2 / 4.5, rtol=1e-15)
+    np.testing.assert_allclose(second_step(rules.Adamax(0.0, 0.5, 1.0, "outside"), 8.0, 2.0), -2 / 5, rtol=1e-15)
+
+
+def test_novograd_starts_with_the_whole_norm():
+    # v = 4, then 3/4 * 4 + 1/4 * 36 = 12; m = 2 / 2, then 1/2 * 1 + 6 / sqrt(12)
+    found = second_step(rules.NovoGrad(0.5, 0.75, eps=1e-300), 2.0, 6.0)
+    np.testing.assert_allclose(found, -(1 / 2 + 6 / np.sqrt(12)), rtol=1e-15)
+
+
+def test_novograd_has_one_number_a_tensor():
+    assert rules.NovoGrad().init(np.ones((2, 3))).v.shape == ()
+
+
+@pytest.mark.parametrize(("second", "size"), [(4.0, 1.25), (-4.0, 0.0), (0.0, 0.0)])
+def test_rprop_takes_its_rate_from_the_first_update_only(second: float, size: float):
+    assert second_step(rules.Rprop(0.5, 1.25), 2.0, second, rate=100.0) == -size
+
+
+def test_rprop_with_an_initial_size_follows_the_rate():
+    assert second_step(rules.Rprop(0.5, 1.25, initial=2.0), 2.0, 4.0, rate=0.5) == -1.25  # 2 * 1.25 * 0.5
+
+
+def test_rprop_waits_where_the_sign_changes_then_steps_half_as_far():
+    rule, p = rules.Rprop(0.5, 1.25), np.zeros(1)
+    slots, moves = rule.init(p), []
+    for t, g in enumerate([1.0, -1.0, -1.0, -1.0]):
+        move, slots = rule.delta(p, np.array([g]), slots, lr=1.0, step=t)
+        moves.append(float(move[0]))
+    assert moves == [-1.0, 0.0, 0.5, 0.625]
+
+
+def test_rprop_whose_bounds_cross_is_refused():
+    with pytest.raises(ValueError, match=r"Rprop\(largest=...\) must be >= smallest=1.0, got 0.5"):
+        rules.Rprop(smallest=1.0, largest=0.5)
+
+
+@pytest.mark.parametrize("b2", [0.7, 0.9, 0.999])
+def test_radam_starts_to_divide_when_the_length_passes_the_threshold(b2: float):
+    rule, p = rules.RAdam(0.0, b2, eps=1e-300), np.zeros(1)
+    slots, most = rule.init(p), 2 / (1 - b2) - 1
+    for t in range(1, 13):
+        delta, slots = rule.delta(p, np.array([3.0]), slots, lr=1.0, step=t - 1)
+        r = most - 2 * t * b2**t / (1 - b2**t)
+        k = np.sqrt((r - 4) * (r - 2) * most / ((most - 4) * (most - 2) * r)) if r > 5 else 3.0
+        np.testing.assert_allclose(delta, -k, rtol=1e-10)
+
+
+def test_a_small_gradient_after_a_large_one_is_not_lost():
+    # v = b2 * 1e20 + (1 - b2) * 1, where the first term is 1e-9: not 1e20 - 1e20 + ...
+    found = second_step(rules.RMSprop(1e-29, eps=1e-300), 1e10, 1.0)
+    np.testing.assert_allclose(found, -1.0, rtol=1e-8)
 
 
 @pytest.mark.parametrize(("p", "g", "expected"), [(0.0, 2.0, -2.0), (4.0, 0.0, -1.0)])
@@ -586,12 +694,10 @@ def test_shapes_and_dtypes_come_back(rule: rules.Rule):
     params = tensors(0, np.float32)
     new, slots = trained(rule, params, steps=2)
     assert [(x.shape, x.dtype) for x in new] == [(x.shape, x.dtype) for x in params]
-    assert all(
-        x.dtype == np.float32 and x.shape == p.shape
-        for p, s in zip(params, slots, strict=True)
-        for x in s
-        if x is not None
-    )
+    for p, s in zip(params, slots, strict=True):
+        found, first = ([(x.shape, x.dtype) for x in xs if x is not None] for xs in (s, rule.init(p)))
+        assert found == first
+        assert all(shape in (p.shape, ()) and dtype == np.float32 for shape, dtype in found)
     assert all(isinstance(x, np.ndarray) for s in slots for x in s if x is not None)
 
 

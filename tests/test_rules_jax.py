@@ -210,7 +210,9 @@ def test_a_traced_step_may_be_large(step: int):
     np.testing.assert_allclose(traced, host, rtol=1e-6)
 
 
-@pytest.mark.parametrize("rule", [rules.lars(), rules.lamb(), rules.ClipByGlobalNorm(0.1) >> rules.Adam()], ids=repr)
+@pytest.mark.parametrize(
+    "rule", [rules.lars(), rules.lamb(), rules.NovoGrad(), rules.ClipByGlobalNorm(0.1) >> rules.Adam()], ids=repr
+)
 def test_shards_with_summed_norms_give_what_the_whole_gives(rule: rules.Rule):
     # `vmap` with an axis name stands for two devices that hold half of the rows each.
     ps, gs = [jnp.asarray(x, jnp.float32) for x in np.random.default_rng(0).normal(size=(2, 3, 4, 5))]

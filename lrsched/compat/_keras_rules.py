@@ -51,7 +51,7 @@ _CLIPS = {
 _OFF = {"use_ema": False, "loss_scale_factor": None, "gradient_accumulation_steps": None}
 
 
-def _around(where: str, rule: rules.Rule, weight_decay: float | None, shared: Shared) -> rules.Rule:
+def around(where: str, rule: rules.Rule, weight_decay: float | None, shared: Shared) -> rules.Rule:
     """Return the rule with the clip before it and the decay after it."""
     without_effect(where, shared, Shared.__annotations__)
     given = {name: content for name, content in shared.items() if content is not None}
@@ -63,6 +63,11 @@ def _around(where: str, rule: rules.Rule, weight_decay: float | None, shared: Sh
         if limit:
             rule = _CLIPS[name](limit) >> rule
     return rule >> rules.DecoupledWeightDecay(weight_decay) if weight_decay else rule
+
+
+def before(rule: rules.Rule, weight_decay: float | None) -> rules.Rule:
+    """Return the rule after the decay, for rules that look at the parameter."""
+    return rules.DecayBefore(rule, weight_decay) if weight_decay else rule
 
 
 @checked
@@ -84,7 +89,7 @@ def SGD(
         ClipByNorm(1.0) >> Momentum(0.8, lr_in_buffer=True)
     """
     rule = rules.Momentum(momentum, nesterov=nesterov, lr_in_buffer=True) if momentum else rules.SGD()
-    return _around("SGD", rule, weight_decay, shared)
+    return around("SGD", rule, weight_decay, shared)
 
 
 def _adam(beta_1: float, beta_2: float, epsilon: float, amsgrad: bool) -> rules.Rule:
@@ -117,7 +122,7 @@ def Adam(
         >>> Adam()
         Adam(eps=1e-07, eps_at='hat')
     """
-    return _around("Adam", _adam(beta_1, beta_2, epsilon, amsgrad), weight_decay, shared)
+    return around("Adam", _adam(beta_1, beta_2, epsilon, amsgrad), weight_decay, shared)
 
 
 @checked
@@ -146,7 +151,7 @@ def AdamW(
         >>> AdamW()
         Adam(eps=1e-07, eps_at='hat') >> DecoupledWeightDecay(0.004)
     """
-    return _around("AdamW", _adam(beta_1, beta_2, epsilon, amsgrad), weight_decay, shared)
+    return around("AdamW", _adam(beta_1, beta_2, epsilon, amsgrad), weight_decay, shared)
 
 
 @checked
@@ -176,7 +181,7 @@ def RMSprop(
         RMSprop(0.9, eps=1e-07, eps_at='inside')
     """
     rule = rules.RMSprop(rho, epsilon, "inside", momentum=momentum, centered=centered, lr_in_buffer=bool(momentum))
-    return _around("RMSprop", rule, weight_decay, shared)
+    return around("RMSprop", rule, weight_decay, shared)
 
 
 @checked
@@ -201,7 +206,7 @@ def Adagrad(
         >>> Adagrad()
         AdaGrad(1e-07, eps_at='inside', initial=0.1)
     """
-    return _around("Adagrad", rules.AdaGrad(epsilon, "inside", initial_accumulator_value), weight_decay, shared)
+    return around("Adagrad", rules.AdaGrad(epsilon, "inside", initial_accumulator_value), weight_decay, shared)
 
 
 @checked
@@ -226,7 +231,7 @@ def Lion(
         >>> Lion(weight_decay=0.1)
         Lion() >> DecoupledWeightDecay(0.1)
     """
-    return _around("Lion", rules.Lion(beta_1, beta_2), weight_decay, shared)
+    return around("Lion", rules.Lion(beta_1, beta_2), weight_decay, shared)
 
 
 @checked
@@ -246,15 +251,13 @@ def Lamb(
         beta_1: decay of the average of the gradients, in [0, 1).
         beta_2: decay of the average of their squares, in [0, 1).
         epsilon: added to the root in Adam, > 0.
-        weight_decay: must be None or 0: Keras decays the parameter before it takes its norm, outside the trust ratio,
-            which no rule here does.
+        weight_decay: share of the parameter that decays per update and unit of rate, before its norm is taken and
+            outside the trust ratio, >= 0, or None.
         **shared: see `Shared`.
 
     Examples:
         >>> Lamb()
         Layerwise(Adam(eps=1e-07), trust_coefficient=1.0, denominator='joint', min_ndim=0)
     """
-    hint = "None or 0 (Keras decays before it takes the norm; for LAMB as published write rules.lamb(weight_decay=...))"
-    must(not weight_decay, "Lamb(weight_decay=...)", hint, weight_decay)
     rule = rules.Layerwise(rules.Adam(beta_1, beta_2, epsilon), 1.0, denominator="joint", min_ndim=0)
-    return _around("Lamb", rule, None, shared)
+    return around("Lamb", before(rule, weight_decay), None, shared)

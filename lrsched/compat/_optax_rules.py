@@ -45,15 +45,15 @@ Mask = Annotated[bool, _Everywhere()]
 MaskOrNone = Annotated[bool | None, _Everywhere(optional=True)]
 
 
-def _no_dtype(where: str, dtype: Any) -> None:
+def no_dtype(where: str, dtype: Any) -> None:
     must(dtype is None, where, "None (moments have the working dtype)", dtype)
 
 
-def _no_nesterov(where: str, nesterov: bool) -> None:
-    must(not nesterov, f"{where}(nesterov=...)", "False (Adam here does not look ahead)", nesterov)
+def either_adam(b1: float, b2: float, eps: float, eps_root: float, nesterov: bool) -> rules.Rule:
+    return rules.NAdam(b1, b2, eps, None, eps_root) if nesterov else rules.Adam(b1, b2, eps, eps_root=eps_root)
 
 
-def _decayed(rule: rules.Rule, weight_decay: float, mask: bool | None) -> rules.Rule:
+def decayed(rule: rules.Rule, weight_decay: float, mask: bool | None) -> rules.Rule:
     return rule >> rules.DecoupledWeightDecay(weight_decay) if weight_decay and mask else rule
 
 
@@ -72,7 +72,7 @@ def sgd(*, momentum: DecayOrNone = None, nesterov: OnOff = False, accumulator_dt
         >>> sgd(momentum=0.9)
         Momentum()
     """
-    _no_dtype("sgd(accumulator_dtype=...)", accumulator_dtype)
+    no_dtype("sgd(accumulator_dtype=...)", accumulator_dtype)
     return rules.Momentum(momentum, nesterov=nesterov) if momentum else rules.SGD()
 
 
@@ -94,15 +94,14 @@ def adam(
         eps: added to the root, > 0.
         eps_root: added inside the root, >= 0.
         mu_dtype: must be None.
-        nesterov: must be False.
+        nesterov: look ahead, as `nadam` does.
 
     Examples:
         >>> adam(eps_root=1e-8)
         Adam(eps_root=1e-08)
     """
-    _no_dtype("adam(mu_dtype=...)", mu_dtype)
-    _no_nesterov("adam", nesterov)
-    return rules.Adam(b1, b2, eps, eps_root=eps_root)
+    no_dtype("adam(mu_dtype=...)", mu_dtype)
+    return either_adam(b1, b2, eps, eps_root, nesterov)
 
 
 @checked
@@ -127,15 +126,14 @@ def adamw(
         mu_dtype: must be None.
         weight_decay: share of the parameter that decays per update and unit of rate, >= 0.
         mask: whether the parameters decay; None for True.
-        nesterov: must be False.
+        nesterov: look ahead, as `nadam` does.
 
     Examples:
         >>> adamw()
         Adam() >> DecoupledWeightDecay(0.0001)
     """
-    _no_dtype("adamw(mu_dtype=...)", mu_dtype)
-    _no_nesterov("adamw", nesterov)
-    return _decayed(rules.Adam(b1, b2, eps, eps_root=eps_root), weight_decay, mask)
+    no_dtype("adamw(mu_dtype=...)", mu_dtype)
+    return decayed(either_adam(b1, b2, eps, eps_root, nesterov), weight_decay, mask)
 
 
 @checked
@@ -166,7 +164,7 @@ def amsgrad(
         >>> amsgrad()
         Adam(amsgrad='corrected')
     """
-    _no_dtype("amsgrad(mu_dtype=...)", mu_dtype)
+    no_dtype("amsgrad(mu_dtype=...)", mu_dtype)
     return rules.Adam(
         b1,
         b2,
@@ -258,8 +256,8 @@ def lion(
         >>> lion()
         Lion() >> DecoupledWeightDecay(0.001)
     """
-    _no_dtype("lion(mu_dtype=...)", mu_dtype)
-    return _decayed(rules.Lion(b1, b2), weight_decay, mask)
+    no_dtype("lion(mu_dtype=...)", mu_dtype)
+    return decayed(rules.Lion(b1, b2), weight_decay, mask)
 
 
 @checked

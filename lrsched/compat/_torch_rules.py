@@ -19,7 +19,7 @@ Betas = Annotated[Sequence[float], Many(Decay.__metadata__[0])]
 __all__ = ["Adagrad", "Adam", "AdamW", "RMSprop", "SGD"]
 
 
-def _check_switches(
+def check_switches(
     where: str, maximize: bool, foreach: Switch, differentiable: Switch = False, fused: Switch = None
 ) -> None:
     must(not maximize, f"{where}(maximize=...)", "False (negate the gradients instead)", maximize)
@@ -27,7 +27,7 @@ def _check_switches(
     must(not (fused and differentiable), f"{where}(fused=...)", "False or None with differentiable=True", fused)
 
 
-def _penalized(weight_decay: float, rule: rules.Rule) -> rules.Rule:
+def penalized(weight_decay: float, rule: rules.Rule) -> rules.Rule:
     return rules.L2(weight_decay) >> rule if weight_decay else rule
 
 
@@ -65,13 +65,13 @@ def SGD(
         >>> SGD(momentum=0.9, nesterov=True, weight_decay=1e-4)
         L2(0.0001) >> Momentum(nesterov=True)
     """
-    _check_switches("SGD", maximize, foreach, differentiable, fused)
+    check_switches("SGD", maximize, foreach, differentiable, fused)
     must(not nesterov or momentum > 0, "SGD(momentum=...)", "> 0 with nesterov=True", momentum)
     must(not nesterov or dampening == 0, "SGD(dampening=...)", "0 with nesterov=True", dampening)
     if not momentum:
-        return _penalized(weight_decay, rules.SGD())
+        return penalized(weight_decay, rules.SGD())
     first_step = "clone" if dampening else "zero"
-    return _penalized(weight_decay, rules.Momentum(momentum, dampening, nesterov, first_step))
+    return penalized(weight_decay, rules.Momentum(momentum, dampening, nesterov, first_step))
 
 
 def _adam(where: str, betas: Sequence[float], eps: float, amsgrad: bool) -> rules.Rule:
@@ -79,7 +79,7 @@ def _adam(where: str, betas: Sequence[float], eps: float, amsgrad: bool) -> rule
     return rules.Adam(betas[0], betas[1], eps, amsgrad="raw" if amsgrad else "off")
 
 
-def _decayed(rule: rules.Rule, weight_decay: float) -> rules.Rule:
+def decayed(rule: rules.Rule, weight_decay: float) -> rules.Rule:
     return rule >> rules.DecoupledWeightDecay(weight_decay) if weight_decay else rule
 
 
@@ -120,9 +120,9 @@ def Adam(
         >>> Adam(weight_decay=0.1, amsgrad=True)
         L2(0.1) >> Adam(amsgrad='raw')
     """
-    _check_switches("Adam", maximize, foreach, differentiable, fused)
+    check_switches("Adam", maximize, foreach, differentiable, fused)
     rule = _adam("Adam", betas, eps, amsgrad)
-    return _decayed(rule, weight_decay) if decoupled_weight_decay else _penalized(weight_decay, rule)
+    return decayed(rule, weight_decay) if decoupled_weight_decay else penalized(weight_decay, rule)
 
 
 @checked
@@ -160,8 +160,8 @@ def AdamW(
         >>> AdamW()
         Adam() >> DecoupledWeightDecay(0.01)
     """
-    _check_switches("AdamW", maximize, foreach, differentiable, fused)
-    return _decayed(_adam("AdamW", betas, eps, amsgrad), weight_decay)
+    check_switches("AdamW", maximize, foreach, differentiable, fused)
+    return decayed(_adam("AdamW", betas, eps, amsgrad), weight_decay)
 
 
 @checked
@@ -199,8 +199,8 @@ def RMSprop(
         >>> RMSprop(momentum=0.9)
         RMSprop(momentum=0.9)
     """
-    _check_switches("RMSprop", maximize, foreach)
-    return _penalized(weight_decay, rules.RMSprop(alpha, eps, momentum=momentum, centered=centered))
+    check_switches("RMSprop", maximize, foreach)
+    return penalized(weight_decay, rules.RMSprop(alpha, eps, momentum=momentum, centered=centered))
 
 
 @checked
@@ -236,6 +236,6 @@ def Adagrad(
         >>> Adagrad(initial_accumulator_value=0.1)
         AdaGrad(initial=0.1)
     """
-    _check_switches("Adagrad", maximize, foreach, differentiable, fused)
+    check_switches("Adagrad", maximize, foreach, differentiable, fused)
     must(lr_decay == 0, "Adagrad(lr_decay=...)", "0 (the rate lr / (1 + lr_decay * step) is a schedule)", lr_decay)
-    return _penalized(weight_decay, rules.AdaGrad(eps, initial=initial_accumulator_value))
+    return penalized(weight_decay, rules.AdaGrad(eps, initial=initial_accumulator_value))

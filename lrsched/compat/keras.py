@@ -17,24 +17,32 @@ from lrsched._modifiers import Epochs, Hold, Shift
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Polynomial
 from lrsched.compat._args import Positive, Rate, RateOrNone, checked, must
+from lrsched.compat._keras_adams import Adadelta, Adamax, Nadam
+from lrsched.compat._keras_matrix import Adafactor, Muon, ScheduleFreeAdamW
 from lrsched.compat._keras_rules import SGD, Adagrad, Adam, AdamW, Lamb, Lion, RMSprop
 from lrsched.compat._parts import Rates
 from lrsched.compat._pieces import stairs, warmed
 
 __all__ = [
+    "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "CosineDecay",
     "CosineDecayRestarts",
     "ExponentialDecay",
     "InverseTimeDecay",
     "Lamb",
     "Lion",
+    "Muon",
+    "Nadam",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "RMSprop",
     "SGD",
+    "ScheduleFreeAdamW",
 ]
 
 Boundaries = Annotated[Sequence[float], Many(Real())]

@@ -13,6 +13,18 @@ from lrsched._modifiers import Epochs
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Polynomial
 from lrsched.compat._args import Count, Length, Rate, RateOrNone, checked, must
+from lrsched.compat._optax_adams import (
+    adabelief,
+    adamax,
+    adamaxw,
+    adan,
+    nadam,
+    nadamw,
+    novograd,
+    radam,
+    yogi,
+)
+from lrsched.compat._optax_matrix import adafactor, muon, prodigy, schedule_free_adamw, schedule_free_sgd
 from lrsched.compat._optax_pieces import (
     cosine_onecycle_schedule,
     linear_onecycle_schedule,
@@ -20,13 +32,20 @@ from lrsched.compat._optax_pieces import (
     piecewise_interpolate_schedule,
 )
 from lrsched.compat._optax_rules import adagrad, adam, adamw, amsgrad, lamb, lars, lion, rmsprop, sgd
+from lrsched.compat._optax_signs import adadelta, rprop, sign_sgd, signum
 from lrsched.compat._parts import Parts, join
 from lrsched.compat._pieces import then
 
 __all__ = [
+    "adabelief",
+    "adadelta",
+    "adafactor",
     "adagrad",
     "adam",
+    "adamax",
+    "adamaxw",
     "adamw",
+    "adan",
     "amsgrad",
     "constant_schedule",
     "cosine_decay_schedule",
@@ -38,15 +57,27 @@ __all__ = [
     "linear_onecycle_schedule",
     "linear_schedule",
     "lion",
+    "muon",
+    "nadam",
+    "nadamw",
+    "novograd",
     "piecewise_constant_schedule",
     "piecewise_interpolate_schedule",
     "polynomial_schedule",
+    "prodigy",
+    "radam",
     "rmsprop",
+    "rprop",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
     "sgd",
     "sgdr_schedule",
+    "sign_sgd",
+    "signum",
     "warmup_constant_schedule",
     "warmup_cosine_decay_schedule",
     "warmup_exponential_decay_schedule",
+    "yogi",
 ]
 
 

@@ -16,6 +16,7 @@ from lrsched._schedule import Chain, Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Polynomial
 from lrsched.compat._args import Positive, checked, must
 from lrsched.compat._parts import Parts, cut, join
+from lrsched.compat._torch_adams import Adadelta, Adamax, NAdam, RAdam, Rprop
 from lrsched.compat._torch_cycles import (
     SWALR,
     CosineAnnealingLR,
@@ -35,12 +36,16 @@ from lrsched.compat._torch_decays import (
     ReduceLROnPlateau,
     StepLR,
 )
+from lrsched.compat._torch_matrix import Adafactor, Muon
 from lrsched.compat._torch_rules import SGD, Adagrad, Adam, AdamW, RMSprop
 
 __all__ = [
+    "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
@@ -51,10 +56,14 @@ __all__ = [
     "LinearLR",
     "MultiStepLR",
     "MultiplicativeLR",
+    "Muon",
+    "NAdam",
     "OneCycleLR",
     "PolynomialLR",
+    "RAdam",
     "RMSprop",
     "ReduceLROnPlateau",
+    "Rprop",
     "SGD",
     "SWALR",
     "SequentialLR",

@@ -10,8 +10,9 @@ static argument that traces once; its `repr` builds it again.
 `rule.init(p)` and `rule.delta(p, g, slots, lr=..., step=...)` do the same for one array. In PyTorch call them under
 `torch.no_grad()`, or they build a graph.
 
-* **Rules:** `SGD`, `Momentum`, `AdaGrad`, `RMSprop`, `Adam`, `Lion`, and expressions of these under their own names:
-  `Nesterov`, `AMSGrad`, `AdamW`, `LARS`, `LAMB`.
+* **Rules:** `SGD`, `Momentum`, `AdaGrad`, `AdaDelta`, `RMSprop`, `Adam`, `NAdam`, `RAdam`, `Adamax`, `AdaBelief`,
+  `Yogi`, `Adan`, `NovoGrad`, `Lion`, `SignSGD`, `Rprop`, and expressions of these under their own names: `Nesterov`,
+  `AMSGrad`, `AdamW`, `NAdamW`, `AdamaxW`, `Signum`, `LARS`, `LAMB`.
 * **Parts** compose with `>>` around a rule. Before it they see the gradient: `ClipByValue`, `ClipByNorm`,
   `ClipByGlobalNorm`, `L2`, `L1`. After it they see the update, learning rate included: the clips again, and
   `DecoupledWeightDecay`.
@@ -29,26 +30,42 @@ A new rule that treats each tensor by itself is a subclass of `Local` with two m
 needs sums over elements is a subclass of `Rule` with `slots` and `body`.
 """
 
-from lrsched.rules._adaptive import AdaGrad, Adam, RMSprop
+from lrsched.rules._adafactor import Adafactor
+from lrsched.rules._adamax import AdaBelief, Adamax, Adan, Yogi
+from lrsched.rules._adaptive import AdaDelta, AdaGrad, Adam, RMSprop
 from lrsched.rules._apply import apply, init
 from lrsched.rules._arrays import Ops, ops_of
+from lrsched.rules._averaging import Prodigy, ScheduleFree
 from lrsched.rules._base import Link, Local, Part, Parts, Pipeline, Rule
 from lrsched.rules._context import Context
 from lrsched.rules._layerwise import Layerwise
+from lrsched.rules._matrix import Muon
+from lrsched.rules._nadam import NAdam, RAdam
+from lrsched.rules._novograd import NovoGrad
 from lrsched.rules._parts import L1, L2, ClipByGlobalNorm, ClipByNorm, ClipByValue, DecoupledWeightDecay
-from lrsched.rules._recipes import LAMB, LARS, AdamW, AMSGrad, Nesterov, lamb, lars
+from lrsched.rules._recipes import LAMB, LARS, AdamaxW, AdamW, AMSGrad, NAdamW, Nesterov, Signum, lamb, lars
+from lrsched.rules._rows import Rows, RowTables, next_reduction
 from lrsched.rules._run import Full, map_arrays
 from lrsched.rules._sgd import SGD, Lion, Momentum
+from lrsched.rules._signs import Rprop, SignSGD
+from lrsched.rules._wrappers import DecayBefore, Split
 
 __all__ = [
     "AMSGrad",
+    "AdaBelief",
+    "AdaDelta",
     "AdaGrad",
+    "Adafactor",
     "Adam",
     "AdamW",
+    "Adamax",
+    "AdamaxW",
+    "Adan",
     "ClipByGlobalNorm",
     "ClipByNorm",
     "ClipByValue",
     "Context",
+    "DecayBefore",
     "DecoupledWeightDecay",
     "Full",
     "L1",
@@ -60,18 +77,33 @@ __all__ = [
     "Lion",
     "Local",
     "Momentum",
+    "Muon",
+    "NAdam",
+    "NAdamW",
     "Nesterov",
+    "NovoGrad",
     "Ops",
     "Part",
     "Parts",
     "Pipeline",
+    "Prodigy",
+    "RAdam",
     "RMSprop",
+    "RowTables",
+    "Rows",
+    "Rprop",
     "Rule",
     "SGD",
+    "ScheduleFree",
+    "SignSGD",
+    "Signum",
+    "Split",
+    "Yogi",
     "apply",
     "init",
     "lamb",
     "lars",
     "map_arrays",
+    "next_reduction",
     "ops_of",
 ]

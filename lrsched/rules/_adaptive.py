@@ -1,4 +1,4 @@
-"""Rules that divide by the root of a second moment: AdaGrad, RMSprop, Adam."""
+"""Rules that divide by the root of a second moment: AdaGrad, AdaDelta, RMSprop, Adam."""
 
 from typing import Annotated, NamedTuple
 
@@ -7,6 +7,7 @@ from lrsched._value import value
 from lrsched.rules._arrays import Array
 from lrsched.rules._base import Kernel, Local
 from lrsched.rules._context import Context
+from lrsched.rules._moments import average
 from lrsched.rules._run import Full
 from lrsched.rules._sgd import heavy_ball
 
@@ -53,6 +54,47 @@ class AdaGrad(Local):
         def update(p: Array, g: Array, slots: AdaGradSlots) -> tuple[Array, AdaGradSlots]:
             v = slots.v + g * g
             return context.lr * g / _root(context, v, self.eps, self.eps_at), AdaGradSlots(v)
+
+        return update
+
+
+class AdaDeltaSlots(NamedTuple):
+    """Averages of the squared gradients and of the squared updates."""
+
+    v: Array
+    moved: Array
+
+
+@value
+class AdaDelta(Local):
+    """The gradient in units of the updates before: no learning rate is needed.
+
+    `v <- b2 * v + (1 - b2) * g**2`, `d = sqrt(moved + eps) / sqrt(v + eps) * g`, then
+    `moved <- b2 * moved + (1 - b2) * d**2`. The update is `-lr * d`, with a learning rate of 1 in the paper.
+
+    Args:
+        b2: decay of both averages, in [0, 1); 0.9 in PyTorch and Optax, 0.95 in Keras.
+        eps: > 0, sets the size of the first updates; 1e-6 in PyTorch and Optax, 1e-7 in Keras.
+
+    References:
+        Zeiler, AdaDelta: an adaptive learning rate method, 2012. arXiv:1212.5701
+    """
+
+    b2: Decay = 0.9
+    eps: Positive = 1e-6
+
+    def slots(self, full: Full) -> AdaDeltaSlots:
+        """Return averages of 0."""
+        return AdaDeltaSlots(full(0.0), full(0.0))
+
+    def kernel(self, context: Context) -> Kernel:
+        """Return the update of one tensor."""
+        sqrt = context.xp.sqrt
+
+        def update(p: Array, g: Array, slots: AdaDeltaSlots) -> tuple[Array, AdaDeltaSlots]:
+            v = average(slots.v, g * g, self.b2)
+            d = sqrt(slots.moved + self.eps) / sqrt(v + self.eps) * g
+            return context.lr * d, AdaDeltaSlots(v, average(slots.moved, d * d, self.b2))
 
         return update
 
@@ -115,15 +157,14 @@ class RMSprop(Local):
 
     def kernel(self, context: Context) -> Kernel:
         """Return the update of one tensor."""
-        new = 1.0 - self.b2
         grown = 1.0 / context.correction(self.b2) if self.bias_correction else 1.0
         inside, outside = (context.lr, 1.0) if self.lr_in_buffer else (1.0, context.lr)
 
         def update(p: Array, g: Array, slots: RMSpropSlots) -> tuple[Array, RMSpropSlots]:
-            v = slots.v + new * (g * g - slots.v)
+            v = average(slots.v, g * g, self.b2)
             spread, mean = grown * v, slots.mean
             if mean is not None:
-                mean = mean + new * (g - mean)
+                mean = average(mean, g, self.b2)
                 centre = grown * mean
                 # A variance that rounding makes negative would become NaN under the root.
                 spread = context.xp.maximum(spread - centre * centre, 0.0)
@@ -202,11 +243,9 @@ class Adam(Local):
         inside = self.eps_root * c + (self.eps * c if self.eps_at == "inside" else 0.0)
         outside = {"outside": self.eps * context.root(c), "inside": 0.0, "hat": self.eps}[self.eps_at]
         has_inside = self.eps_at == "inside" or self.eps_root > 0.0
-        new1, new2 = 1.0 - self.b1, 1.0 - self.b2
 
         def update(p: Array, g: Array, slots: AdamSlots) -> tuple[Array, AdamSlots]:
-            m = slots.m + new1 * (g - slots.m)
-            v = slots.v + new2 * (g * g - slots.v)
+            m, v = average(slots.m, g, self.b1), average(slots.v, g * g, self.b2)
             largest, v_max = v, slots.v_max
             if v_max is not None:
                 v_max = context.xp.maximum(v_max, v / c2 if self.amsgrad == "corrected" else v)

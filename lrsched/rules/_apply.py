@@ -8,6 +8,9 @@ from lrsched.rules._run import Leaf, parameter_ops, run
 from lrsched.rules._tree import aligned, rebuilt
 
 
+_CONTAINERS = (dict, list, tuple)
+
+
 def _check_rule(where: str, rule: Any) -> None:
     if not isinstance(rule, Rule):
         hint = f"; write {rule!r} >> SGD()" if isinstance(rule, Part) else ""
@@ -41,7 +44,9 @@ def init(rule: Rule, params: Any) -> Any:
     return rebuilt(params, iter(slots))
 
 
-def apply(rule: Rule, params: Any, grads: Any, slots: Any, *, lr: Any, step: Any) -> tuple[Any, Any]:
+def apply(
+    rule: Rule, params: Any, grads: Any, slots: Any, *, lr: Any, step: Any, donate: bool = False
+) -> tuple[Any, Any]:
     """Return the parameters and slots after one update.
 
     What runs over all tensors, such as `ClipByGlobalNorm`, runs over all arrays of `params`. The update is added in
@@ -79,14 +84,14 @@ def apply(rule: Rule, params: Any, grads: Any, slots: Any, *, lr: Any, step: Any
         return params, slots
     moves = [leaf.g is not None for leaf in entries]
     lr, step = _scalars("apply(lr=...)", params, lr, moves), _scalars("apply(step=...)", params, step, moves)
-    new = iter(zip(*run(rule, names, moving, lr, step, add=True), strict=True))
+    new = iter(zip(*run(rule, names, moving, lr, step, add=True, donate=donate), strict=True))
     pairs: list[tuple[Array, Any]] = [(leaf.p, leaf.slots) if leaf.g is None else next(new) for leaf in entries]
     return rebuilt(params, iter([p for p, _ in pairs])), rebuilt(params, iter([s for _, s in pairs]))
 
 
 def _scalars(where: str, params: Any, given: Any, moves: list[bool]) -> Any:
     """Return a scalar as it is, and containers of scalars as the list of those whose parameter moves."""
-    if not isinstance(given, dict | list | tuple):
+    if not isinstance(given, _CONTAINERS):
         return given
     found = [pair[1] for _, pair in aligned(("apply(params)", where), (params, given))]
     return [one for one, moving in zip(found, moves, strict=True) if moving]

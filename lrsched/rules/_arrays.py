@@ -21,7 +21,8 @@ class Ops:
 
     Arithmetic and comparisons are the operators of the arrays themselves. The second argument of `maximum` and
     `minimum` may be a Python number. `total(x)` sums all elements to a 0-d array. `full_like(x, value, dtype)` makes an
-    array like x, `full(x, value, shape, dtype)` one of another shape on the device of x.
+    array like x, `full(x, value, shape, dtype)` one of another shape on the device of x. `mean(x, axis)` keeps the axis
+    with length 1. `transpose(x)` exchanges the last two axes. `bfloat16` is None where there is none.
     """
 
     name: str
@@ -33,9 +34,12 @@ class Ops:
     maximum: Callable[[Array, Array], Array]
     minimum: Callable[[Array, Array], Array]
     total: Callable[[Array], Array]
+    mean: Callable[[Array, int], Array]
+    transpose: Callable[[Array], Array]
     cast: Callable[[Array, Any], Array]
     full_like: Callable[[Array, float, Any], Array]
     full: Callable[[Array, float, tuple[int, ...], Any], Array]
+    bfloat16: Any
     float32: Any
     float64: Any
 
@@ -51,9 +55,12 @@ def _array_api(name: str, xp: Any) -> Ops:
         maximum=xp.maximum,
         minimum=xp.minimum,
         total=xp.sum,
+        mean=lambda x, axis: xp.mean(x, axis=axis, keepdims=True),
+        transpose=lambda x: xp.swapaxes(x, -1, -2),
         cast=lambda x, dtype: xp.asarray(x, dtype=dtype),
         full_like=lambda x, value, dtype: xp.full_like(x, value, dtype=dtype),
         full=lambda x, value, shape, dtype: xp.full(shape, value, dtype=dtype),
+        bfloat16=getattr(xp, "bfloat16", None),
         float32=xp.float32,
         float64=xp.float64,
     )
@@ -70,15 +77,19 @@ def _torch(torch: Any) -> Ops:
         name="torch",
         sqrt=torch.sqrt,
         abs=torch.abs,
-        sign=torch.sign,
+        # torch takes the sign of NaN for 0.
+        sign=lambda x: torch.where(torch.isnan(x), x, torch.sign(x)),
         expm1=torch.expm1,
         where=torch.where,
         maximum=maximum,
         minimum=minimum,
         total=torch.sum,
+        mean=lambda x, axis: torch.mean(x, dim=axis, keepdim=True),
+        transpose=lambda x: x.mT,
         cast=lambda x, dtype: x.to(dtype),
         full_like=lambda x, value, dtype: torch.full_like(x, value, dtype=dtype, requires_grad=False),
         full=lambda x, value, shape, dtype: torch.full(shape, value, dtype=dtype, device=x.device),
+        bfloat16=torch.bfloat16,
         float32=torch.float32,
         float64=torch.float64,
     )
@@ -95,10 +106,13 @@ def _tensorflow(tf: Any) -> Ops:
         maximum=tf.maximum,
         minimum=tf.minimum,
         total=tf.reduce_sum,
+        mean=lambda x, axis: tf.reduce_mean(x, axis=axis, keepdims=True),
+        transpose=tf.linalg.matrix_transpose,
         # The conversion makes a variable a tensor and a sparse gradient dense.
         cast=lambda x, dtype: tf.cast(tf.convert_to_tensor(x), dtype),
         full_like=lambda x, value, dtype: tf.zeros_like(x, dtype=dtype) + value,
         full=lambda x, value, shape, dtype: tf.fill(shape, tf.cast(value, dtype)),
+        bfloat16=tf.bfloat16,
         float32=tf.float32,
         float64=tf.float64,
     )
@@ -112,6 +126,7 @@ _MAKERS: dict[str, Callable[[], Ops]] = {
 }
 _MADE: dict[str, Ops] = {}
 _ROOTS: dict[type, str] = {}
+_NAMES: dict[Any, str] = {}
 
 
 def ops_of(x: object) -> Ops | None:
@@ -127,7 +142,10 @@ def ops_of(x: object) -> Ops | None:
 
 def dtype_name(x: Array) -> str:
     """Return the name of the dtype, the same in every library: "float32", "bfloat16", ..."""
-    return str(getattr(x.dtype, "name", x.dtype)).rpartition(".")[2]
+    dtype = x.dtype
+    if isinstance(dtype, np.dtype):  # it spells its name anew each time, which takes longer than small updates
+        return _NAMES.get(dtype) or _NAMES.setdefault(dtype, dtype.name)
+    return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
 
 
 def shape_of(x: Array) -> tuple[int | None, ...] | None:

@@ -80,10 +80,34 @@ class Context:
         """Return the context with the learning rate and the step of tensor i; tensors of equal ones share it."""
         return self.each[i] if self.each else self
 
+    def among(self, indices: Sequence[int]) -> "Context":
+        """Return the context of some of the tensors, by index, as if the others were not there."""
+
+        def sums(arrays: Sequence[Array], owners: Sequence[int]) -> list[Array]:
+            return self.sums(arrays, [indices[owner] for owner in owners])
+
+        return replace(
+            self,
+            ndims=tuple(self.ndims[i] for i in indices),
+            sums=sums,
+            total=lambda arrays: sum(self.sums(arrays, indices)),
+            each=tuple(self.each[i] for i in indices) if self.each else (),
+        )
+
     def at_rate(self, lr: float) -> "Context":
         """Return the same update at another learning rate."""
-        each = shared(self.each, lambda a, b: a is b, lambda one: replace(one, lr=lr))
-        return replace(self, lr=lr, each=tuple(each))
+        return self._changed(lambda one: replace(one, lr=lr))
+
+    def scaled(self, factor: float) -> "Context":
+        """Return the same update at `factor` times the learning rate."""
+        return self._changed(lambda one: one if one.lr is None else replace(one, lr=factor * one.lr))
+
+    def later(self) -> "Context":
+        """Return the update after this one."""
+        return self._changed(lambda one: one if one.step is None else replace(one, step=one.step + 1))
+
+    def _changed(self, change: "Callable[[Context], Context]") -> "Context":
+        return replace(change(self), each=tuple(shared(self.each, lambda a, b: a is b, change)))
 
     def correction(self, b: float) -> Any:
         """Return `1 - b**(step + 1)`, what a zero-initialised average with decay `b` has forgotten.

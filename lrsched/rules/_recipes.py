@@ -1,10 +1,12 @@
 """The rules of the literature that are one expression of the others."""
 
+from lrsched.rules._adamax import Adamax
 from lrsched.rules._adaptive import Adam
 from lrsched.rules._base import Rule
 from lrsched.rules._layerwise import Layerwise
+from lrsched.rules._nadam import NAdam
 from lrsched.rules._parts import DecoupledWeightDecay
-from lrsched.rules._sgd import Momentum
+from lrsched.rules._sgd import Lion, Momentum
 
 
 def Nesterov(momentum: float = 0.9, *, lr_in_buffer: bool = False) -> Rule:
@@ -66,6 +68,72 @@ def AdamW(
         Loshchilov & Hutter, Decoupled weight decay regularization, ICLR 2019. arXiv:1711.05101
     """
     return Adam(b1, b2, eps) >> DecoupledWeightDecay(weight_decay, min_ndim=min_ndim)
+
+
+def NAdamW(
+    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, weight_decay: float = 1e-2, min_ndim: int = 0
+) -> Rule:
+    """NAdam with decoupled weight decay, which the moments do not see.
+
+    It is `NAdam(b1, b2, eps) >> DecoupledWeightDecay(weight_decay)`.
+
+    Args:
+        b1: decay of the average of the gradients, in [0, 1).
+        b2: decay of the average of their squares, in [0, 1).
+        eps: added to the root, > 0.
+        weight_decay: >= 0, times the learning rate.
+        min_ndim: tensors of fewer dimensions do not decay; 2 spares biases and scales.
+
+    Examples:
+        >>> NAdamW(weight_decay=0.1)
+        NAdam() >> DecoupledWeightDecay(0.1)
+
+    References:
+        Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016.
+    """
+    return NAdam(b1, b2, eps) >> DecoupledWeightDecay(weight_decay, min_ndim=min_ndim)
+
+
+def AdamaxW(
+    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, weight_decay: float = 1e-2, min_ndim: int = 0
+) -> Rule:
+    """Adamax with decoupled weight decay, which the moments do not see.
+
+    It is `Adamax(b1, b2, eps) >> DecoupledWeightDecay(weight_decay)`.
+
+    Args:
+        b1: decay of the average of the gradients, in [0, 1).
+        b2: decay of the maximum of their magnitudes, in [0, 1).
+        eps: added to the magnitude, > 0.
+        weight_decay: >= 0, times the learning rate.
+        min_ndim: tensors of fewer dimensions do not decay; 2 spares biases and scales.
+
+    Examples:
+        >>> AdamaxW(weight_decay=0.1)
+        Adamax() >> DecoupledWeightDecay(0.1)
+
+    References:
+        Kingma & Ba, Adam, ICLR 2015, algorithm 2. arXiv:1412.6980
+    """
+    return Adamax(b1, b2, eps) >> DecoupledWeightDecay(weight_decay, min_ndim=min_ndim)
+
+
+def Signum(b1: float = 0.9) -> Lion:
+    """The sign of the average gradient: `Lion(b1, b1)`.
+
+    With `m <- b1 * m + (1 - b1) * g` the update is `-lr * sign(m)`.
+
+    Args:
+        b1: decay of the average, in [0, 1].
+
+    Examples:
+        >>> Signum(0.95)
+        Lion(0.95, b2=0.95)
+
+    References:
+        Bernstein et al., signSGD: compressed optimisation for non-convex problems, ICML 2018. arXiv:1802.04434
+    """
+    return Lion(b1, b1)
 
 
 def lars(

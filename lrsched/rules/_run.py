@@ -1,5 +1,6 @@
 """One update of a list of tensors: checks, the working dtype, the body of the rule, and the way back."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from lrsched.rules._arrays import FLOATS, Array, Ops, described, dtype_name, ops_of, same_shape, shape_of
+from lrsched.rules._blocks import Update, flat, in_blocks, library_for, pays, plain
 from lrsched.rules._context import Context, shared
 
 # What the names of the dtypes of scalars begin with.
@@ -40,6 +42,14 @@ class Full(Protocol):
 
 class Body(Protocol):
     """What `run` needs of a rule."""
+
+    @property
+    def couples(self) -> bool:
+        """Whether the update of one tensor depends on the others."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether tensors may be cut and joined."""
 
     def slots(self, full: Full) -> Any:
         """Return the slots of a tensor, made by `full`."""
@@ -110,10 +120,17 @@ def _check_gradient(where: str, leaf: Leaf, xp: Ops) -> None:
         raise ValueError(f"{where} must have the shape {shape_of(leaf.p)} of its parameter, got {described(g)}")
 
 
-class _Expected(NamedTuple):
+@dataclass(frozen=True)
+class _Expected:
     """Stands for an array in the structure that slots must have."""
 
     shape: tuple[int | None, ...] | None
+
+
+def _alike(leaf: Leaf, first: Array) -> bool:
+    """Return whether a NumPy parameter and its gradient are as good as the parameter of the first leaf."""
+    p, g = leaf.p, leaf.g
+    return type(p) is type(g) is type(first) is np.ndarray and p.dtype == g.dtype == first.dtype and p.shape == g.shape
 
 
 class _Expecting(NamedTuple):
@@ -125,8 +142,49 @@ class _Expecting(NamedTuple):
         return _Expected(self.shape if shape is None else shape)
 
 
+def _packed(entry: tuple[Any, Any]) -> bool:
+    """Return whether the slots of a tensor of some shape are arrays of this shape and single numbers."""
+    shape, slots = entry
+    return isinstance(slots, tuple) and all(one.shape in (shape, ()) for one in flat(slots))
+
+
 def _cast(xp: Ops, slots: Any, dtype: Any) -> Any:
     return map_arrays(lambda x: xp.cast(x, dtype), slots)
+
+
+def _usual(leaves: Sequence[Leaf]) -> bool:
+    """Return whether all is as usual, plain NumPy arrays of one dtype: the quick form of `_check_pairs`."""
+    arrays = [x for leaf in leaves for x in leaf[1:3]]
+    if {type(x) for x in arrays} != {np.ndarray} or len({x.dtype for x in arrays}) > 1:
+        return False
+    return all(leaf.p.shape == leaf.g.shape for leaf in leaves)
+
+
+def _check_pairs(names: tuple[str, str, str], leaves: Sequence[Leaf], xp: Ops) -> None:
+    for leaf in leaves:
+        if parameter_ops(names[0] + leaf.path, leaf.p) is not xp:
+            raise TypeError(f"{names[0]}{leaf.path} must be a {xp.name} array like the first, got {described(leaf.p)}")
+        _check_gradient(names[1] + leaf.path, leaf, xp)
+
+
+def _all_usual(leaves: Sequence[Leaf], expected: dict[Any, Any]) -> bool:
+    """Return whether all slots are plain NumPy arrays as expected: the quick form of `_check_slots`."""
+    slots: dict[Any, list[Any]] = {}
+    for leaf in leaves:
+        slots.setdefault(leaf.p.shape, []).append(leaf.slots)
+    return all(_fit(expected[shape], those) for shape, those in slots.items())
+
+
+def _fit(expected: Any, slots: Sequence[Any]) -> bool:
+    if isinstance(expected, _Expected):
+        return {type(x) for x in slots} == {np.ndarray} and {x.shape for x in slots} == {expected.shape}
+    if {type(x) for x in slots} != {type(expected)}:
+        return False
+    if expected is None:
+        return True
+    if {len(x) for x in slots} != {len(expected)}:
+        return False
+    return all(_fit(*pair) for pair in zip(expected, zip(*slots, strict=True), strict=True))
 
 
 def _check_slots(where: str, expected: Any, slots: Any, xp: Ops) -> None:
@@ -174,7 +232,14 @@ def _each(scalar: Any, convert: Callable[[Any], Any]) -> Any:
 
 
 def run(
-    rule: Body, names: tuple[str, str, str], leaves: Sequence[Leaf], lr: Any, step: Any, *, add: bool
+    rule: Body,
+    names: tuple[str, str, str],
+    leaves: Sequence[Leaf],
+    lr: Any,
+    step: Any,
+    *,
+    add: bool,
+    donate: bool = False,
 ) -> tuple[list[Array], list[Any]]:
     """Do one update of some tensors together.
 
@@ -185,17 +250,20 @@ def run(
         lr: learning rate, or a list with that of each tensor.
         step: updates done before this one, or a list.
         add: True for new parameters, False for what to add to the old ones.
+        donate: the results may be written into the parameters and slots given.
 
     Returns:
         One array a tensor, rounded once to the dtype of the parameter, and the new slots.
     """
     xp = parameter_ops(names[0] + leaves[0].path, leaves[0].p)
-    for leaf in leaves:
-        if parameter_ops(names[0] + leaf.path, leaf.p) is not xp:
-            raise TypeError(f"{names[0]}{leaf.path} must be a {xp.name} array like the first, got {described(leaf.p)}")
-        _check_gradient(names[1] + leaf.path, leaf, xp)
-        expected = rule.slots(_Expecting(shape_of(leaf.p)))
-        _check_slots(names[2] + leaf.path, expected, leaf.slots, xp)
+    usual = _usual(leaves)
+    if not usual:
+        _check_pairs(names, leaves, xp)
+    expected = {shape: rule.slots(_Expecting(shape)) for shape in {shape_of(leaf.p) for leaf in leaves}}
+    usual = usual and _all_usual(leaves, expected)
+    if not usual:
+        for leaf in leaves:
+            _check_slots(names[2] + leaf.path, expected[shape_of(leaf.p)], leaf.slots, xp)
     own = [working_dtype(xp, leaf.p) for leaf in leaves]
     # One dtype for all of the update, the widest: a norm may run over all tensors.
     wide = xp.float64 if xp.float64 in own else xp.float32
@@ -205,6 +273,11 @@ def run(
     context = Context.of_list(xp, [len(shape_of(leaf.p) or ()) for leaf in leaves], lr, step)
     # inf and NaN pass in NumPy as they do in the other libraries, without a warning.
     with np.errstate(all="ignore") if xp.name == "numpy" else nullcontext():
+        library = library_for(xp, donate) if rule.packs and pays(leaves) and all(map(_packed, expected.items())) else None
+        if library is not None and (usual or plain(library, leaves)):
+            numbers = {shape: [one.shape != shape for one in flat(slots)] for shape, slots in expected.items()}
+            length = min(library.length(wide), sum(math.prod(leaf.p.shape) for leaf in leaves))
+            return in_blocks(Update(rule, xp, library, wide, add, donate, length), context, leaves, numbers, own)
         ps = [xp.cast(leaf.p, wide) for leaf in leaves]
         gs = [xp.cast(leaf.g, wide) for leaf in leaves]
         old = [_cast(xp, leaf.slots, wide) for leaf in leaves]
