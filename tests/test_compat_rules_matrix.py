@@ -284,3 +284,13 @@ def test_no_gradient_leaves_the_estimate_of_prodigy():
     delta, slots = rule.delta(p, 0 * p, rule.init(p), lr=1.0, step=0)
     np.testing.assert_array_equal(delta, 0.0)
     assert slots.distance == 1e-6
+
+
+def test_averages_are_found_inside_a_chain_and_nowhere_else():
+    rule = rules.ClipByGlobalNorm(1.0) >> rules.ScheduleFree(rules.SGD())
+    ps, slots = rule_run(rule, SHAPES, steps=3)
+    for p, q, own in zip(rules.averages(rule, ps, slots), ps, slots, strict=True):
+        np.testing.assert_array_equal(p, rule.links[-1].average(q, own))
+    for other in (rules.Adam(), rules.L2(0.1) >> rules.Adam(), rules.lars()):
+        with pytest.raises(TypeError, match=r"averages\(rule, ...\) must be a ScheduleFree"):
+            rules.averages(other, ps, slots)

@@ -28,12 +28,12 @@ TABLE = {
         [*PLAIN[:11], 0.0495],  # it rises again
     ),
     "optax": (lambda: compat.optax.warmup_cosine_decay_schedule(0.0, 1.0, W, T), PLAIN),
-    "optax, T - W by mistake": (
+    "optax (T - W by mistake)": (
         lambda: compat.optax.warmup_cosine_decay_schedule(0.0, 1.0, W, T - W),
         [0, 0.3333, 0.6667, 1, 0.8536, 0.5, 0.1464, 0, 0, 0, 0, 0],
     ),
     "keras": (lambda: compat.keras.CosineDecay(0.0, T - W, warmup_target=1.0, warmup_steps=W), PLAIN),
-    "keras, T by mistake": (
+    "keras (T by mistake)": (
         lambda: compat.keras.CosineDecay(0.0, T, warmup_target=1.0, warmup_steps=W),
         [0, 0.3333, 0.6667, 1, 0.9755, 0.9045, 0.7939, 0.6545, 0.5, 0.3455, 0.2061, 0.0955],
     ),
@@ -43,7 +43,7 @@ TABLE = {
         ),
         [0.3333, 0.5556, 0.7778, *FALL, 0, 0.0495],
     ),
-    "timm, prefix": (lambda: compat.timm.CosineLRScheduler(1.0, T - W, warmup_t=W, warmup_prefix=True), PLAIN),
+    "timm (prefix)": (lambda: compat.timm.CosineLRScheduler(1.0, T - W, warmup_t=W, warmup_prefix=True), PLAIN),
     "timm": (
         lambda: compat.timm.CosineLRScheduler(1.0, T, warmup_t=W),
         [0, 0.3333, 0.6667, 0.7939, 0.6545, 0.5, 0.3455, 0.2061, 0.0955, 0.0245, 0, 0],
@@ -65,12 +65,12 @@ TABLE = {
     ),
     # Its trainer counts the update before it sets the rate, so all is one step earlier.
     "olmo_core": (lambda: compat.olmo_core.CosWithWarmup(1.0, T, W, alpha_f=0.0), [*PLAIN[1:], 0]),
-    "deepspeed, log": (
+    "deepspeed (log)": (
         lambda: compat.deepspeed.WarmupCosineLR(1.0, T, warmup_num_steps=W),
         # log(1 + it) / log(3) for it = 0, 1, 2; the cosine then has the floor 1e-4
         [0, 0, 0.6309, 1, 0.9505, 0.8118, 0.6113, 0.3888, 0.1883, 0.0496, 0.0001, 0.0001],
     ),
-    "deepspeed, linear": (
+    "deepspeed (linear)": (
         lambda: compat.deepspeed.WarmupCosineLR(1.0, T, warmup_num_steps=W, warmup_type="linear"),
         [0, 0, 0.3333, 0.6667, 0.9505, 0.8118, 0.6113, 0.3888, 0.1883, 0.0496, 0.0001, 0.0001],
     ),
@@ -86,6 +86,22 @@ TABLE = {
         _detectron2,
         [0.001, 0.2653, 0.5296, 0.7939, 0.6545, 0.5, 0.3455, 0.2061, 0.0955, 0.0245, 0, 0],
     ),
+    # Its counter is that of the update before, and the first rate is the lowest.
+    "pytorch_optimizer": (
+        lambda: compat.pytorch_optimizer.CosineScheduler(T, 1.0, warmup_steps=W),
+        [0, 0, 0.3333, 0.6667, *FALL, 0],
+    ),
+    "gpt_neox": (lambda: compat.gpt_neox.AnnealingLR(1.0, W, T, "cosine"), [*PLAIN[:11], 0.0495]),
+    "big_vision": (
+        lambda: compat.big_vision.create_learning_rate_schedule(T, base=1.0, decay_type="cosine", warmup_steps=W),
+        PLAIN,
+    ),
+    "allennlp": (
+        lambda: compat.allennlp.cosine_with_warmup(1.0, num_warmup_steps=W, num_training_steps=T),
+        [*PLAIN[:11], 0.0495],
+    ),
+    "levanter": (lambda: compat.levanter.lr_scheduler(T, 1.0, 0.0, warmup=W, lr_schedule="cosine"), PLAIN),
+    "dolomite": (lambda: compat.power_lr.CosineScheduler(1.0, W, 0, None, T, 0.0), PLAIN),
     "maxtext": (
         lambda: compat.maxtext.create_learning_rate_schedule(
             T + 5, 1.0, learning_rate_final_fraction=0.0, warmup_steps_fraction=0.3, learning_rate_schedule_steps=T

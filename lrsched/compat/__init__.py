@@ -8,20 +8,28 @@ There is one module a library; none imports the library it is named after. A fun
 arguments and defaults. Where the base rate lives in the optimizer, `lr` stands in the optimizer's place; where training
 stands (`last_epoch`) is no part of a schedule. The value at step t is what the library's optimizer uses for its update
 number t, with its own idea of the warm-up's first step, of the length and of what comes after the end. Where that is
-plainly a bug of the library, the docstring says so and says what is done here.
+plainly a bug of the library, the docstring says so and says what is done here. `remarks` tells a user of one library
+what the same numbers mean in it.
 """
 
 import importlib
 import pkgutil
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrsched.compat._remarks import Remark, remarks
+
+__all__ = ["Remark", "remarks"]
 
 
 def _libraries() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import the module of one library when it is first used."""
+def __getattr__(name: str) -> Any:
+    """Import the module of one library, or what is said of them, when it is first used."""
+    if name in __all__:
+        return getattr(importlib.import_module(f"{__name__}._remarks"), name)
     if name.startswith("_") or name not in _libraries():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(_libraries())}")
     return importlib.import_module(f"{__name__}.{name}")

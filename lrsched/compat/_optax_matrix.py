@@ -225,8 +225,10 @@ def prodigy(
         Prodigy(weight_decay=0.01)
     """
     must(len(betas) == 2, "prodigy(betas=...)", "two numbers", betas)
+    b1, b2 = betas
     return rules.Prodigy(
-        *betas,
+        b1,
+        b2,
         b3=beta3,
         eps=eps,
         d0=estim_lr0,

@@ -3,11 +3,12 @@
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._check import Flag, Real
-from lrsched._value import value
+from lrsched._value import children, value
 from lrsched.rules._arrays import Array
-from lrsched.rules._base import Instance, Rule
+from lrsched.rules._base import Instance, Pipeline, Rule
 from lrsched.rules._context import Context
 from lrsched.rules._run import Full
+from lrsched.rules._tree import aligned, rebuilt
 
 Decay = Annotated[float, Real(low=0, high=1, open_high=True)]
 
@@ -92,6 +93,38 @@ class ScheduleFree(Rule):
             slots: its slots, after one update or more.
         """
         return (p - (1.0 - self.b1) * slots.z) / self.b1
+
+
+def averages(rule: Rule, params: Any, slots: Any) -> Any:
+    """Return what is to be evaluated in the place of the parameters, if the rule is or holds a `ScheduleFree`.
+
+    Args:
+        rule: `ScheduleFree(...)`, or a chain around it.
+        params: nested containers of parameters, after one update or more.
+        slots: their slots.
+
+    Returns:
+        The containers of `params` with `ScheduleFree.average` of each.
+
+    Raises:
+        TypeError: the rule does not average.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched import rules
+        >>> rule, params = rules.ScheduleFree(rules.SGD(), b1=0.5), {"w": np.array([4.0])}
+        >>> params, slots = rules.apply(rule, params, params, rules.init(rule, params), lr=0.5, step=0)
+        >>> rules.averages(rule, params, slots)
+        {'w': array([2.])}
+    """
+    found: Any = rule
+    while not isinstance(found, ScheduleFree):
+        inner = [child for child in children(found) if isinstance(child, Rule)]
+        if not isinstance(found, Pipeline) or len(inner) != 1:
+            raise TypeError(f"averages(rule, ...) must be a ScheduleFree, or a chain around one, got {rule!r}")
+        (found,) = inner
+    pairs = [pair for _, pair in aligned(("averages(params)", "averages(slots)"), (params, slots))]
+    return rebuilt(params, iter([found.average(p, own) for p, own in pairs]))
 
 
 class ProdigySlots(NamedTuple):

@@ -1,0 +1,123 @@
+"""What users trip over when they take a schedule from one library to another."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+from lrsched._check import Int
+from lrsched._schedule import Schedule
+from lrsched.compat import _remarks_calls, _remarks_curve
+from lrsched.compat._remarks_facts import Call, Remark, library, resolved
+from lrsched.compat._remarks_like import like as _like
+from lrsched.compat._remarks_table import CONVENTIONS, Convention
+
+__all__ = ["Remark", "remarks"]
+
+Updates = Annotated[int | None, Int(low=1, optional=True)]
+_UNKNOWN = Convention(rate="", kind="open")
+
+
+def remarks(
+    module: str,
+    function: str,
+    /,
+    *args: Any,
+    horizon: Updates = None,
+    epoch: Updates = None,
+    like: str | None = None,
+    **kwargs: Any,
+) -> tuple[Remark, ...]:
+    """What people trip over in a call of another library's function, in the numbers of that call.
+
+    Where libraries differ (does the length hold the warm-up, what does the first update use, is it T or T - 1, what
+    comes after the end) the remark is read off the evaluated curve. A remark is no error: it says what the call means.
+
+    Three are guesses, under conditions. A length in updates looks like epochs if its product with `epoch` is `horizon`,
+    or, without `epoch`, if it is at most 1000 and `horizon` is a multiple of it, 10 times or more. A part of a rate
+    looks like a rate if it is at most a tenth of the highest rate. Factors look like rates if they and the first value
+    are below 1 and none is above the first value.
+
+    Args:
+        module: the library, as in `lrsched.compat`.
+        function: the name of its function.
+        *args: arguments of that function, as `lrsched.compat` takes them.
+        horizon: updates of the training; None where that is not known.
+        epoch: updates of one epoch; None where that is not known.
+        like: the function that the numbers were written for, such as "keras.CosineDecay"; None if for this one.
+        **kwargs: arguments of that function; `last_epoch` may be among them.
+
+    Returns:
+        The remarks, each with a code, a message and a suggestion; none for a function that makes no schedule.
+
+    Raises:
+        ValueError: the library or a function is unknown, an argument is out of range, or `like` names a function that
+            needs other numbers.
+
+    Examples:
+        >>> from lrsched import compat
+        >>> call = ("optax", "warmup_cosine_decay_schedule", 1e-6, 1e-3, 100, 900)
+        >>> [(r.code, r.message) for r in compat.remarks(*call)]
+        [('length-includes-warmup', 'decay_steps=900 holds the warm-up: the decay has 800 steps and ends at step 900')]
+        >>> compat.remarks(*call, like="keras.CosineDecay")[0].suggestion
+        'write decay_steps=1000 for that curve'
+    """
+    from lrsched import compat
+
+    horizon = Int(low=1, optional=True)("remarks(horizon=...)", horizon)
+    epoch = Int(low=1, optional=True)("remarks(epoch=...)", epoch)
+    if module not in dir(compat):
+        raise ValueError(f"remarks(module) must be one of {', '.join(dir(compat))}, got {module!r}")
+    namespace = library(module)
+    if function not in namespace.__all__:
+        raise ValueError(f"remarks(function) must be one of {', '.join(namespace.__all__)}, got {function!r}")
+    build = getattr(namespace, function)
+    early = tuple(_remarks_calls.standing(kwargs.pop("last_epoch", None)))
+    written = inspect.signature(build).bind(*args, **kwargs).arguments
+    name, given = resolved(namespace, function, _flat(build, written))
+    convention = CONVENTIONS.get(module, {}).get(name, _UNKNOWN)
+    try:
+        schedule = build(*args, **kwargs)
+    except (TypeError, ValueError):
+        if found := tuple(_remarks_calls.ratio(module, convention.warmup, given)):
+            return early + found
+        raise
+    if not isinstance(schedule, Schedule):
+        return early
+    build = getattr(namespace, name)
+    bound = inspect.signature(build).bind(**given)
+    bound.apply_defaults()
+    call = Call(
+        module,
+        name,
+        build,
+        _flat(build, bound.arguments),
+        frozenset(given),
+        _fitted(convention, given),
+        schedule,
+        horizon,
+        epoch,
+    )
+    rules = (
+        *_remarks_curve.RULES,
+        *_remarks_calls.RULES,
+        *_remarks_calls.SINGLE.get((module, name), ()),
+    )
+    other = _like(call, like) if like is not None else ()
+    return (*early, *other, *(remark for rule in rules for remark in rule(call)))
+
+
+def _flat(function: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments by name, those of `**rest` among them."""
+    flat: dict[str, Any] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in arguments:
+            flat |= arguments[name] if parameter.kind is parameter.VAR_KEYWORD else {name: arguments[name]}
+    return flat
+
+
+def _fitted(convention: Convention, given: Mapping[str, Any]) -> Convention:
+    """Return the convention for these arguments: they may leave the warm-up out, or ask for several cycles."""
+    if convention.rate == "warmup_target" and given.get("warmup_target") is None:
+        return replace(convention, rate="initial_learning_rate", warmup="")
+    return replace(convention, kind="cycle") if given.get("cycle_limit", 1) != 1 else convention
