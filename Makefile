@@ -6,6 +6,7 @@ JOBS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+ORACLES := $(VENV)/.oracles
 EXTRAS := plot torch optax keras test dev
 
 # Keras fixes its backend when it is imported: three processes, one a backend, run each Keras test at the same time.
@@ -25,7 +26,7 @@ help:  ## show this list
 demo: $(READY)  ## train a small network in four libraries and compare
 	@$(VENV)/bin/lrsched demo
 
-test: lint  ## check style and types, run all tests but the slow ones: core, Keras on three backends, the rest
+test: lint $(ORACLES)  ## check style and types, run all tests but the slow ones: core, Keras on three backends, the rest
 	@echo "== core"
 	@$(PYTEST) $(SPEED) -n $(JOBS) $(CORE_TESTS) lrsched
 	@echo "== Keras on TensorFlow, JAX and PyTorch"
@@ -34,7 +35,7 @@ test: lint  ## check style and types, run all tests but the slow ones: core, Ker
 	@$(PYTEST) $(SPEED) -n $(JOBS) $(OTHER_TESTS) adapters
 
 test-all: SPEED := --hypothesis-profile=thorough
-test-all: test  ## run all tests, the slow ones too, with more examples
+test-all: $(VENV)/.oracles-large test  ## run all tests, the slow ones too, with more examples
 
 lint: $(READY)  ## check style, formatting and types
 	@$(VENV)/bin/ruff check .
@@ -56,4 +57,16 @@ $(READY): pyproject.toml constraints.txt
 	    echo "  installing lrsched-suite[$$extra]"; \
 	    $(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[$$extra]" || exit 1; \
 	done
+	@touch $@
+
+# Libraries to compare with; without one of them its tests are skipped.
+$(VENV)/.oracles%: tests/oracles%.txt $(READY)
+	@echo "  installing tests/oracles$*.txt"
+	@DS_BUILD_OPS=0 $(RUN) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -r $< \
+	    || echo "  some are missing: their tests will be skipped"
+	@touch $@
+
+$(ORACLES): tests/oracles.txt $(READY)
+	@echo "  installing tests/oracles.txt"
+	@$(RUN) -m pip install -qq --disable-pip-version-check --no-deps -r $< || echo "  some are missing: their tests will be skipped"
 	@touch $@

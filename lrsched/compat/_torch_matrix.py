@@ -1,6 +1,5 @@
 """Adafactor and Muon of PyTorch 2.13 as update rules; see `_torch_rules`."""
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from lrsched.rules._adaptive import Decay
 
 __all__ = ["Adafactor", "Muon"]
 
+_Small = Real(low=0, optional=True)
 # Of the dtype of the parameter in PyTorch; the moments here are float32 or float64.
 _EPS = 2.0**-23
 
@@ -24,7 +24,7 @@ def _decayed(rule: rules.Rule, weight_decay: float) -> rules.Rule:
 def Adafactor(
     *,
     beta2_decay: Annotated[float, Real(high=0, open_high=True)] = -0.8,
-    eps: Sequence[float | None] = (None, 1e-3),
+    eps: Annotated[Sequence[float | None], Many(_Small)] = (None, 1e-3),
     d: Annotated[float, Real(low=1)] = 1.0,
     weight_decay: Rate = 0.0,
     foreach: Switch = None,
@@ -48,11 +48,11 @@ def Adafactor(
         Adafactor(eps=1e-10, eps_at='floor', relative_step=True)
     """
     check_switches("Adafactor", maximize, foreach)
-    must(isinstance(eps, Sequence) and len(eps) == 2, "Adafactor(eps=...)", "two numbers", eps)
-    first, second = eps
-    floor = Real(low=sys.float_info.min)("Adafactor(eps=...)[0]", _EPS if first is None else first)
-    size = Real(low=0, open_low=True)("Adafactor(eps=...)[1]", second)
-    rule = rules.Adafactor(-beta2_decay, floor, "floor", d, scale_floor=size, relative_step=True)
+    must(len(eps) == 2, "Adafactor(eps=...)", "two numbers", eps)
+    first, size = eps
+    must(size is not None and size > 0.0, "Adafactor(eps=...)[1]", "> 0", size)
+    floor = _EPS if first is None else first
+    rule = rules.Adafactor(-beta2_decay, floor, "floor", d, scale_floor=size or 1.0, relative_step=True)
     return _decayed(rule, weight_decay)
 
 

@@ -98,8 +98,9 @@ class Adafactor(Rule):
             if self.clip is not None:
                 rate = rate / context.xp.maximum(context.xp.sqrt(squares[i - len(ps)] / size) / self.clip, 1.0)
             update = rate * u
-            if kept[i].m is not None:
-                update = self.momentum * kept[i].m + (1.0 - self.momentum) * update
+            m = kept[i].m
+            if m is not None:
+                update = self.momentum * m + (1.0 - self.momentum) * update
                 kept[i] = kept[i]._replace(m=update)
             updates.append(update)
         return updates, kept
