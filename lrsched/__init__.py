@@ -33,6 +33,8 @@ from lrsched._warmup import Cooldown, Warmup
 
 if TYPE_CHECKING:
     from lrsched._equality import Equality, equality
+    from lrsched._export import to_hf_kwargs
+    from lrsched._export_deepspeed import to_deepspeed
     from lrsched._milestones import Milestone, milestones
     from lrsched._source import to_source
     from lrsched._svg import svg
@@ -48,6 +50,8 @@ _LATE = {
     "milestones": "_milestones",
     "plot_text": "_terminal",
     "svg": "_svg",
+    "to_deepspeed": "_export_deepspeed",
+    "to_hf_kwargs": "_export",
     "to_source": "_source",
 }
 
@@ -112,6 +116,8 @@ __all__ = [
     "step_decay",
     "svg",
     "to_config",
+    "to_deepspeed",
+    "to_hf_kwargs",
     "to_source",
     "tri_stage",
     "triangular2",

@@ -1,7 +1,6 @@
 """Live torch schedulers as schedules."""
 
 import copy
-import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -10,9 +9,9 @@ from typing import Any
 import torch
 from torch.optim import lr_scheduler, swa_utils
 
-from lrsched import Schedule
+from lrsched import Constant, Hold, Product, Schedule, Shift
 from lrsched.compat import torch as recipes
-from lrsched.compat import transformers as hf_recipes
+from lrsched_torch._import_transformers import read_lambda
 from lrsched_torch._scheduler import ScheduleLR
 
 # Steps of the copy that the check takes, and what torch's own rounding may come to in a long run.
@@ -28,6 +27,11 @@ def from_torch(scheduler: Any) -> list[Schedule]:
     `transformers` builds. The result is checked against the rates in the optimizer and against a copy of the scheduler,
     which takes the next steps; neither the scheduler nor the optimizer is touched. Where torch itself leaves the curve
     after the end (`OneCycleLR`, `ChainedScheduler` with a cosine), see that function of `lrsched.compat.torch`.
+
+    Composites are read as torch runs them. In a `ChainedScheduler` a part of a `SequentialLR` that begins sets the rate
+    and so takes away what the schedulers before it did (all are expected to have been built in their order). Where
+    torch stops with an error, at a later part of a `SequentialLR` that is itself a composite, the rest is what was
+    meant.
 
     Args:
         scheduler: an object of `torch.optim.lr_scheduler`, of `torch.optim.swa_utils`, or a `ScheduleLR`.
@@ -58,7 +62,14 @@ def _optimizer(scheduler: Any) -> torch.optim.Optimizer:
     return optimizer
 
 
-def _read(scheduler: Any, i: int) -> Schedule:
+def _read(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
+    """Read a scheduler that the sequences around it have made to step `ahead` times before the first update."""
+    if type(scheduler) is lr_scheduler.SequentialLR:
+        return _sequential(scheduler, i, ahead)
+    if type(scheduler) is lr_scheduler.ChainedScheduler:
+        return _chained(scheduler, i, ahead)
+    if ahead and type(scheduler) in _AGAIN:
+        return _again(scheduler, i)
     read = _READERS.get(type(scheduler))
     if read is not None:
         return read(scheduler, i)
@@ -130,11 +141,33 @@ def _swa(scheduler: Any, i: int, start: float | None = None) -> Schedule:
     return build((now - (1.0 - part) * end) / part) if part > 0.0 else schedule
 
 
-def _sequential(scheduler: Any, i: int, late: int = 0) -> Schedule:
-    """Read a sequence; in one that is the first part of another, torch counts one step ahead for each level."""
-    children, milestones = scheduler._schedulers, [max(step - late, 0) for step in scheduler._milestones]
-    first = children[0]
-    parts = [_sequential(first, i, late + 1) if type(first) is lr_scheduler.SequentialLR else _read(first, i)]
+# These take a step at update 0, and not only their first value, where they are not the very part that begins.
+_AGAIN = (lr_scheduler.ExponentialLR, lr_scheduler.PolynomialLR, lr_scheduler.CosineAnnealingLR)
+
+
+def _again(scheduler: Any, i: int) -> Schedule:
+    """Read a scheduler that has taken the step from -1 to 0."""
+    lr = _rate(scheduler, i)
+    if isinstance(scheduler, lr_scheduler.ExponentialLR):
+        return recipes.ExponentialLR(lr * scheduler.gamma, scheduler.gamma)
+    if isinstance(scheduler, lr_scheduler.PolynomialLR):
+        steps = scheduler.total_iters
+        return recipes.PolynomialLR(lr * (steps / (steps + 1)) ** scheduler.power, steps, scheduler.power)
+    low = scheduler.eta_min
+    growth = 2.0 / (1.0 + math.cos(math.pi / scheduler.T_max))
+    return recipes.CosineAnnealingLR((lr - low) * growth + low, scheduler.T_max, low)
+
+
+def _starts(scheduler: Any, ahead: int) -> list[int]:
+    """Return the steps at which the parts of a sequence begin; one that has stepped ahead is that much earlier."""
+    return [max(step - ahead, 0) for step in scheduler._milestones]
+
+
+def _sequential(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
+    """Read a sequence; it lets its first part, and what that consists of, take one step more before update 0."""
+    children, milestones = scheduler._schedulers, _starts(scheduler, ahead)
+    nested = hasattr(children[0], "_schedulers")
+    parts = [_read(children[0], i, ahead + 1 if nested else ahead)]
     for child, milestone in zip(children[1:], milestones, strict=True):
         if type(child) is swa_utils.SWALR:
             before = recipes.SequentialLR(parts, milestones[: len(parts) - 1])
@@ -144,72 +177,72 @@ def _sequential(scheduler: Any, i: int, late: int = 0) -> Schedule:
     return recipes.SequentialLR(parts, milestones)
 
 
-def _chained(scheduler: Any, i: int) -> Schedule:
-    children = scheduler._schedulers
+def _leaves(scheduler: Any) -> list[Any]:
+    """Return the schedulers that a scheduler consists of."""
+    return [leaf for part in getattr(scheduler, "_schedulers", ()) for leaf in _leaves(part)] or [scheduler]
+
+
+def _flat(scheduler: Any) -> list[Any]:
+    """Return the parts of a product, those of a product in it included."""
+    if type(scheduler) is not lr_scheduler.ChainedScheduler:
+        return [scheduler]
+    return [inner for part in scheduler._schedulers for inner in _flat(part)]
+
+
+def _chained(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
+    children = _flat(scheduler)
+    parts = [_read(child, i, ahead) for child in children]
     if len(children) == 1:
-        return _read(children[0], i)
-    return recipes.ChainedScheduler([_read(child, i) for child in children], _rate(children[0], i))
+        return parts[0]
+    lr = _rate(_leaves(scheduler)[0], i)
+    resets = [(step, k) for k, child in enumerate(children) for step in _resets(child, ahead)]
+    if not resets:
+        return recipes.ChainedScheduler(parts, lr)
+    for leaf in _leaves(scheduler):
+        if type(leaf) not in _MULTIPLY or getattr(leaf, "eta_min", None):
+            name = type(leaf).__name__
+            raise ValueError(
+                f"from_torch(scheduler) must get a product of schedulers that multiply, got a {name} in it"
+            )
+    begun = dict(sorted(resets))
+    if 0 not in begun:
+        begun = {0: -1, **begun}
+    pieces: list[Schedule] = []
+    steps = [*begun, None]
+    for (start, k), end in zip(begun.items(), steps[1:], strict=True):
+        # What comes after the part that begins takes its step, what comes before starts again from there.
+        then = [lr if j > k and start == 0 else part(start - (j > k)) for j, part in enumerate(parts) if j != k]
+        if 0.0 in then:
+            raise ValueError(
+                f"from_torch(scheduler) must get a product that is not 0 at step {start}, where it goes on"
+            )
+        scale = lr / math.prod(then) if k < 0 else 1.0 / math.prod(then)
+        piece = Product((*parts, Constant(scale)))
+        local = Shift(piece, start) if start else piece
+        # After its turn torch lets a cosine grow by adding, so here the curve ends.
+        turn = min(map(_turn, children)) - ahead if end is None else math.inf
+        if start < turn < math.inf:
+            end = int(turn)
+        pieces.append(local if end is None else Hold(local, end - start))
+    return pieces[0] if len(pieces) == 1 else Schedule.sequence(pieces)
 
 
-def _lambda(scheduler: Any, i: int) -> Schedule:
-    function = scheduler.lr_lambdas[i]
-    inner = function.func if isinstance(function, functools.partial) else function
-    build = _LAMBDAS.get(getattr(inner, "__name__", ""))
-    if build is None or getattr(inner, "__module__", "") != "transformers.optimization":
-        raise ValueError(
-            f"from_torch(scheduler) must get a scheduler without functions of the user, got a LambdaLR of {inner!r}: "
-            "list its values in a Table, or write the curve with the schedules of lrsched"
-        )
-    return build(_rate(scheduler, i), dict(getattr(function, "keywords", {})))
+def _resets(scheduler: Any, ahead: int) -> list[int]:
+    """Return the steps at which a part of a product sets the rate instead of multiplying it."""
+    if type(scheduler) is lr_scheduler.ChainedScheduler:
+        return [step for part in scheduler._schedulers for step in _resets(part, ahead)]
+    if type(scheduler) is not lr_scheduler.SequentialLR:
+        return []
+    milestones = _starts(scheduler, ahead)
+    end = milestones[0] if milestones else math.inf
+    inner = [step for step in _resets(scheduler._schedulers[0], ahead + 1) if step < end]
+    # Building a sequence sets the rate to its first value.
+    return sorted({*milestones, *inner, *([] if ahead else [0])})
 
-
-def _by_name(name: str) -> Callable[[float, dict[str, Any]], Schedule]:
-    def build(lr: float, arguments: dict[str, Any]) -> Schedule:
-        schedule: Schedule = getattr(hf_recipes, name)(lr, **arguments)
-        return schedule
-
-    return build
-
-
-def _hf_cosine(lr: float, arguments: dict[str, Any]) -> Schedule:
-    floor = "get_cosine_with_min_lr_schedule_with_warmup"
-    return _by_name(floor if "min_lr_rate" in arguments else "get_cosine_schedule_with_warmup")(lr, arguments)
-
-
-def _hf_polynomial(lr: float, arguments: dict[str, Any]) -> Schedule:
-    # The end is relative to the default rate of the optimizer, not to that of the group.
-    default = arguments.pop("lr_init")
-    if default != lr:
-        arguments["lr_end"] *= lr / default
-    return hf_recipes.get_polynomial_decay_schedule_with_warmup(lr, **arguments)
-
-
-def _hf_wsd(lr: float, arguments: dict[str, Any]) -> Schedule:
-    if arguments["num_stable_steps"] < 0:
-        names = ("num_warmup_steps", "num_decay_steps")
-        arguments["num_training_steps"] = arguments.pop("num_stable_steps") + sum(arguments[name] for name in names)
-    return hf_recipes.get_wsd_schedule(lr, **arguments)
-
-
-_LAMBDAS: dict[str, Callable[[float, dict[str, Any]], Schedule]] = {
-    "_get_constant_lambda": _by_name("get_constant_schedule"),
-    "_get_constant_schedule_with_warmup_lr_lambda": _by_name("get_constant_schedule_with_warmup"),
-    "_get_linear_schedule_with_warmup_lr_lambda": _by_name("get_linear_schedule_with_warmup"),
-    "_get_cosine_schedule_with_warmup_lr_lambda": _hf_cosine,
-    "_get_cosine_with_hard_restarts_schedule_with_warmup_lr_lambda": _by_name(
-        "get_cosine_with_hard_restarts_schedule_with_warmup"
-    ),
-    "_get_polynomial_decay_schedule_with_warmup_lr_lambda": _hf_polynomial,
-    "_get_inverse_sqrt_schedule_lr_lambda": _by_name("get_inverse_sqrt_schedule"),
-    "_get_cosine_with_min_lr_schedule_with_warmup_lr_rate_lambda": _by_name(
-        "get_cosine_with_min_lr_schedule_with_warmup_lr_rate"
-    ),
-    "_get_wsd_scheduler_lambda": _hf_wsd,
-}
 
 _READERS: dict[type, Callable[[Any, int], Schedule]] = {
     ScheduleLR: _own,
-    lr_scheduler.LambdaLR: _lambda,
+    lr_scheduler.LambdaLR: lambda scheduler, i: read_lambda(scheduler.lr_lambdas[i], _rate(scheduler, i)),
     lr_scheduler.MultiplicativeLR: lambda scheduler, i: recipes.MultiplicativeLR(0.0, None),
     lr_scheduler.StepLR: _plain("StepLR", "step_size", "gamma"),
     lr_scheduler.MultiStepLR: _multi_step,
@@ -221,10 +254,19 @@ _READERS: dict[type, Callable[[Any, int], Schedule]] = {
     lr_scheduler.CosineAnnealingWarmRestarts: _plain("CosineAnnealingWarmRestarts", "T_0", "T_mult", "eta_min"),
     lr_scheduler.CyclicLR: _cyclic,
     lr_scheduler.OneCycleLR: _one_cycle,
-    lr_scheduler.SequentialLR: _sequential,
-    lr_scheduler.ChainedScheduler: _chained,
     swa_utils.SWALR: _swa,
 }
+
+
+_MULTIPLY = (
+    lr_scheduler.StepLR,
+    lr_scheduler.MultiStepLR,
+    lr_scheduler.ConstantLR,
+    lr_scheduler.LinearLR,
+    lr_scheduler.ExponentialLR,
+    lr_scheduler.PolynomialLR,
+    lr_scheduler.CosineAnnealingLR,
+)
 
 
 def _now(scheduler: Any) -> int:
@@ -238,12 +280,28 @@ def _horizon(scheduler: Any) -> float:
     """Return the last step at which torch is still on the curve."""
     if isinstance(scheduler, lr_scheduler.OneCycleLR):
         return scheduler.total_steps - 1
-    if isinstance(scheduler, lr_scheduler.ChainedScheduler) and len(scheduler._schedulers) > 1:
-        cosines = [part for part in scheduler._schedulers if isinstance(part, lr_scheduler.CosineAnnealingLR)]
-        return min((part.T_max for part in cosines), default=math.inf)
+    if isinstance(scheduler, lr_scheduler.ChainedScheduler):
+        children = _flat(scheduler)
+        return _horizon(children[0]) if len(children) == 1 else min(map(_turn, children))
     if isinstance(scheduler, lr_scheduler.SequentialLR):
-        return max(scheduler._milestones, default=0) + _horizon(scheduler._schedulers[-1])
+        return _first_end(scheduler, lambda part: (_turn if hasattr(part, "_schedulers") else _horizon)(part))
     return math.inf
+
+
+def _first_end(scheduler: Any, end_of: Callable[[Any], float]) -> float:
+    """Return the first step at which a part of a sequence comes to its own end before the next takes over."""
+    starts = [0, *scheduler._milestones, math.inf]
+    ends = [start + end_of(part) for start, part in zip(starts, scheduler._schedulers, strict=False)]
+    return min((end for end, until in zip(ends, starts[1:], strict=True) if end < until), default=math.inf)
+
+
+def _turn(scheduler: Any) -> float:
+    """Return the step at which a cosine in a composite comes to its end, from where torch goes on by adding."""
+    if isinstance(scheduler, lr_scheduler.ChainedScheduler):
+        return min(map(_turn, scheduler._schedulers))
+    if isinstance(scheduler, lr_scheduler.CosineAnnealingLR):
+        return float(scheduler.T_max)
+    return _first_end(scheduler, _turn) if isinstance(scheduler, lr_scheduler.SequentialLR) else math.inf
 
 
 def _check(scheduler: Any, schedules: list[Schedule]) -> None:
@@ -268,5 +326,5 @@ def _check(scheduler: Any, schedules: list[Schedule]) -> None:
             warnings.simplefilter("ignore", UserWarning)
             try:
                 twin.step()
-            except (ValueError, ZeroDivisionError):
+            except (NotImplementedError, ValueError, ZeroDivisionError):
                 return  # torch goes no further

@@ -13,6 +13,7 @@ from lrsched._decays import InverseTime
 from lrsched._modifiers import Epochs, Extend
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear
+from lrsched.compat import torch
 from lrsched.compat._args import CountOrNone, Length, OnOff, Rate, RateOrNone, checked, must, without_effect
 from lrsched.compat._pieces import late, stairs, then
 
@@ -207,26 +208,72 @@ _BY_NAME: dict[str, Callable[..., Schedule]] = {
 }
 
 
+# DeepSpeed takes the schedulers of torch by their names, too; the first ones set the optimizer's rate themselves.
+_OWN_RATE = ("CyclicLR", "OneCycleLR")
+_TORCH = (
+    *_OWN_RATE,
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "ExponentialLR",
+    "LinearLR",
+    "MultiStepLR",
+    "PolynomialLR",
+    "StepLR",
+)
+
+
 def from_config(config: Mapping[str, Any], *, lr: float | None = None) -> Schedule:
     """The schedule that the section "scheduler" of a DeepSpeed JSON file describes.
 
     Args:
-        config: `{"type": name, "params": {...}}`, or a whole configuration that holds it under "scheduler".
-        lr: the optimizer's learning rate, for the schedules that need it.
+        config: `{"type": name, "params": {...}}`, or a whole configuration that holds it under "scheduler". The name is
+            one of this module or of `torch.optim.lr_scheduler`.
+        lr: the optimizer's learning rate, for the schedules that need it; None for that of the section "optimizer".
 
     Raises:
-        ValueError: the name is unknown, or a parameter is out of range; "auto" must be replaced by a number first.
-        TypeError: a parameter is unknown or missing.
+        ValueError: the name is unknown, a parameter is out of range, or the learning rate is needed but not given.
+        TypeError: a parameter is unknown, missing or no number. So is "auto", which the Hugging Face Trainer replaces
+            by a number: do so first.
 
     Examples:
         >>> params = {"total_num_steps": 1000, "warmup_max_lr": 0.1, "warmup_num_steps": 100}
         >>> from_config({"type": "WarmupDecayLR", "params": params})(101)
         0.1
+        >>> optimizer = {"type": "Adam", "params": {"lr": 0.1}}
+        >>> from_config({"optimizer": optimizer, "scheduler": {"type": "ExponentialLR", "params": {"gamma": 0.5}}})(1)
+        0.05
     """
-    section = config.get("scheduler", config)
+    section = _section(config, "scheduler")
+    if section is None:
+        section = config
     name = section.get("type")
-    must(name in _BY_NAME, 'from_config(config["type"])', f"one of {', '.join(_BY_NAME)}", name)
-    params = dict(section.get("params", {}))
-    if name in ("WarmupCosineLR", "WarmupLR") and lr is not None:
-        params["lr"] = lr
-    return _BY_NAME[name](**params)
+    if name not in (*_BY_NAME, *_TORCH):
+        known = ", ".join((*_BY_NAME, *_TORCH))
+        raise ValueError(f'from_config(config["type"]) must be one of {known}, got {name!r}')
+    params = dict(section.get("params") or {})
+    optimizer = _section(config, "optimizer") or {}
+    rate = (optimizer.get("params") or {}).get("lr") if lr is None else lr
+    if (name in _TORCH and name not in _OWN_RATE) or name == "WarmupCosineLR":
+        must(rate is not None, "from_config(lr=...)", f"given for {name}, here or under 'optimizer'", None)
+        params["lr"] = rate
+    elif name == "WarmupLR" and params.get("warmup_max_lr") is None and rate is not None:
+        params["lr"] = rate
+    build = _BY_NAME[name] if name in _BY_NAME else getattr(torch, str(name))
+    try:
+        schedule: Schedule = build(**params)
+    except TypeError as error:
+        if "auto" not in params.values():
+            raise
+        raise TypeError(f"{error}: the Hugging Face Trainer replaces 'auto' by a number, write that number") from None
+    return schedule
+
+
+def _section(config: Any, name: str) -> Mapping[str, Any] | None:
+    """Return a section of a configuration, if it is there."""
+    if not isinstance(config, Mapping):
+        raise TypeError(f"from_config(config) must be a dictionary, got {config!r}")
+    section = config.get(name)
+    if section is not None and not isinstance(section, Mapping):
+        raise TypeError(f"from_config(config[{name!r}]) must be a dictionary, got {section!r}")
+    return section

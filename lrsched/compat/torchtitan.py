@@ -1,6 +1,8 @@
 """The learning-rate schedule of torchtitan 0.3.0, `torchtitan.components.optimizer.lr_scheduler`."""
 
-from typing import Annotated
+import inspect
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from lrsched._check import Choice, Real
 from lrsched._modifiers import Extend
@@ -9,7 +11,7 @@ from lrsched._shapes import Cosine, Linear, Monomial, Ramp
 from lrsched.compat._args import Count, Fraction, LengthOrNone, Rate, checked
 from lrsched.compat._pieces import late, then
 
-__all__ = ["LRSchedulersContainer"]
+__all__ = ["LRSchedulersContainer", "from_config"]
 
 
 @checked
@@ -66,3 +68,38 @@ def LRSchedulersContainer(
     stable = left - decay + min(warmup, 1)
     body = then(stable, Constant(lr, max(stable, 1)), tail)
     return then(warmup - 1, late(Linear(0.0, lr, max(warmup, 1)), 1), body)
+
+
+def from_config(config: Any) -> Schedule:
+    """The schedule of a whole configuration: the tables of a TOML file as dictionaries.
+
+    Read are the table `lr_scheduler`, `lr` of the table `optimizer` (8e-4 if it is missing) and `steps` of the table
+    `training` (10,000); what else stands in the configuration is about something else.
+
+    Args:
+        config: the tables by their names; one of the three must be there.
+
+    Raises:
+        TypeError: a table is no dictionary, or the table `lr_scheduler` holds a name that is not known.
+        ValueError: none of the tables is there, or an entry is out of range.
+
+    Examples:
+        >>> tables = {"optimizer": {"lr": 1.0}, "training": {"steps": 10}, "lr_scheduler": {"warmup_steps": 2}}
+        >>> from_config(tables) == LRSchedulersContainer(1.0, 10, warmup_steps=2)
+        True
+    """
+    names = ("lr_scheduler", "optimizer", "training")
+    if not isinstance(config, Mapping) or not any(name in config for name in names):
+        kind = ValueError if isinstance(config, Mapping) else TypeError
+        raise kind(f"from_config(config) must hold tables such as lr_scheduler, optimizer and training, got {config!r}")
+    tables = {name: config.get(name, {}) for name in names}
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise TypeError(f"from_config(config[{name!r}]) must be a dictionary, got {table!r}")
+    own = dict(tables["lr_scheduler"])
+    known = list(inspect.signature(LRSchedulersContainer).parameters)[2:]
+    for name in own:
+        if name not in known:
+            raise TypeError(f"from_config(config['lr_scheduler']) must hold only {', '.join(known)}, got {name!r}")
+    steps = tables["training"].get("steps", 10_000)
+    return LRSchedulersContainer(tables["optimizer"].get("lr", 8e-4), steps, **own)

@@ -4,14 +4,17 @@ One step of these schedules is one update. `lr` stands in the place of the optim
 group. All but one of the warm-ups begin with update 0 at the rate 0.
 """
 
+import inspect
+import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from lrsched._check import Choice
+from lrsched._check import Choice, Int, Real
 from lrsched._decays import PowerLaw
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Monomial, Polynomial
-from lrsched.compat._args import Count, CountOrNone, Rate, checked, must
+from lrsched.compat._args import Count, CountOrNone, LengthOrNone, Rate, checked, must
 from lrsched.compat._parts import chain, cut, swing
 from lrsched.compat._pieces import late, warmed
 from lrsched.compat._transformers_cosine import (
@@ -22,6 +25,7 @@ from lrsched.compat._transformers_cosine import (
 )
 
 __all__ = [
+    "from_config",
     "get_constant_schedule",
     "get_constant_schedule_with_warmup",
     "get_cosine_schedule_with_warmup",
@@ -249,3 +253,68 @@ def get_scheduler(
         )
         arguments["num_training_steps"] = num_training_steps
     return build(**arguments, **({} if name == "constant_with_warmup" else scheduler_specific_kwargs or {}))
+
+
+def from_config(config: Any, num_training_steps: int | None = None) -> Schedule:
+    """The schedule that the Trainer builds from its `TrainingArguments`.
+
+    Read are `learning_rate`, `lr_scheduler_type`, `lr_scheduler_kwargs`, `warmup_steps`, `warmup_ratio` and
+    `max_steps`, with the defaults of the library; all other arguments are about something else. A `warmup_steps` below
+    1 is a part of the training, rounded up, as is the `warmup_ratio` of versions before 5, which counts where
+    `warmup_steps` is 0.
+
+    Args:
+        config: a dictionary of arguments, or an object whose `to_dict` gives one, such as `TrainingArguments`.
+        num_training_steps: updates of the training, where `max_steps` does not tell them; it wins over `max_steps`.
+
+    Raises:
+        TypeError: `config` is neither, an argument is of the wrong kind, or its name is near those above but not one.
+        ValueError: an argument is out of range, or the number of updates is needed but not given.
+
+    Examples:
+        >>> from_config({"learning_rate": 0.1, "warmup_steps": 10, "max_steps": 100, "weight_decay": 0.01})
+        Linear(0.0, 0.1, steps=10) >> Linear(0.1, 0.0, steps=90)
+
+    References:
+        transformers 5.23.0, training_args.py, get_warmup_steps, and trainer.py, create_scheduler.
+    """
+    fields = config if isinstance(config, Mapping) else getattr(config, "to_dict", dict)()
+    if not isinstance(fields, Mapping) or not (fields or isinstance(config, Mapping)):
+        raise TypeError(f"from_config(config) must be a dictionary or have a method to_dict, got {config!r}")
+    ours = {name: value for name, value in fields.items() if name in _READ}
+    for name in fields:
+        if name in _NEAR or (name.startswith(("lr_", "warmup")) and name not in _READ):
+            raise TypeError(f"from_config(config) must hold the names of TrainingArguments, got {name!r}")
+    return TrainingArguments(num_training_steps=num_training_steps, **ours)
+
+
+@checked
+def TrainingArguments(
+    num_training_steps: LengthOrNone = None,
+    learning_rate: Rate = 5e-5,
+    lr_scheduler_type: Any = "linear",
+    lr_scheduler_kwargs: Any = None,
+    warmup_steps: Rate = 0,
+    warmup_ratio: Annotated[float | None, Real(low=0.0, high=1.0, optional=True)] = None,
+    max_steps: Annotated[int, Int(low=-1)] = -1,
+) -> Schedule:
+    """Read arguments under the name that errors have for them."""
+    name = str(getattr(lr_scheduler_type, "value", lr_scheduler_type))
+    steps = num_training_steps or (max_steps if max_steps > 0 else None)
+    # Before version 5 a ratio of its own stood beside whole steps.
+    part = warmup_steps or warmup_ratio or 0.0
+    if steps is None and (0.0 < part < 1.0 or _SCHEDULES.get(name, (None, False))[1]):
+        what = f"given for {name!r} with warmup_steps={warmup_steps!r} where max_steps is not"
+        raise ValueError(f"from_config(num_training_steps=...) must be {what}, got None")
+    whole = warmup_steps >= 1 or not part
+    warmup = int(warmup_steps) if whole else math.ceil((steps or 0) * part)
+    kwargs = lr_scheduler_kwargs or {}
+    if isinstance(kwargs, str):
+        kwargs = json.loads(kwargs)
+    if not isinstance(kwargs, Mapping):
+        raise TypeError(f"TrainingArguments(lr_scheduler_kwargs=...) must be a dictionary or None, got {kwargs!r}")
+    return get_scheduler(name, learning_rate, warmup, steps, kwargs)
+
+
+_NEAR = frozenset({"lr", "num_training_steps", "num_warmup_steps", "scheduler_specific_kwargs"})
+_READ = frozenset(inspect.signature(TrainingArguments).parameters) - _NEAR
