@@ -162,9 +162,7 @@ def test_arguments_together_take_the_steps_of_optax(name: str, arguments: dict[s
 
 @settings(max_examples=10)
 @given(
-    arguments=some_of(
-        eta_minus=st.floats(0.1, 0.9), eta_plus=st.floats(1.1, 3.0), max_step_size=st.floats(0.011, 1.0)
-    )
+    arguments=some_of(eta_minus=st.floats(0.1, 0.9), eta_plus=st.floats(1.1, 3.0), max_step_size=st.floats(0.011, 1.0))
 )
 def test_rprop_takes_the_step_that_optax_returns_too_late(arguments: dict[str, Any]):
     optimizer, rule = optax.rprop(0.01, **arguments), ours("rprop", **arguments)

@@ -69,14 +69,6 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 ABSENT = {"params", "lr"}
 
 
-@pytest.fixture(autouse=True)
-def _float64():
-    # In the default dtype NAdam keeps the product of its momenta.
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def ours(name: str, /, **arguments: Any) -> rules.Rule:
     return getattr(dialect, name)(**arguments)
 
@@ -97,6 +89,15 @@ def start() -> list[np.ndarray]:
 
 def native_run(name: str, arguments: dict[str, Any]) -> list[np.ndarray]:
     """Return the parameters after 20 steps of torch's optimizer."""
+    # In the default dtype NAdam keeps the product of its momenta.
+    torch.set_default_dtype(torch.float64)
+    try:
+        return _native_run(name, arguments)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def _native_run(name: str, arguments: dict[str, Any]) -> list[np.ndarray]:
     ps = [torch.nn.Parameter(torch.from_numpy(p.copy())) for p in start()]
     optimizer = getattr(torch.optim, name)(ps, lr=1.0, **arguments)
     for t in range(STEPS):
