@@ -125,6 +125,21 @@ class Int:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """A number of steps that need not be whole, from `low` to 2**53; a whole one becomes an int."""
+
+    low: float = 0.0
+
+    def __call__(self, where: str, value: Any) -> int | float:
+        number = Real(low=self.low, high=float(MAX_STEPS))(where, value) or 0.0
+        return int(value) if number == int(value) else number
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from Real(low=self.low, high=float(MAX_STEPS)).wrong()
+
+
+@dataclass(frozen=True)
 class Flag:
     """True or False, nothing that merely looks like it."""
 

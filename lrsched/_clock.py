@@ -64,5 +64,10 @@ class Cycles:
 
     def __init__(self, period: int, whole: list[int], fraction: list[float], per: list[float]) -> None:
         self.period, self.whole, self.fraction, self.per = period, whole, fraction, per
-        self.whole_array = np.array(whole, dtype=np.int64)
-        self.fraction_array, self.per_array = np.array(fraction), np.array(per)
+        # The end of the last cycle may lie past what int64 counts; what is cut off stands in the fraction.
+        near = [min(step, 2**62) for step in whole]
+        self.whole_array = np.array(near, dtype=np.int64)
+        self.fraction_array = np.array(
+            [f - (w - n) for f, w, n in zip(fraction, whole, near, strict=True)], dtype=float
+        )
+        self.per_array = np.array(per)

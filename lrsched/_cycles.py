@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
-from lrsched._check import MAX_STEPS, Int, Real
+from lrsched._check import MAX_STEPS, Choice, Int, Real
 from lrsched._clock import Cycles, Stretched
 from lrsched._scalar import SCALAR
 from lrsched._schedule import Node, Schedule
@@ -13,6 +13,7 @@ from lrsched._value import value
 MAX_CYCLES = 100_000
 # Fractional bits of the cycle boundaries: enough for every cycle in the table to be rounded only once.
 FRACTION_BITS = 256
+ROUNDING = ("none", "once", "each")
 
 
 @value
@@ -20,22 +21,28 @@ class Repeat(Schedule):
     """A schedule that starts again when it has ended: warm restarts.
 
     Cycle i lasts `stretch ** i` times the length of the schedule and has its values multiplied by `scale ** i`. The
-    cycle is found by comparing integers, never by a logarithm.
+    cycle is found by comparing integers, never by a logarithm. With `rounding` each cycle takes whole steps, and the
+    schedule is stretched to fill them.
 
     Args:
         schedule: a schedule with a length.
         times: number of cycles, at least 1, or None for cycles without end. The last one holds its end.
         stretch: factor of the length from one cycle to the next; below 1 only with `times`.
         scale: factor of the values from one cycle to the next, > 0.
+        rounding: "none" keeps fractions of steps; "once" rounds the length `n * stretch ** i` of cycle i down; "each"
+            rounds `stretch` times the length of the cycle before down. Products and powers are those of float64.
 
     Raises:
-        ValueError: cycles shrink without end, or lengthen so little that more than 100,000 of them would fit.
+        ValueError: cycles shrink without end or to less than a step, or lengthen so little that more than 100,000 of
+            them would fit.
 
     Examples:
         >>> from lrsched import Cosine, Repeat
         >>> s = Repeat(Cosine(1.0, 0.0, steps=10), stretch=2, scale=0.5)
         >>> s(0), s(10), s(30), s(70)
         (1.0, 0.5, 0.25, 0.125)
+        >>> Repeat(Cosine(1.0, 0.0, steps=5), stretch=1.5, rounding="once")(5 + 7)
+        1.0
 
     References:
         Loshchilov & Hutter, SGDR, ICLR 2017. arXiv:1608.03983
@@ -45,7 +52,9 @@ class Repeat(Schedule):
     times: Annotated[int | None, Int(low=1, optional=True)] = None
     stretch: Annotated[float, Real(low=0.0, open_low=True, high=1e6)] = 1.0
     scale: Annotated[float, Real(low=0.0, high=1e6, open_low=True)] = 1.0
+    rounding: Annotated[str, Choice(ROUNDING)] = "none"
 
+    _even: ClassVar[bool]
     _period: ClassVar[int]
     _cycles: ClassVar[Cycles]
     _last: ClassVar[float]
@@ -55,17 +64,29 @@ class Repeat(Schedule):
         period = self.schedule.length or 1
         if self.times is None and self.stretch < 1.0:
             raise ValueError(f"Repeat(stretch=...) must be >= 1 unless times=... is given, got {self.stretch!r}")
+        if self.stretch % 1.0 == 0.0:
+            object.__setattr__(self, "rounding", "none")  # nothing to round
+        even = self.stretch == 1.0 or (self.rounding == "each" and int(period * self.stretch) == period)
         length = None if self.times is None else period * self.times
-        if self.stretch != 1.0:
-            cycles = self._boundaries(period)
+        if not even:
+            cycles = self._boundaries(period) if self.rounding == "none" else self._rounded(period)
             length = cycles.whole[-1] if self.times is not None else None
             object.__setattr__(self, "_cycles", cycles)
         if length is not None and length > MAX_STEPS:
             raise ValueError(f"Repeat(times=...) must end within 2**53 steps, got {self.times!r}")
+        object.__setattr__(self, "_even", even)
         object.__setattr__(self, "_period", period)
         object.__setattr__(self, "_length", length)
         if self.times is not None:
             object.__setattr__(self, "_last", self.schedule(period) * SCALAR.grow(self.scale, self.times - 1))
+
+    def _more(self, begin: int, count: int) -> bool:
+        """Return whether there is a cycle number `count`, which begins at step `begin`."""
+        if begin >= MAX_STEPS or count == self.times:
+            return False
+        if count == MAX_CYCLES:
+            raise ValueError(f"Repeat(stretch=...) must give at most {MAX_CYCLES} cycles, got {self.stretch!r}")
+        return True
 
     def _boundaries(self, period: int) -> Cycles:
         one = 1 << FRACTION_BITS
@@ -73,9 +94,7 @@ class Repeat(Schedule):
         begin, per = 0, one
         begins: list[int] = [0]
         lasts: list[float] = []
-        while begin < MAX_STEPS * one and (self.times is None or len(lasts) < self.times):
-            if len(lasts) == MAX_CYCLES:
-                raise ValueError(f"Repeat(stretch=...) must give at most {MAX_CYCLES} cycles, got {self.stretch!r}")
+        while self._more(begin // one, len(lasts)):
             lasts.append(per / one)
             begin += period * per
             begins.append(begin)
@@ -84,6 +103,19 @@ class Repeat(Schedule):
             begins[-1] = (MAX_STEPS + 1) * one  # refused by the caller: the last cycles lie past 2**53 steps
         whole = [-(-b // one) for b in begins]
         return Cycles(period, whole, [(w * one - b) / one for w, b in zip(whole, begins, strict=True)], lasts)
+
+    def _rounded(self, period: int) -> Cycles:
+        begins, sizes, size = [0], list[int](), period
+        while self._more(begins[-1], len(sizes)):
+            if size < 1:
+                raise ValueError(f"Repeat(stretch=...) must leave a step to each cycle, got {self.stretch!r}")
+            sizes.append(size)
+            begins.append(begins[-1] + size)
+            # In float64, as the libraries compute it: 5 * 1.4 is 7.0, though the number 1.4 stands for is less.
+            size = int(size * self.stretch if self.rounding == "each" else period * self.stretch ** len(sizes))
+        if self.times is not None and len(sizes) < self.times:
+            begins[-1] = MAX_STEPS + 1
+        return Cycles(period, begins, [0.0] * len(begins), [size / period for size in sizes])
 
     @property
     def length(self) -> int | None:
@@ -96,7 +128,7 @@ class Repeat(Schedule):
         return self._cycle(t, xp) if self._length is None else xp.before(t, self._length, self._cycle, self._last)
 
     def _cycle(self, t: Any, xp: Any) -> Any:
-        number, local = xp.cycle(t, self._cycles) if self.stretch != 1.0 else _turn(t, self._period, xp)
+        number, local = _turn(t, self._period, xp) if self._even else xp.cycle(t, self._cycles)
         current = self.schedule._at(local, xp)
         return current if self.scale == 1.0 else current * xp.grow(self.scale, number)
 

@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
-from lrsched._check import MAX_STEPS, Int, Many, Real
+from lrsched._check import MAX_STEPS, Int, Many, Real, Steps
 from lrsched._clock import Stretched, Values
 from lrsched._curved import NormalizedExponential
 from lrsched._scalar import SCALAR
@@ -55,25 +55,38 @@ class Shift(Schedule):
 
     Args:
         schedule: any schedule.
-        steps: number of its first steps left out, at least 0.
+        steps: number of its first steps left out, at least 0; need not be whole (float32 has no fraction of a step
+            beyond 2**24).
 
     Examples:
         >>> from lrsched import Linear, Shift
         >>> Shift(Linear(1.0, 0.0, steps=4), steps=1)(0)
         0.75
+        >>> Shift(Linear(1.0, 0.0, steps=4), steps=0.5)(0)
+        0.875
     """
 
     schedule: Annotated[Schedule, Node()]
-    steps: Annotated[int, Int(low=0)]
+    steps: Annotated[float, Steps()]
 
     @property
     def length(self) -> int | None:
-        """What is left of the schedule, at least 1 step, or None."""
+        """What is left of the schedule, rounded up, at least 1 step, or None."""
         length = self.schedule.length
-        return None if length is None else max(length - self.steps, 1)
+        return None if length is None else max(math.ceil(length - self.steps), 1)
 
     def _at(self, t: Any, xp: Any) -> Any:
-        return self.schedule._at(xp.ahead(t, self.steps, self.schedule.length), xp)
+        length = self.schedule.length
+        if type(self.steps) is int:
+            return self.schedule._at(xp.ahead(t, self.steps, length), xp)
+        end = (length or 0) - Fraction(self.steps)
+        if type(t) is Stretched:
+            left = t.left + t.per * float(end - t.total)
+            return self.schedule._at(Stretched(t.elapsed + t.per * self.steps, left, t.per, length or 0), xp)
+        whole = math.ceil(end)
+        return self.schedule._at(
+            Stretched(xp.real(t) + self.steps, xp.rest(t, whole, float(whole - end)), 1.0, length or 0), xp
+        )
 
 
 @value
@@ -111,7 +124,7 @@ class Stretch(Schedule):
         end = self._end(length)
         whole = math.ceil(end)
         if type(t) is Stretched:
-            left = t.left if t.total == end else t.per * float(end) - t.elapsed
+            left = t.left + t.per * float(end - t.total)
             return self.schedule._at(Stretched(t.elapsed, left, t.per * self.factor, length), xp)
         left = xp.rest(t, whole, float(whole - end))
         return self.schedule._at(Stretched(xp.real(t), left, self.factor, length), xp)

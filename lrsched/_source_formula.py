@@ -195,7 +195,7 @@ def _part(w: Writer, part: Schedule, start: int, t: str, last: bool) -> str:
 def _repeat(w: Writer, s: Repeat, t: str) -> str:
     t = w.name(t)
     period = s.schedule.length or 1
-    if s.stretch == 1.0:
+    if s._even:
         number, local = f"{t} // {period}", f"{t} % {period}"
     else:
         cycles = s._cycles
@@ -203,7 +203,10 @@ def _repeat(w: Writer, s: Repeat, t: str) -> str:
         starts = tuple(int(start) if start == int(start) else start for start in exact if start < _LAST_STEP)
         table = w.table(starts)
         number = w.name(w.dialect.rank(table, t))
-        local = f"({t} - {w.dialect.lookup(table, number)}) / {s.stretch!r} ** {number}"
+        slower = f"{s.stretch!r} ** {number}"
+        if s.rounding != "none":
+            slower = w.dialect.lookup(w.table(tuple(cycles.per[: len(starts)])), number)
+        local = f"({t} - {w.dialect.lookup(table, number)}) / {slower}"
     value = w.write(s.schedule, w.inside(local, period))
     if s.scale != 1.0:
         value = f"{enclosed(value)} * {s.scale!r} ** {enclosed(number)}"

@@ -43,16 +43,20 @@ def _chain(s: Any, t: Any) -> Any:
 
 def _repeat(s: Any, t: Any) -> Any:
     period, stretch, scale = s.schedule.length, mp.mpf(s.stretch), mp.mpf(s.scale)
-    begin, per, number = mp.mpf(0), mp.mpf(1), 0
-    if s.stretch == 1.0:
+    begin, size, number = mp.mpf(0), mp.mpf(period), 0
+    if s.stretch == 1.0 or (s.rounding == "each" and int(period * s.stretch) == period):
         number = int(mp.floor(t / period))
         number = number if s.times is None else min(number, s.times - 1)
         begin = mp.mpf(number * period)
-    while t >= begin + period * per:
+    while t >= begin + size:
         if s.times is not None and number == s.times - 1:
             return exact(s.schedule, period) * scale**number
-        begin, per, number = begin + period * per, per * stretch, number + 1
-    return exact(s.schedule, (t - begin) / per) * scale**number
+        begin, number = begin + size, number + 1
+        if s.rounding == "each":
+            size = mp.mpf(int(int(size) * s.stretch))
+        else:
+            size = period * stretch**number if s.rounding == "none" else mp.mpf(int(period * s.stretch**number))
+    return exact(s.schedule, (t - begin) * period / size) * scale**number
 
 
 def _hyperbolic(s: Any, x: Any) -> Any:
@@ -120,7 +124,7 @@ _FORMULAS: dict[type, Callable[[Any, Any], Any]] = {
     ls.Chain: _chain,
     ls.Warp: _warped,
     ls.Extend: _extended,
-    ls.Shift: lambda s, t: exact(s.schedule, t + s.steps),
+    ls.Shift: lambda s, t: exact(s.schedule, t + mp.mpf(s.steps)),
     ls.Stretch: lambda s, t: exact(s.schedule, t / mp.mpf(s.factor)),
     ls.Epochs: lambda s, t: exact(s.schedule, mp.floor(t / s.steps_per_epoch)),
     ls.Hold: lambda s, t: exact(s.schedule, min(t, mp.mpf(s.steps))),

@@ -123,3 +123,12 @@ def _name(node: ast.FunctionDef | ast.ClassDef | ast.Assign) -> str:
     if isinstance(node, ast.Assign):
         return node.targets[0].id if isinstance(node.targets[0], ast.Name) else ""
     return node.name
+
+
+def assert_agrees_at(schedule: Schedule, expected: dict[int, float], rtol: float = 1e-12, atol: float = 1e-15) -> None:
+    """Compare with the values at some steps, as numbers and as an array; `atol` in units of the largest."""
+    steps, values = sorted(expected), [expected[step] for step in sorted(expected)]
+    atol *= max(1.0, *map(abs, values))
+    message = repr(schedule)[:300]
+    np.testing.assert_allclose([schedule(t) for t in steps], values, rtol, atol, err_msg=message)
+    np.testing.assert_allclose(schedule(np.array(steps)), values, rtol, atol, err_msg=message)

@@ -89,6 +89,8 @@ TORCH = (
     Case("torch", "Adadelta", {"weight_decay": 0.1, "eps": 1e-3, "rho": 0.5}, rate=4.0),
     Case("torch", "Rprop"),
     Case("torch", "Rprop", {"etas": (0.3, 1.5), "step_sizes": (1e-3, 0.1)}),
+    Case("torch", "Adafactor", {"eps": (1e-10, 1e-3)}, rate=16.0),
+    Case("torch", "Adafactor", {"eps": (1e-3, 1e-2), "d": 2.0, "beta2_decay": -0.5, "weight_decay": 0.1}, rate=16.0),
 )
 OPTAX = (
     Case("optax", "sgd"),
@@ -124,6 +126,24 @@ OPTAX = (
     Case("optax", "lars", {"weight_decay": 0.1, "trust_coefficient": 0.1}),
     Case("optax", "lamb", {"weight_decay": 0.1}, float32=ROUGH),
     Case("optax", "lamb", float32=ROUGH),
+    # Optax has the decay of Adafactor in float32.
+    Case("optax", "adafactor", {"min_dim_size_to_factor": 3}, float64=3e-6, float32=3e-5),
+    Case("optax", "adafactor", {"factored": False, "momentum": 0.9, "weight_decay_rate": 1e-3}, 3e-6, ROUGH),
+    # The iteration of Muon carries rounding errors along.
+    Case("optax", "contrib.muon", {}, 1e-11, 1e-3, 4096),
+    Case("optax", "contrib.muon", {"consistent_rms": 0.2, "nesterov": False, "weight_decay": 0.1}, 1e-11, 1e-3, 4096),
+    # With a power Optax weighs an update by the learning rate of the next.
+    Case("optax", "contrib.schedule_free_sgd", {"weight_lr_power": 0.0}),
+    Case("optax", "contrib.schedule_free_adamw", {"weight_lr_power": 0.0, "weight_decay": 0.1}, float32=ROUGH),
+    Case("optax", "contrib.prodigy", {"estim_lr0": 1e-2}, rate=32.0, float32=1e-3, ulps=4096),
+    Case(
+        "optax",
+        "contrib.prodigy",
+        {"estim_lr0": 1e-2, "weight_decay": 0.1, "safeguard_warmup": True},
+        rate=32.0,
+        float32=1e-3,
+        ulps=4096,
+    ),
 )
 # Keras may keep numbers in float32: these are exact there.
 _BETAS = {"beta_1": 0.875, "beta_2": 1.0 - 2.0**-7}
@@ -145,14 +165,15 @@ KERAS = (
     Case("keras", "Adadelta", {"rho": 0.875, "epsilon": 2.0**-10, **_DECAY}, rate=4.0),
     Case("keras", "Lion", {"beta_1": 0.875, "beta_2": 0.96875, **_DECAY}),
     Case("keras", "Lamb", _BETAS),
+    Case("keras", "Lamb", {**_BETAS, **_DECAY}),
+    Case("keras", "Adafactor", {"beta_2_decay": -1.0}, rate=16.0),
+    Case("keras", "Adafactor", {"beta_2_decay": -1.0, "clip_threshold": 0.5, **_DECAY}, rate=16.0),
+    Case("keras", "ScheduleFreeAdamW", {"beta_1": 0.875, "beta_2": 0.96875, "epsilon": 2.0**-20}),
 )
 
-# What has tests of its own: Optax returns the step of Rprop one update too late, and the others look at whole tensors.
-ELSEWHERE = {
-    "torch": {"Adafactor", "Muon"},
-    "optax": {"rprop", "adafactor"},
-    "keras": {"Adafactor", "Muon", "ScheduleFreeAdamW"},
-}
+# What has tests of its own: PyTorch rounds Muon to bfloat16, Optax returns the step of Rprop one update too late, and
+# Keras chooses by name what Muon leaves out.
+ELSEWHERE = {"torch": {"Muon"}, "optax": {"rprop"}, "keras": {"Muon"}}
 
 
 def left_out(library: str, optimizers: Any, rate: str, cases: tuple[Case, ...]) -> set[str]:

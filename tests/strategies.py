@@ -72,7 +72,10 @@ def bounded_schedules(draw: Draw, depth: int = 2) -> Schedule:
                 draw(st.sampled_from(STRETCHES)),
                 draw(st.sampled_from([0.3, 1.0, 1.2])),
             ),
+            lambda: ls.Repeat(draw(ramps()), 3, 1.5, 1.0, draw(st.sampled_from(["once", "each"]))),
             lambda: ls.Reverse(draw(inner)),
+            # Float32 has no fractions beyond 2**24, so only what has ended there.
+            lambda: ls.Shift(draw(inner), draw(st.sampled_from([0.5, 0.1, 7.3, 1000.25]))),
             lambda: ls.Hold(draw(endless_schedules(depth - 1)), draw(lengths)),
             *_nodes(draw, inner),
         ],

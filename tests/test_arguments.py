@@ -6,7 +6,7 @@ import math
 import pytest
 
 import lrsched as ls
-from lrsched._check import Choice, Flag, Int, Many, Real, constraints
+from lrsched._check import Choice, Flag, Int, Many, Real, Steps, constraints
 from lrsched._schedule import Node
 from lrsched._value import Value
 
@@ -25,10 +25,11 @@ def valid(kind):
         "upper": 20 if kind is ls.Hyperbolic else 3.0,
         "lower": -6.0,
         "shape": "linear",
+        "rounding": "none",
         "rate": 0.5,
         "b2": 0.99,
     }
-    defaults = {Real: 0.5, Int: 10}
+    defaults = {Real: 0.5, Int: 10, Steps: 2.5}
     return {name: special.get(name, defaults.get(type(rule))) for name, _, rule in constraints(kind)}
 
 
@@ -70,6 +71,8 @@ def test_the_table_of_wrong_arguments_is_long():
         (lambda: ls.Harmonic(1e300, 1e-300, 10), r"Harmonic\(end=...\) must be within 300 decades"),
         (lambda: ls.Repeat(RAMP, stretch=0.5), r"Repeat\(stretch=...\) must be >= 1 unless times"),
         (lambda: ls.Repeat(RAMP, stretch=1.00001), r"Repeat\(stretch=...\) must give at most 100000 cycles"),
+        (lambda: ls.Repeat(RAMP, 5, 0.5, rounding="once"), r"Repeat\(stretch=...\) must leave a step to each cycle"),
+        (lambda: ls.Repeat(RAMP, stretch=1.00001, rounding="once"), r"Repeat\(stretch=...\) must give at most"),
         (lambda: ls.Repeat(RAMP, times=2**52), r"Repeat\(times=...\) must end within 2\*\*53 steps"),
         (lambda: ls.Repeat(RAMP, stretch=1e6, times=20), r"Repeat\(times=...\) must end within 2\*\*53 steps"),
         (lambda: ls.Epochs(RAMP, 2**52), r"Epochs\(steps_per_epoch=...\) must keep the length"),
@@ -145,7 +148,7 @@ def test_arrays_of_other_kinds_are_a_type_error(dtype):
 
 
 @pytest.mark.parametrize(
-    "rule", [Real(0.0, 1.0), Int(2, 5), Flag(), Choice(("a", "b")), Many(Real()), Node(bounded=True)]
+    "rule", [Real(0.0, 1.0), Int(2, 5), Steps(), Flag(), Choice(("a", "b")), Many(Real()), Node(bounded=True)]
 )
 def test_what_a_constraint_calls_wrong_it_refuses(rule):
     for wrong in rule.wrong():

@@ -50,10 +50,10 @@ def values(native: Any, steps: Any = STEPS) -> np.ndarray[Any, Any]:
     return np.asarray(keras.ops.convert_to_numpy(native(keras.ops.convert_to_tensor(steps))))
 
 
-def agree(schedule: Schedule, native: Any, steps: Any = STEPS) -> None:
-    """Check the steps; float32 loses what cancels, in units of the largest value."""
+def agree(schedule: Schedule, native: Any, steps: Any = STEPS, top: float = 0.0) -> None:
+    """Check the steps; float32 loses what cancels, in units of the largest value or of `top`."""
     expected = values(native, steps)
-    np.testing.assert_allclose(schedule(steps), expected, rtol=2e-6, atol=4e-7 * float(np.max(expected)))
+    np.testing.assert_allclose(schedule(steps), expected, rtol=2e-6, atol=4e-7 * max(float(np.max(expected)), top))
 
 
 @pytest.mark.parametrize("name", [*ARGUMENTS, "PiecewiseConstantDecay", "CosineDecayRestarts"])
@@ -77,7 +77,8 @@ def test_a_schedule_gives_the_values_of_keras(name: str, data: st.DataObject):
     steps = np.unique(
         [0, 1, around, *(arguments["decay_steps"] + arguments.get("warmup_steps", 0) + i for i in (-1, 0, 1))]
     )
-    agree(getattr(compat.keras, name)(**arguments), getattr(schedules, name)(**arguments), steps)
+    top = arguments.get("end_learning_rate", 0.0)  # added to the rest and taken away again
+    agree(getattr(compat.keras, name)(**arguments), getattr(schedules, name)(**arguments), steps, top)
 
 
 @given(rate=rates, steps=st.integers(1, 12), part=st.floats(0.0, 1.0), power=powers)
@@ -113,10 +114,16 @@ def test_restarts_give_the_values_of_keras(rate: float, first: int, growth: floa
     arguments = {"t_mul": growth, "m_mul": height, "alpha": alpha}
     native = values(schedules.CosineDecayRestarts(rate, first, **arguments), STEPS)
     ours = compat.keras.CosineDecayRestarts(rate, first, **arguments)(STEPS)
-    same = np.isclose(ours, native, rtol=1e-4, atol=1e-5 * float(native.max()))
+    starts = [first * ((growth**k - 1) / (growth - 1) if growth != 1.0 else k) for k in range(61)]
+    cycle = np.searchsorted(np.round(starts), STEPS, side="right") - 1
+    # Keras subtracts the beginning of the cycle from the time, both in float32 and in units of the first cycle: the
+    # place in the cycle has an error of 6e-8 times the time over the length of the cycle, and the cosine's slope is
+    # pi / 2. That alone explains every difference (measured: up to 0.4 of it).
+    place = 6e-8 * (1.0 + 2.0 * STEPS / (first * growth**cycle))
+    atol = (2e-7 + np.pi / 2 * place) * float(native.max())
+    same = np.abs(ours - native) <= 2e-6 * native + atol
     # The logarithm in float32 may miss a restart by one step, and only there.
-    starts = {round(first * (growth**k - 1) / (growth - 1)) if growth != 1.0 else first * k for k in range(61)}
-    assert set(STEPS[~same].tolist()) <= starts
+    assert set(STEPS[~same].tolist()) <= set(np.round(starts).tolist())
     assert same.mean() > 0.9
 
 

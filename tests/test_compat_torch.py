@@ -103,8 +103,11 @@ def test_a_scheduler_gives_the_rates_of_torch(name: str, data: st.DataObject, lr
     arguments = data.draw(ARGUMENTS[name])
     optimizer = sgd(lr)
     expected = used(optimizer, live(name, optimizer, arguments))
-    # Torch multiplies step by step: next to the zero of a cosine its rounding grows, and stays from there on.
-    agree(getattr(compat.torch, name)(lr, **arguments), expected, atol=1e-13 if name == "CosineAnnealingLR" else 1e-14)
+    ours, top = getattr(compat.torch, name)(lr, **arguments), max(lr, arguments.get("eta_min", 0.0))
+    # Torch multiplies step by step: next to the zero of a cosine its rounding grows (4e-14 measured), and stays.
+    turn = arguments["T_max"] if name == "CosineAnnealingLR" else STEPS
+    agree(ours, expected[:turn], top=top)
+    agree(ours, expected, atol=1e-15 if turn == STEPS else 1e-13, top=top)
 
 
 cycles = st.fixed_dictionaries(
@@ -118,20 +121,25 @@ cycles = st.fixed_dictionaries(
 )
 
 
+def rounding(up: int, down: int) -> float:
+    """Return what torch loses in a cycle: it takes the place in it from the whole time (4e-15 measured)."""
+    return 1e-15 + 2.3e-16 * (up + down + STEPS) / min(up, down)
+
+
 @given(arguments=cycles)
 def test_a_cyclic_scheduler_gives_the_rates_of_torch(arguments: dict[str, Any]):
     arguments["max_lr"] = arguments["base_lr"] + arguments.pop("height")
     optimizer = sgd()
     expected = used(optimizer, lr_scheduler.CyclicLR(optimizer, **arguments))
-    # Torch computes the place in the cycle with the error of the whole time.
-    agree(compat.torch.CyclicLR(**arguments), expected, atol=1e-13)
+    up = arguments["step_size_up"]
+    agree(compat.torch.CyclicLR(**arguments), expected, atol=rounding(up, arguments.get("step_size_down") or up))
 
 
 @given(low=rates, high=rates, up=counts, down=counts)
 def test_a_cycle_may_stand_on_its_head(low: float, high: float, up: int, down: int):
     optimizer = sgd()
     expected = used(optimizer, lr_scheduler.CyclicLR(optimizer, low, high, up, down))
-    agree(compat.torch.CyclicLR(low, high, up, down), expected, atol=1e-13)
+    agree(compat.torch.CyclicLR(low, high, up, down), expected, atol=rounding(up, down))
 
 
 one_cycles = st.fixed_dictionaries(
@@ -157,7 +165,7 @@ def test_one_cycle_gives_the_rates_of_torch_or_is_refused_as_there(arguments: di
             compat.torch.OneCycleLR(**arguments)
         return
     expected = used(optimizer, scheduler, arguments["total_steps"])
-    agree(compat.torch.OneCycleLR(**arguments), expected, atol=1e-13, top=arguments["max_lr"])
+    agree(compat.torch.OneCycleLR(**arguments), expected, top=arguments["max_lr"])
 
 
 @given(pct=st.integers(0, 40), total=st.integers(2, 40), three=st.booleans())
@@ -214,7 +222,9 @@ def test_a_sequence_gives_the_rates_of_torch(lr: float, drawn: tuple[list[tuple[
     parts = [live(name, optimizer, arguments) for name, arguments in children]
     expected = used(optimizer, lr_scheduler.SequentialLR(optimizer, parts, milestones=milestones))
     ours = [getattr(compat.torch, name)(lr, **arguments) for name, arguments in children]
-    agree(compat.torch.SequentialLR(ours, milestones=milestones), expected, atol=1e-13)
+    top = max(lr, *(arguments.get("eta_min", 0.0) for _, arguments in children))
+    grows = any(name == "CosineAnnealingLR" for name, _ in children)  # the rounding of its recursion, as alone
+    agree(compat.torch.SequentialLR(ours, milestones=milestones), expected, atol=1e-13 if grows else 1e-15, top=top)
 
 
 FACTORS = ["StepLR", "MultiStepLR", "ConstantLR", "LinearLR", "ExponentialLR", "PolynomialLR"]
@@ -226,7 +236,7 @@ def test_a_product_gives_the_rates_of_torch(lr: float, drawn: tuple[list[tuple[s
     optimizer = sgd(lr)
     expected = used(optimizer, lr_scheduler.ChainedScheduler([live(n, optimizer, a) for n, a in children], optimizer))
     ours = [getattr(compat.torch, name)(lr, **arguments) for name, arguments in children]
-    agree(compat.torch.ChainedScheduler(ours, lr), expected, rtol=3e-12, atol=1e-14)
+    agree(compat.torch.ChainedScheduler(ours, lr), expected)
 
 
 def test_a_product_with_a_cosine_gives_the_rates_of_torch_until_its_end():

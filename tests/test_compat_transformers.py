@@ -86,8 +86,16 @@ def sgd(lr: float) -> Any:
     return torch.optim.SGD([torch.zeros(1)], lr=lr)
 
 
-def agree(schedule: Schedule, expected: list[float]) -> None:
-    np.testing.assert_allclose(schedule(np.arange(len(expected))), expected, rtol=1e-12, atol=1e-12 * max(expected))
+def agree(schedule: Schedule, expected: list[float], angle: float = 0.0) -> None:
+    """Check every step; the library's cosine has the rounding of its angle, 1e-16 of up to 2000 radians here."""
+    atol = (1e-15 + 2.3e-16 * angle) * max(expected)
+    np.testing.assert_allclose(schedule(np.arange(len(expected))), expected, rtol=1e-12, atol=atol)
+
+
+def last_angle(arguments: dict[str, Any], steps: int) -> float:
+    """Return the angle of the cosine at the last step, long after the end."""
+    begin, end = arguments["num_warmup_steps"], arguments["num_training_steps"]
+    return 2.0 * math.pi * abs(arguments.get("num_cycles", 0.5)) * (steps - begin) / max(1, end - begin)
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
@@ -105,7 +113,9 @@ def test_a_schedule_gives_the_rates_of_transformers(name: str, data: st.DataObje
     arguments = data.draw(ARGUMENTS[name])
     optimizer = sgd(lr)
     expected = rates_of(optimizer, getattr(optimization, name)(optimizer, **arguments))
-    agree(getattr(compat.transformers, name)(lr, **arguments), expected)
+    swings = name.startswith("get_cosine") and "restarts" not in name
+    angle = last_angle(arguments, len(expected)) if swings else 0.0
+    agree(getattr(compat.transformers, name)(lr, **arguments), expected, angle)
 
 
 def test_a_restart_that_the_library_misses_by_rounding_is_missed_here():

@@ -223,6 +223,24 @@ def test_the_restart_that_a_logarithm_misses_is_right():
     assert ls.Repeat(ls.Cosine(1.0, 0.0, steps=7), stretch=3)(847) == 1.0
 
 
+@given(st.integers(1, 50), st.sampled_from([1.1, 1.5, 2.7]), st.sampled_from(["once", "each"]), st.integers(0, 10**6))
+def test_a_rounded_cycle_takes_whole_steps_and_is_filled(period, stretch, rounding, t):
+    schedule = ls.Repeat(ls.Linear(1.0, 0.0, period), stretch=stretch, rounding=rounding)
+    begin, size, number = 0, period, 0
+    while begin + size <= t:
+        begin, number = begin + size, number + 1
+        size = int(size * stretch) if rounding == "each" else int(period * stretch**number)
+        if rounding == "each" and size == period:
+            begin = t // period * period
+    assert schedule(t) == pytest.approx((begin + size - t) / size, rel=1e-14)
+
+
+@given(ramps(), st.sampled_from([0.5, 0.25, 3.75]), st.integers(0, 2_000))
+def test_shifting_by_a_part_of_a_step_is_shifting_a_slower_clock(ramp, part, t):
+    slow = ls.Stretch(ramp, 4.0)
+    assert ls.Shift(ramp, part)(t) == pytest.approx(slow(4 * t + int(4 * part)), rel=1e-12, abs=1e-300)
+
+
 @given(schedules(), st.integers(0, 2_000), steps(2_000))
 def test_shifting_skips_steps(schedule, skip, t):
     assert ls.Shift(schedule, skip)(t) == schedule(t + skip)

@@ -34,6 +34,8 @@ SAMPLE = (
     ls.clip(ls.Linear(0.1, 0.0, steps=20), low=0.02, high=0.07),
     ls.Repeat(ls.Cosine(0.1, 0.0, steps=7), stretch=2, scale=0.7),
     ls.Repeat(ls.Linear(0.1, 0.0, steps=6), times=3, scale=0.5),
+    ls.Repeat(ls.Cosine(0.1, 0.0, steps=7), stretch=1.5, rounding="each"),
+    ls.Shift(ls.Cosine(0.1, 0.0, steps=20), 2.5),
     ls.Repeat(ls.Linear(0.1, 0.0, steps=9), times=4, stretch=0.5),
     ls.Triangular(0.01, 0.1, up=4, down=6),
     ls.Hold(ls.PowerLaw(0.1, timescale=5.0), steps=12),

@@ -220,7 +220,10 @@ def test_a_link_joins_only_links():
 
 CLASSES = sorted((cls for cls in Value.registry["rule"].values()), key=lambda cls: cls.__name__)
 NEEDED = {
+    "DecayBefore": {"rule": rules.SGD(), "strength": 0.1},
     "Layerwise": {"rule": rules.SGD()},
+    "ScheduleFree": {"rule": rules.SGD()},
+    "Split": {"rule": rules.SGD(), "others": rules.SGD()},
     "ClipByValue": {"limit": 1.0},
     "ClipByNorm": {"max_norm": 1.0},
     "ClipByGlobalNorm": {"max_norm": 1.0},

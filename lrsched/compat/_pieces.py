@@ -47,12 +47,8 @@ def stairs(boundaries: Sequence[int], values: Sequence[float]) -> Schedule:
 
 def in_time(schedule: Schedule, factor: float, offset: float = 0.0) -> Schedule:
     """Return the schedule at `(t + offset) / factor`, for real factors and offsets."""
-    if offset == int(offset):
-        return late(schedule if factor == 1.0 else Stretch(schedule, factor), int(offset))
-    # One step of the middle clock is the offset, so that a shift by whole steps can skip it. The end of that clock need
-    # not be whole: Hold keeps it apart from the end of the outer one.
-    middle = Stretch(schedule, factor / offset)
-    return Stretch(Shift(Hold(middle, (middle.length or ENOUGH) + 2), 1), offset)
+    scaled = schedule if factor == 1.0 else Stretch(schedule, factor)
+    return Shift(scaled, offset) if offset else scaled
 
 
 def spread(part: Schedule, length: float, offset: float = 0.0) -> Schedule:
