@@ -166,8 +166,10 @@ KERAS = (
     Case("keras", "Lion", {"beta_1": 0.875, "beta_2": 0.96875, **_DECAY}),
     Case("keras", "Lamb", _BETAS),
     Case("keras", "Lamb", {**_BETAS, **_DECAY}),
-    Case("keras", "Adafactor", {"beta_2_decay": -1.0}, rate=16.0),
-    Case("keras", "Adafactor", {"beta_2_decay": -1.0, "clip_threshold": 0.5, **_DECAY}, rate=16.0),
+    Case("keras", "Adafactor", {"beta_2_decay": -1.0, "epsilon_2": 2.0**-10}, rate=16.0),
+    Case(
+        "keras", "Adafactor", {"beta_2_decay": -1.0, "epsilon_2": 2.0**-7, "clip_threshold": 0.5, **_DECAY}, rate=16.0
+    ),
     Case("keras", "ScheduleFreeAdamW", {"beta_1": 0.875, "beta_2": 0.96875, "epsilon": 2.0**-20}),
 )
 
