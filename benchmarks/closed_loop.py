@@ -15,6 +15,7 @@ RULES = (
     feedback.Plateau(dialect="torch"),
     feedback.EarlyStopping(),
     feedback.GreedyLR(),
+    feedback.GreedyLR(window=50),
     feedback.NewBob(),
 )
 

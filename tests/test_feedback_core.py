@@ -332,10 +332,49 @@ def test_a_power_of_two_as_base_only_changes_the_unit(values, dialect):
     assert factors_of(factor, values) == factors_of(rate, values)
 
 
-def test_a_cut_that_changes_too_little_is_left_out():
-    rule = fb.Plateau(factor=0.5, patience=0, eps=0.2)
+@pytest.mark.parametrize("eps", [0.2, 0.125])
+def test_a_cut_that_changes_too_little_is_left_out(eps):
+    rule = fb.Plateau(factor=0.5, patience=0, eps=eps)
     # 1 -> 0.5 (by 0.5), 0.5 -> 0.25 (by 0.25), 0.25 -> 0.125 would change by 0.125 only.
     assert factors_of(rule, [1.0] * 5) == [1.0, 0.5, 0.25, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("dialect", ["lrsched", "torch", "keras"])
+def test_an_equal_metric_is_no_improvement(dialect, mode):
+    patience = 1 if dialect == "keras" else 0
+    rule = fb.Plateau(mode, 0.5, patience, threshold=0.0, dialect=dialect)
+    assert factors_of(rule, [1.0, 1.0]) == [1.0, 0.5]
+
+
+@pytest.mark.parametrize("dialect", ["lrsched", "torch", "optax"])
+@pytest.mark.parametrize(("threshold", "atol"), [(0.25, 0.0), (0.0, 0.5), (0.125, 0.25)])
+def test_an_improvement_must_exceed_both_margins(dialect, threshold, atol):
+    rule = fb.Plateau(factor=0.5, patience=1, threshold=threshold, threshold_mode="rel", atol=atol, dialect=dialect)
+    # The margins are 0.25 * 2, 0.5 and 0.125 * 2 + 0.25: 0.5 below the best of 2.
+    assert fold(rule, [2.0, 1.5])[0][-1].best == 2.0
+    assert fold(rule, [2.0, 1.4375])[0][-1].best == 1.4375
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0 - 1e-9], [1.0 + 1e-9, 1.0]])
+def test_the_keras_dialect_does_not_see_what_float32_does_not(values):
+    rule = fb.Plateau(threshold=0.0, dialect="keras")
+    assert fold(rule, values)[0][-1].best == values[0]
+
+
+def test_the_keras_dialect_keeps_a_first_nan_and_goes_on_counting_at_the_minimum():
+    rule = fb.Plateau(factor=0.5, patience=1, minimum=0.5, dialect="keras")
+    states, factors = fold(rule, [NAN, 1.0, 1.0, 1.0])
+    assert math.isnan(states[-1].best)
+    assert factors == [1.0, 0.5, 0.5, 0.5]
+    assert [state.bad for state in states] == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize("dialect", ["lrsched", "torch"])
+def test_to_maximise_the_margin_is_above_the_best(dialect):
+    rule = fb.Plateau("max", threshold=0.25, dialect=dialect)
+    assert fold(rule, [2.0, 2.5])[0][-1].best == 2.0
+    assert fold(rule, [2.0, 2.5625])[0][-1].best == 2.5625
 
 
 def test_a_cut_stops_at_the_minimum():
@@ -359,6 +398,20 @@ def test_training_stops_when_the_last_evaluations_were_all_bad(values, patience)
 def test_evaluations_before_the_start_are_left_out():
     states, _ = fold(fb.EarlyStopping(patience=1, start=2), [1.0, 5.0, 3.0, 4.0])
     assert [state.stop for state in states] == [False, False, False, True]
+
+
+def test_bad_evaluations_before_the_start_do_not_count():
+    states, _ = fold(fb.EarlyStopping(patience=2, start=2), [1.0, 2.0, NAN, NAN])
+    assert [state.bad for state in states] == [0, 0, 1, 2]
+    assert [state.stop for state in states] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("kind", ["abs", "rel"])
+def test_the_baseline_must_be_passed_by_the_threshold(kind):
+    rule = fb.EarlyStopping(threshold=0.25, threshold_mode=kind, baseline=1.0)
+    # 0.75 is what both margins ask for.
+    assert [state.bad for state in fold(rule, [0.9, 0.5])[0]] == [1, 0]
+    assert [state.bad for state in fold(rule, [0.75])[0]] == [1]
 
 
 def test_without_passing_the_baseline_no_improvement_counts():
@@ -402,6 +455,32 @@ def test_greedy_starts_afresh_after_enough_cuts_at_the_minimum():
     assert [state.best for state in states] == [0.5, 0.5, 0.5, INF, 1.0]
 
 
+def test_greedy_forgets_the_cuts_at_the_minimum_when_it_rises():
+    rule = fb.GreedyLR(factor=0.5, patience=0, minimum=0.5, reset_start=2)
+    # Cut to the minimum (1 left), a rise (2 left again), a cut (1 left), a cut at the minimum: afresh.
+    assert factors_of(rule, [5.0, 6.0, 4.0, 5.0, 5.0]) == [1.0, 0.5, 1.0, 0.5, 1.0]
+    assert fold(rule, [5.0, 6.0, 4.0, 5.0])[0][-1].waiting == 1
+
+
+def test_greedy_cools_down_after_a_fresh_start():
+    rule = fb.GreedyLR(factor=0.5, patience=0, minimum=0.5, reset_start=1, cooldown=1)
+    assert [state.best for state in fold(rule, [1.0, 2.0, 3.0, 4.0])[0]] == [1.0, INF, INF, 4.0]
+
+
+def test_greedy_counts_afresh_after_each_change():
+    rule = fb.GreedyLR(factor=0.5, patience=1, maximum=16.0, minimum=0.0)
+    # A change after each second improvement and after each second failure.
+    assert factors_of(rule, [9.0, 8.0, 7.0, 6.0, 5.0]) == [1.0, 2.0, 2.0, 4.0, 4.0]
+    assert factors_of(rule, [9.0, 9.0, 9.0, 9.0, 9.0]) == [1.0, 1.0, 0.5, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("eps", [0.2, 0.125])
+def test_greedy_leaves_out_changes_that_are_too_small(eps):
+    rule = fb.GreedyLR(factor=0.5, patience=0, minimum=0.0, maximum=1.125, eps=eps)
+    # Up to 1.125 is a change by 0.125; cuts by 0.5 and 0.25; then by 0.125.
+    assert factors_of(rule, [5.0, 5.0, 5.0, 5.0]) == [1.0, 0.5, 0.25, 0.25]
+
+
 def test_greedy_averages_only_finite_metrics():
     rule = fb.GreedyLR(patience=100, window=2)
     states, _ = fold(rule, [4.0, NAN, 2.0, INF, 1.0])
@@ -417,6 +496,28 @@ def test_new_bob_forgives_and_skips_what_it_cannot_compare():
 
 def test_new_bob_sees_a_rise_of_a_negative_metric_as_no_improvement():
     assert factors_of(fb.NewBob(), [-1.0, -2.0, -1.5]) == [1.0, 1.0, 0.5]
+
+
+def test_new_bob_cuts_at_nan_even_if_it_comes_first():
+    assert factors_of(fb.NewBob(), [NAN, 1.0, 0.5]) == [0.5, 0.5, 0.5]
+
+
+def test_a_state_that_holds_nan_is_read():
+    state = fb.Plateau(dialect="keras").init()._replace(best=NAN)
+    assert same(fb.state_from_json(fb.Plateau(), fb.state_to_json(state)), state)
+
+
+def test_new_bob_is_content_with_its_threshold():
+    # 4 -> 3 is exactly a quarter.
+    assert factors_of(fb.NewBob(factor=0.5, threshold=0.25), [4.0, 3.0, 2.5]) == [1.0, 1.0, 0.5]
+
+
+def test_abel_has_seen_no_trend_at_its_first_norm():
+    assert factors_of(fb.ABEL(0.5), [1.0, 2.0, 1.0, 2.0]) == [1.0, 1.0, 1.0, 0.5]
+
+
+def test_abel_keeps_its_trend_over_what_is_not_finite():
+    assert factors_of(fb.ABEL(0.5), [4.0, 3.0, NAN, 4.0, NAN, 3.5]) == [1.0, 1.0, 1.0, 1.0, 1.0, 0.5]
 
 
 def test_abel_cuts_at_each_second_turn_and_near_the_end():
@@ -449,6 +550,14 @@ def test_the_multiplicative_hypergradient_does_not_depend_on_the_size_of_gradien
     assert factor == pytest.approx(1.0 + 0.5 * cosine, rel=1e-12)
 
 
+def test_the_multiplicative_hypergradient_passes_over_what_is_no_gradient():
+    rule = fb.Hypergradient(0.5)
+    seen = [(4.0, 0.0), (NAN, 1.0), (-1.0, 1.0), (1.0, 2.0), (1.0, 3.0)]
+    observations = [fb.Observation(norm_sq=norm_sq, dot_previous=dot) for norm_sq, dot in seen]
+    # Cosines: none, none, none, 2 / sqrt(4 * 1) = 1, and 3, which can only be an error of rounding: 1.
+    assert factors_of(rule, observations) == [1.0, 1.0, 1.0, 1.5, 2.25]
+
+
 def test_polyak_steps_to_the_minimum_of_a_parabola_at_once():
     # f = 3 x**2 / 2 at x = 2: loss 6, gradient 6; step 6 / 36. With c = 1/2 it is 1/3, and x - 6 / 3 = 0.
     assert observed(fb.Polyak(c=0.5), loss=6.0, norm_sq=36.0) == pytest.approx(1 / 3)
@@ -476,6 +585,13 @@ def test_dog_is_the_largest_distance_over_the_root_of_the_sum(pairs):
     factors = factors_of(rule, [fb.Observation(distance=d, norm_sq=n) for d, n in pairs])
     largest = max(0.5, *(d for d, _ in pairs))
     assert factors[-1] == pytest.approx(largest / math.sqrt(sum(n for _, n in pairs) + 1e-8), rel=1e-12)
+
+
+def test_dowg_weighs_each_gradient_by_the_largest_distance_so_far():
+    rule = fb.DoWG(initial=0.25, eps=1.0)
+    observations = [fb.Observation(distance=2.0, norm_sq=4.0), fb.Observation(distance=1.0, norm_sq=5.0)]
+    # r = 4, total 4 * 4: 4 / (4 + 1); r stays 4, total 16 + 4 * 5: 4 / (6 + 1).
+    assert factors_of(rule, observations) == [0.8, 4 / 7]
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 1e3), st.floats(0.0, 1e3)), min_size=1, max_size=20), st.integers(-3, 3))
@@ -524,6 +640,61 @@ def test_a_range_test_of_negative_losses_stops_above_the_best():
 def test_a_range_test_stops_at_a_loss_that_is_not_finite(odd):
     states, _ = fold(fb.RangeTest(), [1.0, odd])
     assert [state.stop for state in states] == [False, True]
+
+
+def test_a_loss_that_is_not_finite_leaves_the_average_as_it_was():
+    before, after = fold(fb.RangeTest(), [1.0, NAN])[0]
+    assert after == before._replace(stop=True)
+
+
+@pytest.mark.parametrize(
+    ("suggest", "expected"),
+    [
+        # a tenth of the rate of the smallest loss
+        (lambda: fb.minimum([0.1, 1.0, 10.0], [3.0, 1.0, 2.0]), 0.1),
+        # slopes over the logarithm: -1 / log 2, -2 / log 100, -0.5 / log 2
+        (lambda: fb.steepest([1.0, 2.0, 200.0, 400.0], [5.0, 4.0, 2.0, 1.5]), 1.0),
+        # 3, 2, 1 falls strictly: length 3, end 3, so it begins at 0; the index is 0 + 1 + 0
+        (lambda: fb.valley([1.0, 2.0, 3.0, 4.0, 5.0], [3.0, 2.0, 2.0, 1.0, 5.0]), 2.0),
+        # the first of two valleys of length 3: -1 + 1 + 0
+        (lambda: fb.valley([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [5.0, 4.0, 3.0, 9.0, 8.0, 7.0]), 1.0),
+        # length 6, end 5: -1 + 2 + 1
+        (lambda: fb.valley([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 9.0]), 3.0),
+        # slopes -1, -1, -0.5, 2.5, 5 differ over two points by 0.5, 3.5, 5.5: the slide stops right of the first
+        (lambda: fb.slide([1.0, 2.0, 4.0, 8.0, 16.0], [2.0, 1.0, 0.0, 0.0, 5.0], width=2, threshold=0.5), 2.0),
+        (lambda: fb.slide([1.0, 2.0, 4.0, 8.0, 16.0], [2.0, 1.0, 0.0, 0.0, 5.0], width=2, threshold=0.25), 1.0),
+        (
+            lambda: fb.slide([1.0, 2.0, 4.0, 8.0, 16.0], [2.0, 1.0, 0.0, 0.0, 5.0], width=2, threshold=1.0, adjust=3),
+            6.0,
+        ),
+    ],
+)
+def test_suggestions_worked_out_by_hand(suggest, expected):
+    assert suggest() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_tenth_at_the_start_and_five_points_at_the_end_are_left_out():
+    lrs = np.geomspace(1e-4, 1.0, 63)
+    # Falls of 62, 61, ...: the steepest point that is kept is number 6, the lowest one number 57.
+    losses = np.cumsum([0.0, *range(-62, 0)])
+    found = fb.lr_range_test(lrs, losses)
+    assert found.steepest == lrs[6]
+    assert found.minimum == lrs[57] / 10
+
+
+def test_a_range_curve_stops_with_its_rule_and_judges_the_smoothed_losses():
+    lrs = [0.001 * 1.1**i for i in range(80)]
+    losses = [2.0 + 0.1 * (-1) ** i - 0.02 * i for i in range(60)] + [100.0] * 20
+    seen = iter(losses)
+    rule = fb.RangeTest(beta=0.5)
+    curve = fb.range_curve(lambda lr: next(seen), lrs, rule)
+    # The average is half the loss and half what was before: the first 100 passes four times the best.
+    assert (curve.lrs, curve.losses) == (lrs[:61], losses[:61])
+    weights = [[0.5 ** (i - j) for j in range(i + 1)] for i in range(61)]
+    smooth = [sum(w * x for w, x in zip(row, losses, strict=False)) / sum(row) for row in weights]
+    expected = fb.lr_range_test(lrs[:61], smooth)
+    assert curve.suggestions == expected
+    assert expected != fb.lr_range_test(lrs[:61], losses[:61])
 
 
 def test_losses_from_the_first_nan_on_are_left_out():

@@ -14,12 +14,14 @@ from experiments import closed_loop_mnist as mnist
 from experiments import closed_loop_quadratic as quadratic
 from lrsched import Constant, Cooldown, Cosine, Warmup, from_config, to_config
 from lrsched.forecast import MultiPowerLaw, ReturnModel, ReturnState, predict
+from lrsched.forecast._explain import RATE
 from lrsched.forecast._path import FINE, jumps_of, trace
 from lrsched.forecast._record import BINS, MOST, Record, advance, continued
 from lrsched.forecast._record import jumps_of as recorded
 from lrsched.forecast._return import DEPTH, DIP
 
 LAW = MultiPowerLaw(l0=2.0, a=20.0, alpha=0.5, b=0.4, c=0.04, beta=0.5, gamma=0.4)
+SVG = "{http://www.w3.org/2000/svg}"
 DEFAULT = Warmup(50) >> Cosine(1.0, 0.0, steps=950)
 
 
@@ -273,6 +275,34 @@ def test_an_explanation_never_sells_a_predicted_gain_as_one():
     state = next(state for state in follow(model, 500) if state.better is not None)
     assert "promises too much as a rule, so expect less" in model.explain(state).text
     assert model.explain(state).svg.count("<polygon") == 2
+
+
+def drawn_rates(svg, top):
+    """Return the learning rates of the lines in the lower panel, read off the picture."""
+    lines = [line.get("points").split() for line in ElementTree.fromstring(svg).iter(f"{SVG}polyline")]
+    heights = [np.array([float(point.split(",")[1]) for point in line]) for line in lines]
+    upper, lower = RATE
+    return [top * (lower - y) / (lower - upper) for y in heights if y.min() > upper - 1]
+
+
+def test_the_picture_shows_the_rates_of_both_plans():
+    default = Constant(1.0, steps=300) >> Constant(0.8)
+    model = ReturnModel(1000, 1.0, default)
+    state = next(state for state in follow(model, 500) if state.better is not None)
+    steps = np.round(np.linspace(0, 1000, 257)).astype(int)
+    present, advised = drawn_rates(model.explain(state).svg, 1.0)
+    # a tenth of a pixel is what the picture can tell
+    np.testing.assert_allclose(present, default(steps), atol=0.002)
+    np.testing.assert_allclose(advised, model.advice(state)(steps), atol=0.002)
+
+
+def test_the_picture_shows_the_plan_before_anything_is_known():
+    model = ReturnModel(1000, 0.5)
+    state = model.init()
+    (only,) = drawn_rates(model.explain(state).svg, 0.5)
+    steps = np.round(np.linspace(0, 1000, 257)).astype(int)
+    np.testing.assert_allclose(only, model.plan(state)(steps), atol=0.001)
+    ElementTree.fromstring(ReturnModel(1000, 0.5, Constant(0.0)).explain(state).svg)
 
 
 def test_the_plan_and_the_peak_must_fit():

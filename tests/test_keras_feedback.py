@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from lrsched import Linear, Warmup, feedback, rules
+from lrsched import Constant, Linear, Warmup, feedback, rules
 from lrsched_keras import FeedbackSchedule, LogLearningRate, LRCallback, LRSchedule, RuleOptimizer, run_range_test
 
 BACKEND = keras.backend.backend()
@@ -93,6 +93,35 @@ def test_the_factor_works_under_steps_per_execution():
     train(model, LRCallback(HALVE), METRICS[:4])
     expected = sum(SCHEDULE(t) * factors(HALVE, METRICS)[t // 2] for t in range(8))
     assert weight(model) == pytest.approx(-expected, rel=1e-6)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras on PyTorch runs eagerly")
+@pytest.mark.parametrize("build", [keras.optimizers.SGD, keras.optimizers.Adam, OPTIMIZERS["LossScaleOptimizer"]])
+def test_a_turn_of_the_factor_compiles_nothing_again(build):
+    traced, seen = [], []
+
+    def loss(wanted, found):
+        traced.append(None)
+        return keras.ops.mean(keras.ops.abs(wanted - found))
+
+    class Count(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append((len(traced), self.model.optimizer.learning_rate))
+
+    model = falling_model(build(FeedbackSchedule(Constant(0.5))))
+    model.compile(model.optimizer, loss=loss)
+    x = np.ones((2, 1), "float32")
+    model.fit(x, x, epochs=6, batch_size=1, verbose=0, callbacks=[Metric(METRICS), LRCallback(HALVE), Count()])
+    counts, found = zip(*seen, strict=True)
+    assert set(counts) == {counts[0]}
+    assert [float(rate) for rate in found] == [0.5 * factor for factor in factors(HALVE, METRICS)]
+
+
+def test_the_schedule_is_a_value_of_its_own_on_every_backend():
+    rate = FeedbackSchedule(SCHEDULE)
+    assert rate == rate
+    assert rate != FeedbackSchedule(SCHEDULE)
+    assert {rate: 1}[rate] == 1
 
 
 def test_a_schedule_of_keras_may_have_a_factor_too():

@@ -12,7 +12,7 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lrsched import Cosine, Linear, Warmup, feedback, rules
-from lrsched_torch import FeedbackLR, RuleOptimizer, run_range_test
+from lrsched_torch import FeedbackLR, RuleOptimizer, ScheduleLR, lightning_config, run_range_test
 
 SCHEDULE = Warmup(3) >> Cosine(0.1, 0.01, steps=20)
 RULES = [
@@ -217,7 +217,47 @@ def test_what_is_no_feedback_rule_is_refused(wrong):
         FeedbackLR(optimizer(), SCHEDULE, wrong)
 
 
-def test_lightning_passes_the_monitored_value():
+HALVE = feedback.Plateau(factor=0.5, patience=0)
+
+
+def test_lightning_is_told_what_to_monitor():
+    scheduler = FeedbackLR(optimizer(), None, HALVE)
+    told = {"scheduler": scheduler, "interval": "epoch", "frequency": 1, "reduce_on_plateau": True}
+    assert lightning_config(scheduler, monitor="val_loss") == {
+        "optimizer": scheduler.optimizer,
+        "lr_scheduler": {**told, "monitor": "val_loss", "strict": True},
+    }
+    assert lightning_config(
+        scheduler, name="rate", monitor="loss", interval="step", frequency=3, strict=False
+    )["lr_scheduler"] == {
+        **told, "name": "rate", "monitor": "loss", "interval": "step", "frequency": 3, "strict": False,
+    }  # fmt: skip
+
+
+def test_lightning_is_told_of_no_metric_without_a_monitor():
+    config = lightning_config(FeedbackLR(optimizer(), None, HALVE), frequency=2)["lr_scheduler"]
+    assert (set(config), config["interval"]) == ({"scheduler", "interval", "frequency"}, "step")
+    assert config["frequency"] == 2
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "options", "error", "message"),
+    [
+        (lambda: ScheduleLR(optimizer(), SCHEDULE), {"monitor": "loss"}, TypeError, "a FeedbackLR, got a ScheduleLR"),
+        (lambda: FeedbackLR(optimizer(), None, feedback.DoG()), {"monitor": "loss"}, TypeError, "needs one number"),
+        (lambda: FeedbackLR(optimizer(), None, HALVE), {"monitor": 3}, TypeError, "a logged name or None, got 3"),
+        (lambda: FeedbackLR(optimizer(), None, HALVE), {"interval": "batch"}, ValueError, "'epoch' or None, got 'bat"),
+        (lambda: FeedbackLR(optimizer(), None, HALVE), {"frequency": 0}, ValueError, "an int >= 1, got 0"),
+        (lambda: FeedbackLR(optimizer(), None, HALVE), {"frequency": True}, ValueError, "an int >= 1, got True"),
+    ],
+)
+def test_lightning_is_told_nothing_that_fails_later(scheduler, options, error, message):
+    with pytest.raises(error, match=message):
+        lightning_config(scheduler(), **options)
+
+
+def lightning_rates(config, schedule=None, **options):
+    """Return the rates of each update of a real run of four epochs, two updates each, that logs a constant."""
     lightning = pytest.importorskip("lightning")
 
     class Module(lightning.LightningModule):
@@ -227,24 +267,47 @@ def test_lightning_passes_the_monitored_value():
             self.seen = []
 
         def training_step(self, batch, index):
-            loss = self.layer(batch).square().mean()
-            self.log("watched", 1.0, on_step=False, on_epoch=True)
-            return loss
-
-        def on_train_epoch_start(self):
             self.seen += rates(self.trainer.optimizers[0])
+            self.log("watched", 1.0, on_step=False, on_epoch=True)
+            self.log("now", 1.0, on_step=True, on_epoch=False)
+            return self.layer(batch).square().mean()
 
         def configure_optimizers(self):
             opt = torch.optim.SGD(self.parameters(), lr=1.0)
-            scheduler = FeedbackLR(opt, None, feedback.Plateau(factor=0.5, patience=0))
-            own = {"scheduler": scheduler, "interval": "epoch", "reduce_on_plateau": True, "monitor": "watched"}
-            return {"optimizer": opt, "lr_scheduler": own}
+            return lightning_config(FeedbackLR(opt, schedule, HALVE), **config)
 
     module = Module()
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = lightning.Trainer(max_epochs=4, accelerator="cpu", enable_model_summary=False, **quiet)
+    trainer = lightning.Trainer(max_epochs=4, accelerator="cpu", enable_model_summary=False, **quiet, **options)
     trainer.fit(module, torch.utils.data.DataLoader(torch.ones(2, 1), batch_size=1))
-    assert module.seen == [1.0, 1.0, 0.5, 0.25]
+    return module.seen
+
+
+def test_lightning_passes_the_monitored_value():
+    assert lightning_rates({"monitor": "watched"}) == [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_lightning_passes_the_monitored_value_after_each_update():
+    seen = lightning_rates({"monitor": "now", "interval": "step"}, Linear(1.0, 0.0, steps=8))
+    assert seen == [(1 - t / 8) * 0.5 ** max(t - 1, 0) for t in range(8)]
+
+
+def test_lightning_observes_every_second_epoch():
+    # Epochs 2 and 4 are observed, after the second no epoch follows.
+    assert lightning_rates({"monitor": "watched", "frequency": 2}, Linear(1.0, 0.0, steps=2)) == [1.0] * 4 + [0.5] * 4
+
+
+def test_lightning_misses_a_name_only_if_it_is_strict():
+    with pytest.warns(RuntimeWarning, match="Skipping learning rate update"):
+        assert lightning_rates({"monitor": "missing", "strict": False}) == [1.0] * 8
+    with pytest.raises(Exception, match="conditioned on metric missing which is not available"):
+        lightning_rates({"monitor": "missing"})
+
+
+def test_lightning_knows_every_key():
+    types = pytest.importorskip("lightning.pytorch.utilities.types")
+    config = lightning_config(FeedbackLR(optimizer(), None, HALVE), name="rate", monitor="loss")
+    assert set(config["lr_scheduler"]) == set(types.LRSchedulerConfigType.__annotations__)
 
 
 class Task:

@@ -124,15 +124,12 @@ class LRCallback(keras.callbacks.Callback):
             self._set(None)
 
     def _set(self, epoch: int | None) -> None:
-        stale = False
         for i, optimizer in enumerate(_optimizers(self.model)):
             if self._loop is not None:
-                stale |= Dial(optimizer).turn(self._loop.bases[i] * self._loop.factor)
+                Dial(optimizer).turn(self._loop.bases[i] * self._loop.factor)
             else:
                 step = int(keras.ops.convert_to_numpy(optimizer.iterations)) if epoch is None else epoch
                 optimizer.learning_rate = self.schedule(step)
-        if stale:
-            self.model.make_train_function(force=True)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the logs to the feedback rule."""

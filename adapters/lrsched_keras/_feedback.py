@@ -10,16 +10,24 @@ import keras
 from lrsched import feedback
 from lrsched_keras._schedule import LRSchedule
 
+# JAX traces a training step with the variables of the optimizer as its arguments and compiles anything else into it.
+# Keras finds the variables of an optimizer among its attributes: on JAX the schedule is one.
+_ON_JAX = keras.config.backend() == "jax"
+_Factor: Any = keras.Variable if _ON_JAX else object
+
 
 @keras.saving.register_keras_serializable(package="lrsched")
-class FeedbackSchedule(keras.optimizers.schedules.LearningRateSchedule):
+class FeedbackSchedule(keras.optimizers.schedules.LearningRateSchedule, _Factor):
     """A schedule times a factor, which `LRCallback` turns by a feedback rule.
 
     It makes a compiled schedule answer a metric: `Adam(FeedbackSchedule(schedule))` and
-    `LRCallback(feedback.Plateau(), monitor="val_loss")`. On TensorFlow and PyTorch the factor is a variable that the
-    training step reads. JAX compiles the factor into it, so that each change compiles the training step again.
+    `LRCallback(feedback.Plateau(), monitor="val_loss")`. The factor is a variable that the training step reads, so a
+    change compiles nothing again.
 
-    The factor is saved with the model as a part of its configuration.
+    The factor is saved with the model as a part of its configuration. On JAX the schedule is a `keras.Variable` itself
+    and belongs to the variables of its optimizer: build one for each optimizer; in a callback, reach it through
+    `self.model.optimizer`; and a model saved on another backend loads without the state of its optimizer, with a
+    warning.
 
     Args:
         schedule: a schedule of lrsched, whose steps are updates, or a `LearningRateSchedule` of Keras; under
@@ -41,8 +49,16 @@ class FeedbackSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, schedule: Any, factor: float = 1.0) -> None:
         if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
             schedule = LRSchedule(schedule)
+        own: dict[str, Any] = {"dtype": keras.config.floatx(), "trainable": False, "name": "factor"}
+        if _ON_JAX:
+            keras.Variable.__init__(self, float(factor), **own)
+        self._factor = self if _ON_JAX else keras.Variable(float(factor), **own)
         self.schedule = schedule
-        self._factor = keras.Variable(float(factor), dtype=keras.config.floatx(), trainable=False, name="factor")
+
+    # Variables compare by their numbers, schedules by what they are.
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__
 
     @property
     def factor(self) -> float:
@@ -101,14 +117,12 @@ class Dial:
             return self.schedule.factor
         return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
 
-    def turn(self, number: float) -> bool:
-        """Set the number; return whether the training step must be compiled again to see it."""
+    def turn(self, number: float) -> None:
+        """Set the number."""
         if self.schedule is None:
             self.optimizer.learning_rate = number
-            return False
-        before = self.schedule.factor
-        self.schedule.factor = number
-        return keras.config.backend() == "jax" and self.schedule.factor != before
+        else:
+            self.schedule.factor = number
 
 
 class Loop:

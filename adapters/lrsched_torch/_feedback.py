@@ -19,9 +19,8 @@ class FeedbackLR(ScheduleLR):
     Where the two have different clocks, `step()` after each `optimizer.step()` moves the schedule alone and
     `observe(metric)` after each validation moves the rule alone. Either writes the new rates at once.
 
-    In Lightning a scheduler gets a metric if its dictionary says so, whatever its class:
-    `{"scheduler": s, "interval": "epoch", "reduce_on_plateau": True, "monitor": "val_loss"}`; the schedule then counts
-    epochs. For a schedule that counts updates, return `lightning_config(s)` and call
+    In Lightning, `lightning_config(s, monitor="val_loss")` passes the logged value to `step`, once an epoch; the
+    schedule then counts epochs. For a schedule that counts updates, return `lightning_config(s)` and call
     `self.lr_schedulers().observe(metric)` in `on_validation_epoch_end`. The Trainer of transformers calls `step()`
     alone, so observe in a callback. `SequentialLR` calls `step(0)`, here a metric: join schedules with `>>` instead.
 

@@ -1,6 +1,6 @@
 """Raise the learning rate while a metric improves, lower it when it does not."""
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._check import Choice, Int, Real
 from lrsched._value import value
@@ -82,6 +82,10 @@ class GreedyLR(Feedback):
     def _check(self) -> None:
         if self.maximum < self.minimum:
             raise ValueError(f"GreedyLR(maximum=...) must be >= minimum={self.minimum}, got {self.maximum}")
+        object.__setattr__(self, "_afresh", self.init()._replace(cooldown=self.cooldown))
+
+    # The state after a reset.
+    _afresh: ClassVar[GreedyLRState]
 
     def init(self) -> GreedyLRState:
         """Return the state before the first metric."""
@@ -91,10 +95,14 @@ class GreedyLR(Feedback):
     def body(self, xp: Space, state: Any, *numbers: Number) -> tuple[GreedyLRState, Number]:
         """Return the next state and the factor."""
         (metric,) = numbers
-        old = self._smoothed(xp, state, metric) if self.window > 1 else state
+        old: GreedyLRState = state
         sound = finite(metric)
+        seen, recent = old.seen, old.recent
         if self.window > 1:
-            metric = sum(old.recent) / xp.real(xp.maximum(old.seen, 1))
+            # A finite metric enters the window; its empty places are 0.
+            seen = xp.where(sound, xp.minimum(seen + 1, self.window), seen)
+            recent = xp.where(sound, (*recent[1:], metric), recent)
+            metric = sum(recent) / xp.real(xp.maximum(seen, 1))
         cooling = old.cooldown > 0
         warming = xp.no(cooling) & (old.warmup > 0)
         active = xp.no(cooling | warming)
@@ -106,31 +114,22 @@ class GreedyLR(Feedback):
         scale = self._moved(xp, old.scale, rise, cut)
         stuck = cut & xp.no(scale > self.minimum)
         waiting = xp.where(rise, self.reset_start, xp.where(stuck, old.waiting - 1, old.waiting))
-        new = old._replace(
-            scale=scale,
-            best=xp.where(better, metric, old.best),
-            good=xp.where(rise, 0, good),
-            bad=xp.where(cut, 0, bad),
-            cooldown=xp.where(cut, self.cooldown, xp.where(cooling, old.cooldown - 1, old.cooldown)),
-            warmup=xp.where(rise, self.warmup, xp.where(warming, old.warmup - 1, old.warmup)),
-            waiting=waiting,
+        new = GreedyLRState(
+            scale,
+            xp.where(better, metric, old.best),
+            xp.where(rise, 0, good),
+            xp.where(cut, 0, bad),
+            xp.where(cut, self.cooldown, xp.where(cooling, old.cooldown - 1, old.cooldown)),
+            xp.where(rise, self.warmup, xp.where(warming, old.warmup - 1, old.warmup)),
+            waiting,
+            seen,
+            recent,
         )
-        new = self._reset(xp, new, stuck & (waiting <= 0))
+        new = xp.where(stuck & (waiting <= 0), self._afresh, new)
         return new, new.scale / self.base
-
-    def _smoothed(self, xp: Space, old: GreedyLRState, metric: Number) -> GreedyLRState:
-        """Return the state with a finite metric in its window; the empty places of the window are 0."""
-        sound = finite(metric)
-        seen = xp.where(sound, xp.minimum(old.seen + 1, self.window), old.seen)
-        recent = xp.where(sound, (*old.recent[1:], metric), old.recent)
-        return old._replace(seen=seen, recent=recent)
 
     def _moved(self, xp: Space, scale: Number, rise: Any, cut: Any) -> Number:
         up = xp.minimum(scale / self.factor, self.maximum)
         down = xp.maximum(scale * self.factor, self.minimum)
         lower = xp.where(cut & (scale - down > self.eps), down, scale)
         return xp.where(rise & (up - scale > self.eps), up, lower)
-
-    def _reset(self, xp: Space, new: GreedyLRState, reset: Any) -> GreedyLRState:
-        first = self.init()._replace(cooldown=self.cooldown)
-        return GreedyLRState(*(xp.where(reset, a, b) for a, b in zip(first, new, strict=True)))

@@ -106,7 +106,7 @@ class Plateau(Feedback):
             full = old.seen + 1 == self.accumulation
             judged = self._evaluate(xp, old._replace(seen=0, average=0.0), average)
             waiting = old._replace(seen=old.seen + 1, average=average)
-            new = PlateauState(*(xp.where(full, a, b) for a, b in zip(judged, waiting, strict=True)))
+            new = xp.where(full, judged, waiting)
         return new, new.scale / self.base
 
     def _evaluate(self, xp: Space, old: PlateauState, metric: Number) -> PlateauState:

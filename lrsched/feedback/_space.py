@@ -1,8 +1,8 @@
 """The few operations that closed-loop rules need, on Python numbers and on 0-d arrays of each library.
 
 The body of a rule is written once. It never branches on a value: it calls `where`, which on Python numbers is a
-conditional expression. In `where`, a Python float becomes a float of the working precision, an int an integer, a bool
-a truth value.
+conditional expression, for whole states too. In `where`, a Python float becomes a float of the working precision, an
+int an integer, a bool a truth value.
 """
 
 import math
@@ -75,7 +75,8 @@ class Arrays:
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         if isinstance(a, tuple):
-            return tuple(self.where(condition, x, y) for x, y in zip(a, b, strict=True))
+            parts = [self.where(condition, x, y) for x, y in zip(a, b, strict=True)]
+            return type(a)(*parts) if hasattr(a, "_fields") else tuple(parts)
         return self.xp.where(condition, self.lift(a), self.lift(b))
 
     def maximum(self, a: Any, b: Any) -> Any:

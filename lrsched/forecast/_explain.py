@@ -10,7 +10,9 @@ from lrsched.forecast._forecast import Forecast
 from lrsched.forecast._path import Array
 from lrsched.forecast._state import ReturnState
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 280, 56, 12, 26, 34
+WIDTH, LEFT, RIGHT = 640, 56, 12
+# Upper and lower edges of the panels of the loss and of the learning rate, and the height of the whole.
+LOSS, RATE, HEIGHT = (26, 246), (268, 332), 356
 # The colours of the first two curves of `lrsched` pictures; the second is dashed as well.
 STYLES = (("#2f81f7", ""), ("#e0700d", ' stroke-dasharray="6 3"'))
 
@@ -27,11 +29,12 @@ class Explanation(NamedTuple):
 
 
 class Fan(NamedTuple):
-    """Forecasts of the loss at later updates."""
+    """A plan, and forecasts of the loss at later updates under it."""
 
     label: str
+    rates: Array  # `(m,)`: learning rates, evenly spaced from update 0 to the horizon
     steps: Array  # `(n,)`
-    forecasts: list[Forecast]
+    forecasts: list[Forecast]  # n of them, or none if it is too early
 
 
 def explain(horizon: int, state: ReturnState, fans: list[Fan], status: str) -> Explanation:
@@ -40,7 +43,7 @@ def explain(horizon: int, state: ReturnState, fans: list[Fan], status: str) -> E
     Args:
         horizon: length of the run in updates.
         state: the state of its return model.
-        fans: forecasts for the present plan, then for the advised one, as far as there are.
+        fans: the present plan, then the advised one if there is one.
         status: in words, how far the model trusts itself.
 
     Returns:
@@ -48,16 +51,17 @@ def explain(horizon: int, state: ReturnState, fans: list[Fan], status: str) -> E
     """
     record = state.record
     sentences = [f"Update {count(record.step)} of {count(horizon)}, learning rate {number(state.lr)}: {status}."]
-    if fans:
+    foreseen = bool(fans[0].forecasts)
+    if foreseen:
         sentences.append(f"Under the present plan the loss should end at {_said(fans[0].forecasts[-1])}.")
-    if len(fans) > 1 and state.better is not None:
+    if foreseen and len(fans) > 1 and state.better is not None:
         gain, sd = map(number, state.gain)
         sentences.append(
             f"Keeping the rate until update {count(state.better.start)} and then decaying to 0 (power "
             f"{number(state.better.power)}) should end at {_said(fans[1].forecasts[-1])}. The law sees a gain of "
             f"{gain} +- {sd}; it promises too much as a rule, so expect less."
         )
-    elif fans:
+    elif foreseen:
         sentences.append("No other plan is better with enough certainty.")
     if record.refused:
         sentences.append(f"{record.refused} losses were not between 1e-30 and 1e30 and were left out.")
@@ -71,28 +75,36 @@ def _said(forecast: Forecast) -> str:
 
 
 def _picture(horizon: int, seen: Array, fans: list[Fan], title: str) -> str:
-    """Draw the losses `(n, 2)` of step and loss, and each forecast as a line in its interval."""
+    """Draw the losses `(n, 2)` of step and loss, each forecast as a line in its interval, and the rates below."""
     # The first losses are far above the rest and would flatten it: they are left out.
     values = [*seen[len(seen) // 4 :, 1], *(edge for fan in fans for each in fan.forecasts for edge in each)]
     low, high = min(values, default=0.0), max(values, default=1.0)
     high = high if high > low else low + 1.0
     seen = seen[seen[:, 1] <= high]
+    top = max(float(fan.rates.max()) for fan in fans)
 
-    def place(steps: Array, losses: Array) -> str:
-        x = LEFT + np.asarray(steps) / horizon * (WIDTH - LEFT - RIGHT)
-        y = TOP + np.clip((high - np.asarray(losses)) / (high - low), 0.0, 1.0) * (HEIGHT - TOP - BOTTOM)
-        return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+    def loss_at(steps: Array, losses: Array) -> str:
+        return _points(np.asarray(steps) / horizon, (np.asarray(losses) - low) / (high - low), LOSS)
 
-    parts = [_axes(horizon, low, high)]
+    ticks = [(each, f"{each:.5g}") for each in linear_ticks(low, high) if low <= each <= high]
+    parts = [
+        _axes(LOSS, [((each - low) / (high - low), label) for each, label in ticks]),
+        _axes(RATE, [(0.0, "0"), (1.0, number(top))] if top else [(0.0, "0")]),
+        f'<text x="{LEFT + 4}" y="{RATE[0] - 6}">learning rate</text>',
+        _steps(horizon),
+    ]
     for fan, (colour, dashes), x in zip(fans, STYLES, (LEFT, LEFT + 150), strict=False):
-        mean, lo, hi = np.array(fan.forecasts).T
-        edge = place(np.concatenate((fan.steps, fan.steps[::-1])), np.concatenate((lo, hi[::-1])))
         stroke = f'fill="none" stroke="{colour}" stroke-width="2"{dashes}'
-        parts.append(f'<polygon points="{edge}" fill="{colour}" fill-opacity="0.18"/>')
-        parts.append(f'<polyline points="{place(fan.steps, mean)}" {stroke}/><path d="M{x} 13h20" {stroke}/>')
-        parts.append(f'<text x="{x + 26}" y="17">{fan.label}</text>')
+        rates = _points(np.linspace(0.0, 1.0, fan.rates.size), fan.rates / (top or 1.0), RATE)
+        parts.append(f'<path d="M{x} 13h20" {stroke}/><text x="{x + 26}" y="17">{fan.label}</text>')
+        parts.append(f'<polyline points="{rates}" {stroke}/>')
+        if fan.forecasts:
+            mean, lo, hi = np.array(fan.forecasts).T
+            edge = loss_at(np.concatenate((fan.steps, fan.steps[::-1])), np.concatenate((lo, hi[::-1])))
+            parts.append(f'<polygon points="{edge}" fill="{colour}" fill-opacity="0.18"/>')
+            parts.append(f'<polyline points="{loss_at(fan.steps, mean)}" {stroke}/>')
     if len(seen):
-        parts.append(f'<polyline points="{place(*seen.T)}" fill="none" stroke="currentColor" stroke-width="1.5"/>')
+        parts.append(f'<polyline points="{loss_at(*seen.T)}" fill="none" stroke="currentColor" stroke-width="1.5"/>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         'role="img" font-family="system-ui,sans-serif" font-size="11" fill="currentColor">'
@@ -100,13 +112,26 @@ def _picture(horizon: int, seen: Array, fans: list[Fan], title: str) -> str:
     )
 
 
-def _axes(horizon: int, low: float, high: float) -> str:
-    bottom = HEIGHT - BOTTOM
-    parts = [f'<path d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="currentColor"/>']
-    for tick in (each for each in linear_ticks(low, high) if low <= each <= high):
-        y = TOP + (high - tick) / (high - low) * (bottom - TOP)
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:.5g}</text>')
+def _points(across: Array, up: Array, panel: tuple[int, int]) -> str:
+    """Return the points of a line from parts of the width and of the height of a panel."""
+    x = LEFT + across * (WIDTH - LEFT - RIGHT)
+    y = panel[1] - np.clip(up, 0.0, 1.0) * (panel[1] - panel[0])
+    return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+
+
+def _axes(panel: tuple[int, int], ticks: list[tuple[float, str]]) -> str:
+    """Return the two axes of a panel, and labels at parts of its height."""
+    top, bottom = panel
+    parts = [f'<path d="M{LEFT} {top}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="currentColor"/>']
+    for part, label in ticks:
+        y = bottom - part * (bottom - top)
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
+    return "".join(parts)
+
+
+def _steps(horizon: int) -> str:
+    parts = []
     for part, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         x, label = LEFT + part * (WIDTH - LEFT - RIGHT), count(round(part * horizon))
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="{anchor}">{label}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{RATE[1] + 16}" text-anchor="{anchor}">{label}</text>')
     return "".join(parts)

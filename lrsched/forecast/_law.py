@@ -45,8 +45,7 @@ class Law(Value, abstract=True):
 
     A law has parameters (all > 0, named in `parameters`), `peak`, the unit of its rates, and what a fit says about
     itself: `spread`, the standard deviation of the logarithm of observed over predicted loss; `covariance` of the
-        logarithms of the
-    parameters, row by row (Laplace); and `status`: "given", "identified" or "unidentified".
+    logarithms of the parameters, row by row (Laplace); and `status`: "given", "identified" or "unidentified".
     """
 
     kind: ClassVar[str] = "law"

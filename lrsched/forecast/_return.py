@@ -36,8 +36,8 @@ LATE = 0.5
 LOW = 0.1
 # The rest of the run is read at this many points.
 CELLS = 128
-# Points of a drawn forecast.
-POINTS = 24
+# Points of a drawn forecast, and of a drawn plan.
+POINTS, CURVE = 24, 257
 
 
 @value
@@ -238,9 +238,14 @@ class ReturnModel(Value):
         """Return what the model believes of the run, in words and as a picture."""
         now, left = state.record.step, self.horizon - state.record.step
         steps = now + left * np.arange(1, POINTS + 1) / POINTS
+        every = np.round(np.linspace(0, self.horizon, CURVE)).astype(np.int64)
         plans = {"present plan": self.plan(state), "advised plan": self.advice(state)}
-        shown = {label: plan for label, plan in plans.items() if plan is not None and state.theta and left > 0}
-        fans = [Fan(label, steps, self._fan(state, plan, POINTS)) for label, plan in shown.items()]
+        shown = {label: plan for label, plan in plans.items() if plan is not None}
+        foreseen = bool(state.theta) and left > 0
+        fans = [
+            Fan(label, np.asarray(plan(every)), steps, self._fan(state, plan, POINTS) if foreseen else [])
+            for label, plan in shown.items()
+        ]
         return explain(self.horizon, state, fans, STATUS[self.status(state)])
 
     def restore(self, content: Any) -> ReturnState:

@@ -12,8 +12,7 @@ def fit_prior(laws: Sequence[Law], *, reference: float = REFERENCE, least: float
     """The prior that earlier runs teach: what their laws have in common.
 
     Centre: the geometric mean of what the runs say. Spread: `sqrt(least**2 + variance of the logarithms)`. The floor of
-        the loss and
-    the scale of its reducible part (the first two parameters) differ from run to run and stay free.
+    the loss and the scale of its reducible part (the first two parameters) differ from run to run and stay free.
 
     Args:
         laws: one or more laws of one class, each fitted to runs with its own `peak`: with the unit of a run in its peak
