@@ -145,6 +145,8 @@ OPTAX = (
         ulps=4096,
     ),
 )
+# Where variables change in place, Keras reads the z of Schedule-Free after it has changed it.
+WRONG_IN_KERAS = {("tensorflow", "ScheduleFreeAdamW"), ("torch", "ScheduleFreeAdamW")}
 # Keras may keep numbers in float32: these are exact there.
 _BETAS = {"beta_1": 0.875, "beta_2": 1.0 - 2.0**-7}
 _DECAY = {"weight_decay": 0.125}
@@ -166,10 +168,9 @@ KERAS = (
     Case("keras", "Lion", {"beta_1": 0.875, "beta_2": 0.96875, **_DECAY}),
     Case("keras", "Lamb", _BETAS),
     Case("keras", "Lamb", {**_BETAS, **_DECAY}),
-    Case("keras", "Adafactor", {"beta_2_decay": -1.0, "epsilon_2": 2.0**-10}, rate=16.0),
-    Case(
-        "keras", "Adafactor", {"beta_2_decay": -1.0, "epsilon_2": 2.0**-7, "clip_threshold": 0.5, **_DECAY}, rate=16.0
-    ),
+    # Keras has means in float32 on JAX and PyTorch.
+    Case("keras", "Adafactor", {"beta_2_decay": -1.0}, 1e-6, rate=16.0),
+    Case("keras", "Adafactor", {"beta_2_decay": -1.0, "clip_threshold": 0.5, **_DECAY}, 1e-6, rate=16.0),
     Case("keras", "ScheduleFreeAdamW", {"beta_1": 0.875, "beta_2": 0.96875, "epsilon": 2.0**-20}),
 )
 

@@ -177,15 +177,64 @@ def test_loss_scale_optimizer_skips_an_update_that_overflows():
     assert_close([*model.get_weights(), int(model.optimizer.iterations)], [*before, 0])
 
 
-def test_training_in_mixed_precision_agrees_with_keras():
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])  # for the first Keras scales the loss
+def test_training_in_mixed_precision_agrees_with_keras(policy):
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")  # for which Keras adds a LossScaleOptimizer
+    keras.config.set_dtype_policy(policy)
     try:
         expected = train(dense_model(keras.optimizers.Adam(LRSchedule(SCHEDULE))))
         found = train(dense_model(RuleOptimizer(ADAM, SCHEDULE)))
     finally:
         keras.config.set_dtype_policy(before)
     assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 4},
+        {"gradient_accumulation_steps": 2},
+        {"use_ema": True, "gradient_accumulation_steps": 2, "loss_scale_factor": 4.0},
+    ],
+    ids=repr,
+)
+def test_saved_model_keeps_averages_and_accumulated_gradients(arguments, tmp_path):
+    if BACKEND == "jax" and "use_ema" in arguments:
+        pytest.skip("Keras on JAX cannot train on with the averages of a loaded model, whatever the optimizer")
+    model = dense_model(RuleOptimizer(ADAM, SCHEDULE, **arguments))
+    train(model, batches=5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for a, b in zip(train(model, batches=5), train(loaded, batches=5), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_saved_model_keeps_the_scale_of_the_loss(tmp_path):
+    model = dense_model(keras.optimizers.LossScaleOptimizer(RuleOptimizer(ADAM, SCHEDULE), dynamic_growth_steps=2))
+    train(model)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert float(keras.ops.convert_to_numpy(loaded.optimizer.dynamic_scale)) == 2.0**15 * 2**3  # 6 updates
+    for a, b in zip(train(model), train(loaded), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="arrays of other backends are not the memory of the variables")
+@pytest.mark.parametrize("rule", [ADAM, rules.ClipByGlobalNorm(1.0) >> rules.lamb()], ids=repr)
+def test_large_updates_are_done_in_place(rule):
+    rng = np.random.default_rng(3)
+    values = [rng.normal(size=shape).astype("float32") for shape in ((700, 500), (500,), (500,))]
+    variables = [keras.Variable(value) for value in values]
+    optimizer = RuleOptimizer(rule, 0.1)
+    optimizer.build(variables)
+    memory = [v.value.data_ptr() for v in [*variables, *optimizer.variables[2:]]]
+    slots = rules.init(rule, values)
+    for step in range(3):
+        grads = [rng.normal(size=value.shape).astype("float32") for value in values]
+        optimizer.apply([keras.ops.convert_to_tensor(g) for g in grads], variables)
+        values, slots = rules.apply(rule, values, grads, slots, lr=0.1, step=step)
+    assert_close(numpy_of(variables), values)
+    assert [v.value.data_ptr() for v in [*variables, *optimizer.variables[2:]]] == memory
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -290,3 +290,23 @@ def test_parameters_of_different_precision_keep_their_own():
         updates, state = jax.jit(optimizer.update)(params, optimizer.init(params), params)
         for tree in (updates, state.slots.m, state.slots.v):
             assert [leaf.dtype for leaf in jax.tree.leaves(tree)] == [np.float32, np.float64]
+
+
+@pytest.mark.filterwarnings("error:Some donated buffers were not usable")
+@pytest.mark.parametrize("name", ["momentum", "rmsprop momentum", "adam", "amsgrad", "lars", "lamb", "clip, adam"])
+def test_donated_buffers_take_the_results(name):
+    optimizer = from_rule(PAIRS[name].rule, SCHEDULE)
+    params, (g, *_) = problem()
+
+    def step(params, state, g):
+        updates, state = optimizer.update(g, state, params)
+        return optax.apply_updates(params, updates), state
+
+    params = jax.tree.map(jnp.asarray, params)
+    state = optimizer.init(params)
+    donated = jax.tree.leaves((params, state))
+    compiled = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, g).compile()
+    header = compiled.as_text().splitlines()[0]
+    assert header.count("-alias)") == len(donated)
+    jax.block_until_ready(compiled(params, state, g))
+    assert all(x.is_deleted() for x in donated)

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -420,3 +421,144 @@ def test_a_numpy_rate_is_a_number():
     opt = RuleOptimizer(ps, rules.SGD(), lr=np.float64(0.1))
     train(opt, ps, [0])
     assert float(opt.param_groups[0]["lr"]) == 0.1
+
+
+# Large and small tensors, several pieces, and more than one bucket
+MIXED = ((300, 500), (4,), (), (0,), (3, 4), (70_000,), (2, 700), *[(200, 300)] * 5)
+ALL = [
+    *(rule for rule, _ in DIALECTS.values()),
+    rules.Nesterov(0.9) >> rules.DecoupledWeightDecay(0.1),
+    rules.AdamW(weight_decay=0.1, min_ndim=2),
+    rules.Adam(eps=1e-3, eps_at="hat"),
+    rules.AdaGrad(eps_at="inside", initial=0.1),
+    rules.RAdam(),
+    rules.LARS(),
+    rules.LAMB(),
+    rules.NovoGrad(),
+    rules.ClipByGlobalNorm(0.5) >> rules.LAMB(),
+    rules.ClipByNorm(0.3) >> rules.LARS() >> rules.ClipByGlobalNorm(0.1),
+    rules.ScheduleFree(rules.Adam(b1=0.0)),
+    rules.Split(rules.Muon(), rules.Adam()),
+]
+
+
+def mixed(dtype=torch.float64):
+    torch.manual_seed(0)
+    return [torch.nn.Parameter(torch.randn(shape).to(dtype)) for shape in MIXED]
+
+
+@pytest.mark.parametrize("rule", ALL, ids=repr)
+def test_it_equals_the_pure_rule_whatever_the_sizes(rule):
+    ps = mixed()
+    pure = [p.detach().clone() for p in ps]
+    slots = rules.init(rule, pure)
+    opt = RuleOptimizer([{"params": ps[:3]}, {"params": ps[3:], "lr": 0.02}], rule, lr=0.01)
+    for t in range(3):
+        set_gradients(ps, t)
+        opt.step()
+        rates = [0.01] * 3 + [0.02] * (len(ps) - 3)
+        pure, slots = rules.apply(rule, pure, [p.grad for p in ps], slots, lr=rates, step=t)
+    for p, q in zip(ps, pure, strict=True):
+        torch.testing.assert_close(p.detach(), q, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_group_may_have_its_own_rule(flat):
+    ps, alone = parameters(), parameters()
+    groups = [{"params": ps[:1]}, {"params": ps[1:], "rule": rules.AdamW(weight_decay=0.1), "lr": 0.01}]
+    opt = RuleOptimizer(groups, rules.ClipByGlobalNorm(0.1) >> rules.Momentum(), lr=0.1, flat=flat)
+    train(opt, ps, range(3))
+    # The norm runs over the groups of the rule that asks for it.
+    first = RuleOptimizer(alone[:1], rules.ClipByGlobalNorm(0.1) >> rules.Momentum(), lr=0.1)
+    second = RuleOptimizer(alone[1:], rules.AdamW(weight_decay=0.1), lr=0.01)
+    for t in range(3):
+        set_gradients(alone, t)
+        first.step()
+        second.step()
+    torch.testing.assert_close(ps, alone, rtol=1e-12, atol=1e-12)
+    state = opt.state_dict()
+    assert all("rule" not in group for group in state["param_groups"])
+    other = RuleOptimizer(groups, rules.ClipByGlobalNorm(0.1) >> rules.Momentum(), lr=0.1)
+    other.load_state_dict(state)
+
+
+def test_a_group_with_a_wrong_rule_is_refused():
+    opt = RuleOptimizer(parameters()[:1], rules.SGD(), lr=0.1)
+    with pytest.raises(TypeError, match=r"must be a rule such as rules.Adam\(\), got 'Adam'"):
+        opt.add_param_group({"params": parameters()[1:], "rule": "Adam"})
+    assert len(opt.param_groups) == 1
+
+
+def test_a_leading_copy_moves_below_the_resolution_of_bfloat16():
+    moved = []
+    for master in (False, True):
+        p = torch.nn.Parameter(torch.ones(3, dtype=torch.bfloat16))
+        opt = RuleOptimizer([p], rules.SGD(), lr=1e-3, master=master)
+        for _ in range(10):
+            p.grad = torch.ones_like(p)
+            opt.step()
+        moved.append(p[0].item())
+    # 1e-3 is below half of 2**-8, the distance of bfloat16 numbers below 1; ten of them are not.
+    assert moved == [1.0, pytest.approx(0.99, abs=2.0**-8)]
+    assert opt.state[p]["master"].dtype == torch.float32
+    assert opt.state[p]["master"][0].item() == pytest.approx(0.99, rel=1e-6)
+
+
+@pytest.mark.parametrize("rule", [rules.Adam(), rules.LAMB(), rules.Split(rules.Muon(), rules.Adam())], ids=repr)
+def test_a_leading_copy_follows_float32_parameters(rule):
+    low, high = parameters(torch.bfloat16), parameters(torch.bfloat16)
+    high = [torch.nn.Parameter(p.detach().float()) for p in high]
+    one, other = RuleOptimizer(low, rule, lr=0.01, master=True), RuleOptimizer(high, rule, lr=0.01)
+    for t in range(5):
+        set_gradients(low, t)
+        for p, q in zip(low, high, strict=True):
+            q.grad = p.grad.float()
+        one.step()
+        other.step()
+    for p, q in zip(low, high, strict=True):
+        torch.testing.assert_close(one.state[p]["master"], q.detach(), rtol=1e-6, atol=1e-6)
+        assert torch.equal(p.detach(), one.state[p]["master"].to(torch.bfloat16))
+
+
+def test_states_with_and_without_a_leading_copy_are_exchangeable():
+    ps = parameters(torch.bfloat16)
+    opt = RuleOptimizer(ps, rules.Adam(), lr=0.01, master=True)
+    train(opt, ps, range(2))
+    plain = RuleOptimizer(parameters(torch.bfloat16), rules.Adam(), lr=0.01)
+    plain.load_state_dict(opt.state_dict())
+    assert all("master" not in state for state in plain.state.values())
+    again = RuleOptimizer(ps, rules.Adam(), lr=0.01, master=True)
+    again.load_state_dict(plain.state_dict())
+    assert all(torch.equal(again.state[p]["master"], p.detach().float()) for p in ps)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 4), (64, 64, 5, 5)], ids=["small", "large"])
+def test_the_order_of_the_memory_changes_nothing(shape):
+    torch.manual_seed(0)
+    value = torch.randn(shape, dtype=torch.float64)
+    ps = [torch.nn.Parameter(value.clone()), torch.nn.Parameter(value.to(memory_format=torch.channels_last))]
+    for p, q in ((ps[0], ps[0]), (ps[1], ps[1])):
+        opt = RuleOptimizer([p], rules.LAMB(), lr=0.1)
+        for t in range(3):
+            set_gradients([q], t)  # gradients in the usual order
+            opt.step()
+    torch.testing.assert_close(*ps, rtol=1e-12, atol=1e-12)
+    assert ps[1].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_gradients_are_not_kept_alive():
+    ps = mixed()
+    opt = RuleOptimizer(ps, rules.LAMB(), lr=0.1)
+    set_gradients(ps, 0)
+    opt.step()
+    # What is left: the parameter's own, and the argument of the call.
+    assert {sys.getrefcount(p.grad) for p in ps} == {1 + 1}
+
+
+def test_equal_states_whether_compiled_or_not_have_equal_keys():
+    ps = mixed(torch.float32)
+    opt = RuleOptimizer(ps, rules.NovoGrad(), lr=0.1)
+    train(opt, ps, [0])
+    state = opt.state_dict()["state"]
+    assert {tuple(entry) for entry in state.values()} == {("step", "m", "v")}
+    assert all(state[i]["m"].shape == p.shape and state[i]["v"].shape == () for i, p in enumerate(ps))

@@ -124,6 +124,8 @@ def ScheduleFreeAdamW(
 ) -> rules.Rule:
     """Adam with an average of equal weights in place of a schedule; the rate is given at each update.
 
+    Keras on TensorFlow and PyTorch reads z after it has changed it, and takes other steps; this is what it does on JAX.
+
     Args:
         beta_1: nearness to the average, in (0, 1).
         beta_2: decay of the average of the squared gradients, in [0, 1).
