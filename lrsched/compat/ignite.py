@@ -4,7 +4,7 @@ One step is one event of the engine to which the scheduler is attached, an itera
 value *before* the event that uses it (`ITERATION_STARTED`), so value t is that of update t. Values must be >= 0 here.
 The wrapper `LRScheduler` drives a scheduler of PyTorch, and does its first step twice (pytorch-ignite 0.5.5). It leaves
 those that count as they are (`StepLR`, `MultiStepLR`, `LambdaLR`, `OneCycleLR`). Those that multiply the rate they find
-come out otherwise: `ExponentialLR`, `PolynomialLR` and `CosineAnnealingWarmRestarts` one step ahead, `LinearLR` times its
+come out otherwise: `ExponentialLR`, `PolynomialLR`, `CosineAnnealingWarmRestarts` one step ahead, `LinearLR` times its
 start factor, `CosineAnnealingLR` with a first value above its rate; `lrsched_torch.ScheduleLR` does not.
 """
 
