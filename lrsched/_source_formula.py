@@ -29,14 +29,14 @@ class Writer:
 
     Attributes:
         lines: assignments that come before the expression, inside the function.
-        tables: assignments that come before the function.
+        tables: by name, the lines of what is assigned before the function.
     """
 
     def __init__(self, dialect: Dialect, names: Iterator[int]) -> None:
         self.dialect = dialect
         self.names = names
         self.lines: list[str] = []
-        self.tables: list[str] = []
+        self.tables: dict[str, list[str]] = {}
         self._below: dict[str, int] = {}
 
     def write(self, node: Schedule, t: str) -> str:
@@ -68,7 +68,7 @@ class Writer:
         """Return the name of a constant before the function."""
         fresh = f"TABLE_{next(self.names)}"
         text = textwrap.fill(", ".join(map(repr, items)) + ",", 100, initial_indent="    ", subsequent_indent="    ")
-        self.tables += [f"{fresh} = (", *text.split("\n"), ")"]
+        self.tables[fresh] = [f"{fresh} = (", *text.split("\n"), ")"]
         return fresh
 
 
@@ -295,14 +295,21 @@ def function(node: Schedule, dialect: Dialect, name: str, names: Iterator[int]) 
         writer = Writer(dialect, names)
         value = writer.write(node, "step")
         body = _needed(writer.lines, value)
-        return writer.tables, [f"def {name}(step):", *(f"    {line}" for line in body)]
-    tables, body = [], []
+        return _read(writer.tables, body), [f"def {name}(step):", *(f"    {line}" for line in body)]
+    tables: list[str] = []
+    body = []
     for part, start in zip(node.parts, node.starts, strict=True):
         writer = Writer(dialect, names)
         last = start == node.starts[-1]
         clock = writer.inside(f"step - {start}" if start else "step", None if last else part.length)
         value = writer.write(part, clock)
         lines = _needed(writer.lines, value)
-        tables += writer.tables
+        tables += _read(writer.tables, lines)
         body += lines if last else [f"if step < {start + (part.length or 0)}:", *(f"    {line}" for line in lines)]
     return tables, [f"def {name}(step):", *(f"    {line}" for line in body)]
+
+
+def _read(tables: dict[str, list[str]], body: list[str]) -> list[str]:
+    """Return the lines of the tables that the body reads."""
+    code = "\n".join(body)
+    return [line for name, lines in tables.items() if re.search(rf"\b{name}\b", code) for line in lines]
