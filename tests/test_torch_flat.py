@@ -239,3 +239,18 @@ def test_a_rule_of_matrices_is_refused():
         TypeError, match=r"flat=True\) must have a rule that does not need the shapes of tensors, got Mu"
     ):
         RuleOptimizer(parameters(), rules.Muon(), lr=0.1, flat=True)
+
+
+def test_slots_that_start_above_zero_add_nothing_between_the_tensors():
+    rule = rules.Layerwise(rules.Yogi(0.5, 0.1, 1.0, initial=1.0), trust_coefficient=1.0, min_ndim=0)
+    found = []
+    for flat in (False, True):
+        generator = torch.Generator().manual_seed(0)
+        ps = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in [(3, 5), (7,), (2, 3, 3)]]
+        optimizer = RuleOptimizer(ps, rule, lr=0.1, flat=flat)
+        for _ in range(3):
+            for p in ps:
+                p.grad = torch.randn(p.shape, generator=generator)
+            optimizer.step()
+        found.append([p.detach().clone() for p in ps])
+    torch.testing.assert_close(*found)

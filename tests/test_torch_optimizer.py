@@ -372,6 +372,21 @@ def test_the_state_may_be_moved_in_place_by_others():
     assert all(torch.equal(a, b) for a, b in zip(ps, others, strict=True))
 
 
+@pytest.mark.parametrize("options", [{}, {"flat": True}], ids=str)
+def test_what_others_write_into_the_state_counts(options):
+    ps = mixed()
+    opt = RuleOptimizer(ps, rules.Momentum(0.5), lr=1.0, **options)
+    train(opt, ps, range(2))
+    before = values(ps)
+    for p in ps:
+        opt.state[p]["v"] = torch.full_like(p, 4.0, requires_grad=False)
+        p.grad = torch.zeros_like(p)
+    opt.step()
+    for p, old in zip(ps, before, strict=True):
+        torch.testing.assert_close(p.detach(), old - 2.0, rtol=1e-12, atol=1e-12)
+        assert (opt.state[p]["v"] == 2.0).all()
+
+
 def test_a_sparse_gradient_is_a_clear_error():
     table = torch.nn.Embedding(4, 2, sparse=True)
     opt = RuleOptimizer(table.parameters(), rules.SGD(), lr=0.1)

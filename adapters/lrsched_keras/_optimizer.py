@@ -130,20 +130,26 @@ class RuleOptimizer(keras.optimizers.Optimizer):
             # Under tf.distribute each replica holds the gradients of its own part of the batch.
             grads = [g for g, _ in self._all_reduce_sum_gradients(zip(grads, variables, strict=True))]
         kept = [self._slots[self._get_variable_index(v)] for v in variables]
+        targets = [*variables, *(slot for slots in kept for slot in slots)]
         read = keras.ops.stop_gradient
-        flat = iter([read(slot) for slots in kept for slot in slots])
+        given = [read(v) for v in targets]
+        flat = iter(given[len(variables) :])
         template = self.rule.slots(_Planned(()))
         params, slots = rules.apply(
             self.rule,
-            [read(v) for v in variables],
+            given[: len(variables)],
             [keras.ops.convert_to_tensor(g) for g in grads],
             [rules.map_arrays(lambda _: next(flat), template) for _ in variables],
             lr=read(keras.ops.convert_to_tensor(learning_rate)),
             step=read(self.iterations),
+            donate=keras.config.backend() == "torch",  # whose arrays are the memory of the variables
         )
         values = list(params)
         rules.map_arrays(values.append, tuple(slots))
-        self._assign_all([*variables, *(slot for slots in kept for slot in slots)], values)
+        changed = [
+            pair for pair, old in zip(zip(targets, values, strict=True), given, strict=True) if pair[1] is not old
+        ]
+        self._assign_all([target for target, _ in changed], [content for _, content in changed])
 
     def _assign_all(self, variables: list[Any], values: list[Any]) -> None:
         if keras.config.backend() != "tensorflow":

@@ -1,6 +1,7 @@
 """`from_rule` and `scale_by_rule`: an update rule as a gradient transformation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from lrsched.rules import Context, Part, Rule, ops_of
+from lrsched_optax._mesh import Reductions, check_axis_name, reductions, split_axes
 from lrsched_optax._proportional import is_proportional
 
 # Nested containers of arrays, as in every function of JAX.
@@ -29,7 +31,7 @@ class RuleState(NamedTuple):
     slots: Any
 
 
-def from_rule(rule: Rule, learning_rate: Any) -> optax.GradientTransformation:
+def from_rule(rule: Rule, learning_rate: Any, *, axis_name: Any = None) -> optax.GradientTransformation:
     """Return the optimizer of a rule and a learning rate.
 
     Update number t = 0, 1, 2, ... uses `learning_rate(t)`. What the optimizer returns is to be added to the parameters,
@@ -39,13 +41,18 @@ def from_rule(rule: Rule, learning_rate: Any) -> optax.GradientTransformation:
     Args:
         rule: an update rule, such as `rules.Adam()`.
         learning_rate: a number, a 0-d array, or a schedule: any function of the count.
+        axis_name: inside `jax.shard_map`, the mesh axes over which norms are added up: PartitionSpecs in containers
+            like the parameters, or, where JAX tracks what varies (`check_vma`), a name or a tuple of names; each leaf
+            is summed over those that split it. () takes norms on each device by itself. Under `jax.jit` arrays are
+            whole, however they are sharded, and nothing is needed.
 
     Returns:
         A transformation whose state is a `RuleState`. `update` needs the parameters if the rule does.
 
     Raises:
         TypeError: an argument is of another kind; in `init`, a parameter is not floating-point.
-        ValueError: the learning rate is not a scalar; in `update`, the rule needs the parameters.
+        ValueError: the learning rate is not a scalar; in `update`, the rule needs the parameters, or it needs norms
+            inside `jax.shard_map` and does not know which axes split the parameters.
 
     Examples:
         >>> import jax, jax.numpy as jnp, optax
@@ -64,15 +71,16 @@ def from_rule(rule: Rule, learning_rate: Any) -> optax.GradientTransformation:
     """
     _check_rule("from_rule", rule)
     _check_learning_rate(learning_rate)
+    check_axis_name("from_rule", axis_name)
 
     def update(updates: Tree, state: RuleState, params: Tree = None) -> tuple[Tree, RuleState]:
         lr = learning_rate(state.count) if callable(learning_rate) else learning_rate
-        return _updated(rule, updates, state, params, lr, jnp.negative)
+        return _updated(rule, updates, state, params, lr, jnp.negative, axis_name)
 
     return optax.GradientTransformation(lambda params: _init(rule, params), update)
 
 
-def scale_by_rule(rule: Rule) -> optax.GradientTransformation:
+def scale_by_rule(rule: Rule, *, axis_name: Any = None) -> optax.GradientTransformation:
     """Return the direction of a rule, a link of `optax.chain` like `scale_by_adam`.
 
     The sign is that of the gradient and the learning rate is 1: `optax.scale_by_learning_rate` after it multiplies by
@@ -80,6 +88,7 @@ def scale_by_rule(rule: Rule) -> optax.GradientTransformation:
 
     Args:
         rule: an update rule whose update is proportional to the learning rate.
+        axis_name: as in `from_rule`.
 
     Returns:
         A transformation whose state is a `RuleState`. `update` needs the parameters if the rule does.
@@ -87,7 +96,7 @@ def scale_by_rule(rule: Rule) -> optax.GradientTransformation:
     Raises:
         TypeError: `rule` is not a rule; in `init`, a parameter is not floating-point.
         ValueError: the learning rate stands inside the rule, in its buffer or in a clip of the update, so that it
-            cannot be multiplied afterwards; in `update`, the rule needs the parameters.
+            cannot be multiplied afterwards; in `update`, as in `from_rule`.
 
     Examples:
         >>> import optax
@@ -104,9 +113,10 @@ def scale_by_rule(rule: Rule) -> optax.GradientTransformation:
             f"scale_by_rule(rule=...) must be a rule whose update is proportional to the learning rate, got {rule!r}; "
             "write from_rule(rule, learning_rate)"
         )
+    check_axis_name("scale_by_rule", axis_name)
 
     def update(updates: Tree, state: RuleState, params: Tree = None) -> tuple[Tree, RuleState]:
-        return _updated(rule, updates, state, params, 1.0, jnp.positive)
+        return _updated(rule, updates, state, params, 1.0, jnp.positive, axis_name)
 
     return optax.GradientTransformation(lambda params: _init(rule, params), update)
 
@@ -139,8 +149,12 @@ def _init(rule: Rule, params: Tree) -> RuleState:
             must = f"an array of {', '.join(FLOATS)}; leave it out with optax.masked"
             raise TypeError(f"init(params){place} must be {must}, got {jax.typeof(leaf)}")
 
-    slots = jax.tree.map(lambda p: rule.slots(_FullLike(p)), params)
-    return RuleState(jnp.zeros([], jnp.int32), jax.tree.transpose(jax.tree.structure(params), _layout(rule), slots))
+    tree: Any
+    leaves, tree = jax.tree.flatten(params)
+    layout = _layout(rule)
+    slots = [layout.flatten_up_to(rule.slots(_FullLike(p))) for p in leaves]
+    columns = [tree.unflatten([own[i] for own in slots]) for i in range(layout.num_leaves)]
+    return RuleState(jnp.zeros([], jnp.int32), layout.unflatten(columns))
 
 
 class _FullLike(NamedTuple):
@@ -185,7 +199,13 @@ def _is_none(leaf: Any) -> bool:
 
 
 def _updated(
-    rule: Rule, gradients: Tree, state: RuleState, params: Tree, lr: Any, sign: Callable[[jax.Array], jax.Array]
+    rule: Rule,
+    gradients: Tree,
+    state: RuleState,
+    params: Tree,
+    lr: Any,
+    sign: Callable[[jax.Array], jax.Array],
+    axis_name: Any,
 ) -> tuple[Tree, RuleState]:
     """Return `sign` of what the rule subtracts from the parameters, and the next state."""
     tree: Any
@@ -203,7 +223,8 @@ def _updated(
     layout = _layout(rule)
     columns = [tree.flatten_up_to(column) for column in layout.flatten_up_to(state.slots)]
     slots = [layout.unflatten([column[i] for column in columns]) for i in moving]
-    steps, slots = _steps(rule, ps, gs, slots, lr, state.count)
+    over = reductions(rule, split_axes(axis_name, tree, moving, ps, gs))
+    steps, slots = _steps(rule, ps, gs, slots, lr, state.count, over)
     for i, p, g, step, own in zip(moving, ps, gs, steps, slots, strict=True):
         leaves[i] = sign(step).astype(g.dtype if params is None else jnp.promote_types(p.dtype, g.dtype))
         for column, content in zip(columns, layout.flatten_up_to(own), strict=True):
@@ -212,7 +233,7 @@ def _updated(
 
 
 def _steps(
-    rule: Rule, ps: list[Any], gs: list[jax.Array], slots: list[Any], lr: Any, count: jax.Array
+    rule: Rule, ps: list[Any], gs: list[jax.Array], slots: list[Any], lr: Any, count: jax.Array, over: Reductions
 ) -> tuple[list[jax.Array], list[Any]]:
     """Return what the rule subtracts from each parameter, in the working dtype, and the new slots."""
     xp = ops_of(gs[0])
@@ -225,5 +246,6 @@ def _steps(
         return content if isinstance(content, _Absent | float) else jnp.asarray(content).astype(wide)
 
     context = Context.of_list(xp, [g.ndim for g in gs], widened(lr), widened(count))
+    context = replace(context, sums=over.sums, total=over.total)
     steps, new = rule.body(context, [*map(widened, ps)], [*map(widened, gs)], jax.tree.map(widened, slots))
     return steps, jax.tree.map(lambda content, old: content.astype(old.dtype), new, slots)

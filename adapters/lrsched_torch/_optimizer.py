@@ -1,9 +1,11 @@
 """An update rule as a torch optimizer."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from numbers import Real
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
@@ -11,32 +13,52 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT, StateDict
 
 from lrsched import Schedule, rules
-from lrsched_torch._update import Leaf, Update, batch_of, compiled, named, update_with
+from lrsched_torch._facts import facts_of
+from lrsched_torch._flat import Flat, check_flat
+from lrsched_torch._jobs import Executor, Job, Listed
+from lrsched_torch._packed import Packed
+from lrsched_torch._units import Home
+from lrsched_torch._update import compiled, named, update_with
+
+# Dtypes of parameters that may have a copy in float32.
+LOW = (torch.bfloat16, torch.float16)
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 
 class RuleOptimizer(Optimizer):
     """A torch optimizer that runs an update rule of `lrsched.rules` in place.
 
     The rule sees all parameters of the optimizer that have a gradient, so `ClipByGlobalNorm` takes the norm over all
-    groups, which must then be on one device; if it stands after the rule, each group is clipped as if all groups had
-    its learning rate. Parameters without a gradient keep value and state, and each counts its own updates. Gradients
-    are only read. Moments are float32 (float64 for float64 parameters) and stay so through `state_dict` and
-    `load_state_dict`.
+    groups that have this rule. Parameters without a gradient keep value and state, and each counts its own updates.
+    Gradients are only read. Moments are float32 (float64 for float64 parameters) and stay so through `state_dict` and
+    `load_state_dict`, whose dictionaries serve every form: compiled or not, flat or not.
 
     Works with closures, step hooks, `zero_grad` and `torch.amp.GradScaler`, which skips a step when a gradient is not
-    finite; then the schedule stands still too.
+    finite; then the schedule stands still too. Small parameters are updated together in buckets, large ones where they
+    are; without `compile`, a rule that PyTorch has as a fused kernel runs as that kernel.
 
     Args:
-        params: parameters, named parameters or groups. A group may have its own `lr`, of any kind below, and its own
-            `maximize`.
+        params: parameters, named parameters or groups. A group may have its own `lr`, of any kind below, its own
+            `maximize` and its own `rule`.
         rule: the update rule, such as `rules.Adam()` or `rules.ClipByGlobalNorm(1.0) >> rules.Momentum(0.9)`.
         lr: learning rate. A number or a 0-d tensor stays until a scheduler changes it. A schedule is driven by the
             number of steps of this optimizer, which is saved: step t (from 0) uses `lr(t)`, and leaves `lr(t + 1)` in
             the group for the next. So no scheduler is needed; what one writes there holds for the next step.
         maximize: go up instead of down.
-        compile: run the rule as one graph of `torch.compile`, with learning rate and step as tensors, so that nothing
-            compiles again while they change. The first step compiles; so does another set of parameters with gradients.
-            All parameters must be on one device.
+        compile: compile the rule, at the first step and for tensors of any length, so that nothing compiles again while
+            learning rates and steps change. Rules that need tensors in their own shape are one graph of all tensors.
+        flat: make parameters and gradients views of one buffer for each group, dtype and device, which is fastest.
+            Moving the model or replacing `p.data` copies them once more. `zero_grad()` then leaves zeros, not None;
+            gradients that are no views are copied into the buffer. Not for FSDP, tied or non-contiguous parameters.
+        master: bfloat16 and float16 parameters get a float32 copy, part of the state, which is updated and then rounded
+            to the parameter. What others write into the parameter is lost.
+        totals_over: processes that hold other parameters of the same model, as under ZeRO: what the rule sums over all
+            tensors, it sums over theirs too, so all of them must take part in every step.
+
+    Steps are counted on the host: do not capture `step` in a CUDA graph. No form waits for the device, if the learning
+    rate is a number, a schedule or a tensor there.
 
     Raises:
         TypeError: an argument is of the wrong kind, or a parameter is complex or no floating-point tensor. In `step`: a
@@ -64,35 +86,44 @@ class RuleOptimizer(Optimizer):
         *,
         maximize: bool = False,
         compile: bool = False,
+        flat: bool = False,
+        master: bool = False,
+        totals_over: "ProcessGroup | None" = None,
     ) -> None:
         _check_rule(rule)
+        _check_processes(totals_over)
         self.rule = rule
-        self.compile = compile
+        self.compile, self.flat, self.master = compile, flat, master
+        self.totals_over = totals_over
         self._schedules: list[Schedule | None] = []
+        self._rules: list[rules.Rule] = []
         super().__init__(params, {"lr": lr, "maximize": maximize})
-        self._prepare()
 
-    def _prepare(self) -> None:
-        """Make what is neither copied nor pickled."""
-        self._together = self.rule.couples
-        update = update_with(self.rule)
-        self._update: Update = compiled(update) if self.compile else update
-        # Slots without memory, for their structure.
-        self._empty: dict[Tensor, Any] = {}
+    def _forget(self) -> None:
+        """Drop what is made at the next step, and neither copied nor pickled."""
+        self._jobs: list[Job] | None = None
+        self._flat: Flat | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles keep."""
-        own = {"rule": self.rule, "compile": self.compile, "_schedules": self._schedules}
-        return {**super().__getstate__(), **own}
+        if self._flat is not None:
+            self._flat.release()  # or each parameter would be pickled with all of the buffer
+        state: dict[Any, Any] = {p: {k: _own(v) for k, v in entry.items()} for p, entry in self.state.items()}
+        own = {
+            name: getattr(self, name)
+            for name in ("rule", "compile", "flat", "master", "totals_over", "_schedules", "_rules")
+        }
+        return {**super().__getstate__(), "state": defaultdict(dict, state), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what `__getstate__` returned, or, from `load_state_dict`, a part of it."""
         super().__setstate__(state)
-        if "_update" not in self.__dict__:
-            self._prepare()
+        self._jobs = None
+        if "_flat" not in self.__dict__:
+            self._forget()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters, with their own `lr` and `maximize` if the group has them.
+        """Add parameters, with their own `lr`, `maximize` and `rule` if the group has them.
 
         A schedule goes on with the count of the optimizer.
 
@@ -100,12 +131,18 @@ class RuleOptimizer(Optimizer):
             param_group: a dictionary with the parameters under "params".
 
         Raises:
-            TypeError: a parameter or the learning rate is of the wrong kind.
+            TypeError: a parameter, the learning rate or the rule is of the wrong kind.
             ValueError: the learning rate is negative or not finite.
         """
+        # The rule is not kept in the group, as a state dictionary holds plain values only.
+        rule = self.rule
+        if "rule" in param_group:
+            param_group = dict(param_group)
+            rule = param_group.pop("rule")
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
+            _check_rule(rule)
             for p in group["params"]:
                 if not p.is_floating_point():
                     raise TypeError(
@@ -113,13 +150,19 @@ class RuleOptimizer(Optimizer):
                     )
             lr = group["lr"]
             _check_rate(lr)
+            if self.flat:
+                check_flat(self._numbered([*self._rules, rule]))
         except (TypeError, ValueError):
             del self.param_groups[-1]
             raise
         group["updates"] = self.param_groups[0].get("updates", 0)
+        self._rules.append(rule)
         self._schedules.append(lr if isinstance(lr, Schedule) else None)
         if isinstance(lr, Schedule):
             group["lr"] = lr(group["updates"])
+        self._forget()
+        if self.flat:
+            self._buffers().attach()
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -142,13 +185,10 @@ class RuleOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        leaves = [
-            self._leaf(i, p) for i, group in enumerate(self.param_groups) for p in group["params"] if p.grad is not None
-        ]
-        if leaves:
-            self._update(batch_of(leaves, self._bucket))
-        for leaf in leaves:
-            self.state[leaf.p]["step"] += 1
+        if self.flat:
+            self._buffers().attach()
+        for job in self._current_jobs():
+            job.step(self)
         for group in self.param_groups:
             group["updates"] += 1
         self._write_rates()
@@ -159,34 +199,60 @@ class RuleOptimizer(Optimizer):
             if schedule is not None:
                 group["lr"] = schedule(group["updates"])
 
-    def _bucket(self, leaf: Leaf) -> Any:
-        """Return what the leaves of one call of the rule have in common."""
-        if self.compile:
-            return leaf.group, leaf.step  # the same buckets while learning rates move
-        if self._together:
-            return id(leaf.lr) if isinstance(leaf.lr, Tensor) else leaf.lr, leaf.step
-        return id(leaf.p)  # one after the other needs the least memory
+    def zero_grad(self, set_to_none: bool | None = None) -> None:
+        """Reset the gradients.
 
-    def _leaf(self, i: int, p: Tensor) -> Leaf:
-        group, state, g = self.param_groups[i], self.state[p], p.grad
-        assert g is not None
-        if g.layout != torch.strided:
-            raise TypeError(
-                f"RuleOptimizer.step() must get dense gradients, got one of {g.layout} for a parameter of shape "
-                f"{tuple(p.shape)}; write torch.nn.Embedding(..., sparse=False)"
-            )
-        if not state:
-            state["step"] = 0
-            state.update(named(self.rule.init(p)))
-        empty = self._structure(p)
-        contents = (state[name] for name, _ in named(empty))
-        slots = rules.map_arrays(lambda _: next(contents), empty)
-        return Leaf(p, g, slots, group["lr"], state["step"], i, group["maximize"])
+        Args:
+            set_to_none: True for None, False for zeros. By default None, but with `flat` zeros in the buffer of the
+                gradients, so that nothing is copied into it later. A parameter that gets no gradient afterwards is
+                then updated with a gradient of zero.
+        """
+        if self.flat and not set_to_none:
+            self._buffers().zero_grad()
+        else:
+            super().zero_grad(set_to_none is not False)
 
-    def _structure(self, p: Tensor) -> Any:
-        if p not in self._empty:
-            self._empty[p] = self.rule.init(torch.empty_like(p, device="meta"))
-        return self._empty[p]
+    def _buffers(self) -> Flat:
+        if self._flat is None:
+            self._flat = Flat(self._numbered(self._rules))
+        return self._flat
+
+    def _numbered(self, rules_of_groups: Sequence[rules.Rule]) -> list[tuple[rules.Rule, int, list[Tensor]]]:
+        pairs = zip(rules_of_groups, self.param_groups, strict=True)
+        return [(rule, i, group["params"]) for i, (rule, group) in enumerate(pairs)]
+
+    def _current_jobs(self) -> list[Job]:
+        """Return the jobs, one for each different rule; new ones if somebody has changed the groups or the state."""
+        groups = self.param_groups
+        if self._jobs is None or not all(job.holds(groups, self.state) for job in self._jobs):
+            homes = self._buffers().homes if self.flat else {}
+            numbers: dict[rules.Rule, list[int]] = {}
+            for i, rule in enumerate(self._rules):
+                numbers.setdefault(rule, []).append(i)
+            self._jobs = []
+            for rule, own in numbers.items():
+                executor = self._executor(rule, [p for i in own for p in groups[i]["params"]], homes)
+                self._jobs.append(Job(executor, rule, own, groups, self.state, resident=self.flat))
+        return self._jobs
+
+    def _executor(self, rule: rules.Rule, ps: Sequence[Tensor], homes: dict[Tensor, Home]) -> Executor:
+        """Choose what updates the parameters of one rule; they may be spread over processes."""
+        if self.totals_over is not None or any(map(_is_sharded, ps)):
+            from lrsched_torch._sharded import sharded_update_with  # torch may be built without torch.distributed
+
+            update = sharded_update_with(rule, compile=self.compile, totals_over=self.totals_over)
+            return Listed(update, rule, apart=False, always=self.totals_over is not None)
+        if facts_of(rule).packs:
+            return Packed(rule, compile=self.compile, homes=homes)
+        update = update_with(rule)
+        return Listed(compiled(update) if self.compile else update, rule, apart=not (self.compile or rule.couples))
+
+    def new_state(self, rule: rules.Rule, p: Tensor) -> dict[str, Any]:
+        """Return the state of a parameter before its first update."""
+        state = {"step": 0, **dict(named(rule.init(p)))}
+        if self.master and p.dtype in LOW:
+            state["master"] = p.detach().to(torch.float32)
+        return state
 
     def load_state_dict(self, state_dict: StateDict) -> None:
         """Load counts, moments and learning rates; the moments keep the dtype in which they were saved.
@@ -215,6 +281,12 @@ class RuleOptimizer(Optimizer):
             # The base class has cast the moments to the dtype of the parameter.
             if saved := final["state"].get(i):
                 self.state[p] = {k: v.to(p.device, copy=True) if isinstance(v, Tensor) else v for k, v in saved.items()}
+                leads = self.master and p.dtype in LOW
+                if leads and "master" not in saved:
+                    self.state[p]["master"] = p.detach().to(torch.float32)
+                elif not leads:
+                    self.state[p].pop("master", None)
+        self._jobs = None
         self._write_rates()
 
     def _matched(self, state_dict: StateDict) -> Iterator[tuple[Any, Tensor]]:
@@ -227,17 +299,35 @@ class RuleOptimizer(Optimizer):
         for group in state_dict["param_groups"]:
             if "updates" not in group:
                 raise ValueError(f"{where}, got a group with the entries {sorted(group)}")
-        for i, p in self._matched(state_dict):
+        rules_of = [rule for rule, group in zip(self._rules, self.param_groups, strict=True) for _ in group["params"]]
+        for rule, (i, p) in zip(rules_of, self._matched(state_dict), strict=False):
             saved = state_dict["state"].get(i)
-            wanted = ["step", *(name for name, _ in named(self._structure(p)))]
-            if saved and set(saved) != set(wanted):
-                raise ValueError(f"{where} with the rule {self.rule!r}, which keeps {wanted}, got {sorted(saved)}")
+            wanted = ["step", *(name for name, _ in named(rule.init(torch.empty_like(p, device="meta"))))]
+            if saved and set(saved) - {"master"} != set(wanted):
+                raise ValueError(f"{where} with the rule {rule!r}, which keeps {wanted}, got {sorted(saved)}")
+
+
+def _own(x: Any) -> Any:
+    """Return a tensor with memory of its own, or anything else as it is."""
+    return x.clone() if isinstance(x, Tensor) and x.untyped_storage().nbytes() > x.numel() * x.element_size() else x
 
 
 def _check_rule(rule: Any) -> None:
     if not isinstance(rule, rules.Rule):
         hint = f"; write {rule!r} >> rules.SGD()" if isinstance(rule, rules.Part) else ""
         raise TypeError(f"RuleOptimizer(rule=...) must be a rule such as rules.Adam(), got {rule!r}{hint}")
+
+
+def _check_processes(totals_over: Any) -> None:
+    known = getattr(torch.distributed, "ProcessGroup", ())
+    if totals_over is not None and not isinstance(totals_over, known):
+        raise TypeError(f"RuleOptimizer(totals_over=...) must be a ProcessGroup or None, got {totals_over!r}")
+
+
+def _is_sharded(p: Tensor) -> bool:
+    module = sys.modules.get("torch.distributed.tensor")  # who has a DTensor has imported it
+    # FullyShardedDataParallel marks its parameters so.
+    return (module is not None and isinstance(p, module.DTensor)) or hasattr(p, "_fsdp_flattened")
 
 
 def _check_rate(lr: Any) -> None:

@@ -1,4 +1,8 @@
-"""One update of a batch of torch parameters in place: the pure function, run as it is or compiled."""
+"""One update of a batch of torch parameters in place: the pure function, run as it is or compiled.
+
+An `Update` takes whole tensors in their own shapes: matrix rules need them so, and shards come so. Where tensors may be
+cut and joined, `_packed` updates them. `RuleOptimizer._executor` chooses.
+"""
 
 import types
 from collections.abc import Callable, Iterator, Sequence

@@ -5,6 +5,7 @@
 Run it again with the same folder and another number of processes: it goes on where it stopped.
 """
 
+import gc
 import os
 import sys
 
@@ -20,8 +21,7 @@ from lrsched_torch import RuleOptimizer
 STEPS = 20
 
 
-def main(folder: str | None) -> None:
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+def train(folder: str | None) -> None:
     rank, processes = dist.get_rank(), dist.get_world_size()
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if torch.cuda.is_available() else torch.device("cpu")
     torch.manual_seed(0)
@@ -54,6 +54,13 @@ def main(folder: str | None) -> None:
             print(f"step {t + 1}: loss {loss.item() / processes:.4f}")
     if folder:
         checkpoint.save(state(), checkpoint_id=folder)
+
+
+def main(folder: str | None) -> None:
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    train(folder)
+    gc.collect()  # whatever still holds a group of processes when the interpreter ends may abort it
+    dist.barrier()
     dist.destroy_process_group()
 
 

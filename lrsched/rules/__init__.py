@@ -22,7 +22,8 @@ static argument that traces once; its `repr` builds it again.
   float64 parameters. What depends on the step alone is computed in float64 if `lr` and `step` are Python numbers, else
   in the working dtype, through `expm1`. Results are rounded once.
 * **inf and NaN** in a gradient pass through to the update and the moments; nothing is skipped or repaired, in NumPy
-  without a warning. The clips and `Layerwise` say what a norm that is not finite does.
+  without a warning. The sign of inf is 1: `SignSGD` and `Rprop` step as for any number, `Lion` until its average shows
+  it. The clips, `Layerwise` and `NovoGrad` say what a norm that is not finite does.
 * **Layouts:** `Rule.body(context, ps, gs, slots)` is the mathematics without checks and casts; every sum over elements
   is asked of the `Context`, so the same body runs packed or sharded.
 
@@ -35,7 +36,7 @@ from lrsched.rules._adamax import AdaBelief, Adamax, Adan, Yogi
 from lrsched.rules._adaptive import AdaDelta, AdaGrad, Adam, RMSprop
 from lrsched.rules._apply import apply, init
 from lrsched.rules._arrays import Ops, ops_of
-from lrsched.rules._averaging import Prodigy, ScheduleFree
+from lrsched.rules._averaging import Prodigy, ScheduleFree, averages
 from lrsched.rules._base import Link, Local, Part, Parts, Pipeline, Rule
 from lrsched.rules._context import Context
 from lrsched.rules._layerwise import Layerwise
@@ -100,6 +101,7 @@ __all__ = [
     "Split",
     "Yogi",
     "apply",
+    "averages",
     "init",
     "lamb",
     "lars",

@@ -7,7 +7,6 @@ from lrsched.rules._base import Part, Rule
 from lrsched.rules._run import Leaf, parameter_ops, run
 from lrsched.rules._tree import aligned, rebuilt
 
-
 _CONTAINERS = (dict, list, tuple)
 
 
@@ -55,11 +54,14 @@ def apply(
 
     Args:
         rule: an update rule; hashable, so under `jax.jit` it can be a static argument.
-        params: nested dicts, lists, tuples, named tuples and None, of arrays of one library; not changed in place.
+        params: nested dicts, lists, tuples, named tuples and None, of arrays of one library.
         grads: the same containers; None instead of an array leaves this parameter and its slots as they are.
         slots: what `init` or the previous call returned.
         lr: learning rate; a number, a 0-d array or a tracer, or the same containers as `params`, one for each array.
         step: number of updates done before this one; an int, a 0-d array or a tracer, or containers likewise.
+        donate: permission to write the results into the arrays of `params` and `slots`, which must not overlap, and
+            must not be used afterwards: use what is returned. NumPy and, where it makes no graph, torch on the CPU do
+            so when the rule `packs` and the update is large. In JAX donate to `jax.jit`. Without, nothing is changed.
 
     Returns:
         New `params` and `slots`, in the same containers and dtypes.

@@ -86,11 +86,17 @@ class Context:
         def sums(arrays: Sequence[Array], owners: Sequence[int]) -> list[Array]:
             return self.sums(arrays, [indices[owner] for owner in owners])
 
+        def total(arrays: Sequence[Array]) -> Array:
+            everyone = [self.xp.full(arrays[0], 0.0, (), arrays[0].dtype)] * len(self.ndims)
+            for i, x in zip(indices, arrays, strict=True):
+                everyone[i] = x
+            return self.total(everyone)
+
         return replace(
             self,
             ndims=tuple(self.ndims[i] for i in indices),
             sums=sums,
-            total=lambda arrays: sum(self.sums(arrays, indices)),
+            total=total,
             each=tuple(self.each[i] for i in indices) if self.each else (),
         )
 

@@ -14,6 +14,8 @@ from lrsched.rules._tape import RETURNING, WRITING
 NUMPY_BYTES = 512 * 1024
 # torch splits what is longer than 32768 among its threads.
 TORCH_LENGTH = 131_072
+# The operations that libraries call differently.
+OWN = frozenset(("copy", "add_scaled", "subtract_scaled"))
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,10 @@ class Library:
         join: arrays end to end, along the first axis.
         stack: arrays along a new first axis.
         constant: a number as operations take it.
+        write: arrays into others.
+        combines: whether there is an operation for `x + y * c`.
         functions: each operation of a tape; those that write take `out`.
-        plain: whether an array is nothing but memory of the processor.
+        plain: whether an array is nothing but memory of the processor, and no graph is made of what is done to it.
         writable: whether results may be written into a plain array.
         whole: whether an array lies in memory in the order of its elements.
     """
@@ -37,6 +41,8 @@ class Library:
     join: Callable[[list[Array]], Array]
     stack: Callable[[list[Array]], Array]
     constant: Callable[[Any], Any]
+    write: Callable[[list[Array], list[Array]], Any]
+    combines: bool
     functions: dict[str, Callable[..., Array]]
     plain: Callable[[Array], bool]
     writable: Callable[[Array], bool]
@@ -47,14 +53,21 @@ def _rows(x: Array) -> Array:
     return x.sum(axis=1, keepdims=True)
 
 
+def _write(targets: list[Array], contents: list[Array]) -> None:
+    for target, content in zip(targets, contents, strict=True):
+        target[...] = content
+
+
 _NUMPY = Library(
     length=lambda dtype: NUMPY_BYTES // np.dtype(dtype).itemsize,
     empty=np.empty,
     join=np.concatenate,
     stack=np.stack,
     constant=lambda number: number,
+    write=_write,
+    combines=False,
     functions=RETURNING
-    | {name: getattr(np, name) for name in WRITING - {"copy"}}
+    | {name: getattr(np, name) for name in WRITING - OWN}
     | {"copy": np.positive, "where": np.where, "rows": _rows},
     plain=lambda x: type(x) is np.ndarray,
     writable=lambda x: x.flags.writeable,
@@ -65,6 +78,10 @@ _NUMPY = Library(
 def _torch(torch: Any) -> Library:
     kinds = (torch.Tensor, torch.nn.Parameter)
 
+    def plain(x: Array) -> bool:
+        differentiates = x.requires_grad and torch.is_grad_enabled()
+        return type(x) in kinds and x.device.type == "cpu" and x.layout is torch.strided and not differentiates
+
     def sign(x: Array, out: Array) -> Array:  # torch takes the sign of NaN for 0
         return out.copy_(torch.where(torch.isnan(x), x, torch.sign(x)))
 
@@ -73,12 +90,21 @@ def _torch(torch: Any) -> Library:
         empty=lambda shape, dtype: torch.empty(shape, dtype=dtype),
         join=torch.cat,
         stack=torch.stack,
-        constant=lambda number: torch.tensor(number, dtype=torch.float64) if type(number) in (int, float) else number,
+        constant=lambda number: torch.tensor(float(number), dtype=torch.float64),
+        write=lambda targets, contents: torch._foreach_copy_(targets, contents),
+        combines=True,
         functions=RETURNING
-        | {name: getattr(torch, name) for name in WRITING - {"copy", "sign"}}
-        | {"copy": lambda x, out: out.copy_(x), "sign": sign, "where": torch.where, "rows": _rows},
-        plain=lambda x: type(x) in kinds and x.device.type == "cpu" and x.layout is torch.strided,
-        writable=lambda x: not (x.requires_grad and torch.is_grad_enabled()),
+        | {name: getattr(torch, name) for name in WRITING - OWN - {"sign"}}
+        | {
+            "add_scaled": lambda x, y, c, out: torch.add(x, y, alpha=c.item(), out=out),
+            "subtract_scaled": lambda x, y, c, out: torch.sub(x, y, alpha=c.item(), out=out),
+            "copy": lambda x, out: out.copy_(x),
+            "sign": sign,
+            "where": torch.where,
+            "rows": _rows,
+        },
+        plain=plain,
+        writable=lambda x: True,
         whole=lambda x: x.is_contiguous(),
     )
 
@@ -96,5 +122,3 @@ def library_for(xp: Ops, donate: bool) -> Library | None:
     if not _TORCH:
         _TORCH.append(_torch(sys.modules["torch"]))
     return _TORCH[0]
-
-

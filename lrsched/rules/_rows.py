@@ -296,8 +296,11 @@ class _FullRows:
     def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> Array:
         if shape not in (None, (), self.shape):
             raise ValueError(f"Rows.init(rule, ...) must get a rule that packs, got {self.rule!r}")
+        dtype = working_dtype(self.xp, self.like)
+        if shape != () and value:  # the padding stays 0, so that it adds nothing to a norm
+            return self.rows.pack([self.xp.full(self.like, value, (size,), dtype) for size in self.rows.sizes])
         wanted = (len(self.rows.shapes),) if shape == () else self.shape
-        return self.xp.full(self.like, value, wanted, working_dtype(self.xp, self.like))
+        return self.xp.full(self.like, value, wanted, dtype)
 
 
 _MADE: dict[str, _Library] = {}

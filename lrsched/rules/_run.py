@@ -1,6 +1,5 @@
 """One update of a list of tensors: checks, the working dtype, the body of the rule, and the way back."""
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -9,8 +8,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from lrsched.rules._arrays import FLOATS, Array, Ops, described, dtype_name, ops_of, same_shape, shape_of
-from lrsched.rules._blocks import Update, flat, in_blocks, library_for, pays, plain
+from lrsched.rules._blocks import in_blocks
 from lrsched.rules._context import Context, shared
+from lrsched.rules._units import Expected, Expecting
 
 # What the names of the dtypes of scalars begin with.
 NUMBERS = ("float", "bfloat", "int", "uint")
@@ -120,63 +120,25 @@ def _check_gradient(where: str, leaf: Leaf, xp: Ops) -> None:
         raise ValueError(f"{where} must have the shape {shape_of(leaf.p)} of its parameter, got {described(g)}")
 
 
-@dataclass(frozen=True)
-class _Expected:
-    """Stands for an array in the structure that slots must have."""
-
-    shape: tuple[int | None, ...] | None
-
-
-def _alike(leaf: Leaf, first: Array) -> bool:
-    """Return whether a NumPy parameter and its gradient are as good as the parameter of the first leaf."""
-    p, g = leaf.p, leaf.g
-    return type(p) is type(g) is type(first) is np.ndarray and p.dtype == g.dtype == first.dtype and p.shape == g.shape
-
-
-class _Expecting(NamedTuple):
-    """Makes what stands for the slots of a tensor."""
-
-    shape: Any
-
-    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> Any:
-        return _Expected(self.shape if shape is None else shape)
-
-
-def _packed(entry: tuple[Any, Any]) -> bool:
-    """Return whether the slots of a tensor of some shape are arrays of this shape and single numbers."""
-    shape, slots = entry
-    return isinstance(slots, tuple) and all(one.shape in (shape, ()) for one in flat(slots))
-
-
 def _cast(xp: Ops, slots: Any, dtype: Any) -> Any:
     return map_arrays(lambda x: xp.cast(x, dtype), slots)
 
 
-def _usual(leaves: Sequence[Leaf]) -> bool:
-    """Return whether all is as usual, plain NumPy arrays of one dtype: the quick form of `_check_pairs`."""
+def _usual(rule: Body, leaves: Sequence[Leaf]) -> bool:
+    """Return whether all are plain NumPy arrays of one dtype, and as they must be: the quick form of `_check`."""
     arrays = [x for leaf in leaves for x in leaf[1:3]]
     if {type(x) for x in arrays} != {np.ndarray} or len({x.dtype for x in arrays}) > 1:
         return False
-    return all(leaf.p.shape == leaf.g.shape for leaf in leaves)
-
-
-def _check_pairs(names: tuple[str, str, str], leaves: Sequence[Leaf], xp: Ops) -> None:
-    for leaf in leaves:
-        if parameter_ops(names[0] + leaf.path, leaf.p) is not xp:
-            raise TypeError(f"{names[0]}{leaf.path} must be a {xp.name} array like the first, got {described(leaf.p)}")
-        _check_gradient(names[1] + leaf.path, leaf, xp)
-
-
-def _all_usual(leaves: Sequence[Leaf], expected: dict[Any, Any]) -> bool:
-    """Return whether all slots are plain NumPy arrays as expected: the quick form of `_check_slots`."""
     slots: dict[Any, list[Any]] = {}
     for leaf in leaves:
+        if leaf.p.shape != leaf.g.shape:
+            return False
         slots.setdefault(leaf.p.shape, []).append(leaf.slots)
-    return all(_fit(expected[shape], those) for shape, those in slots.items())
+    return all(_fit(rule.slots(Expecting(shape)), those) for shape, those in slots.items())
 
 
 def _fit(expected: Any, slots: Sequence[Any]) -> bool:
-    if isinstance(expected, _Expected):
+    if isinstance(expected, Expected):
         return {type(x) for x in slots} == {np.ndarray} and {x.shape for x in slots} == {expected.shape}
     if {type(x) for x in slots} != {type(expected)}:
         return False
@@ -187,8 +149,16 @@ def _fit(expected: Any, slots: Sequence[Any]) -> bool:
     return all(_fit(*pair) for pair in zip(expected, zip(*slots, strict=True), strict=True))
 
 
+def _check(rule: Body, names: tuple[str, str, str], leaves: Sequence[Leaf], xp: Ops) -> None:
+    for leaf in leaves:
+        if parameter_ops(names[0] + leaf.path, leaf.p) is not xp:
+            raise TypeError(f"{names[0]}{leaf.path} must be a {xp.name} array like the first, got {described(leaf.p)}")
+        _check_gradient(names[1] + leaf.path, leaf, xp)
+        _check_slots(names[2] + leaf.path, rule.slots(Expecting(shape_of(leaf.p))), leaf.slots, xp)
+
+
 def _check_slots(where: str, expected: Any, slots: Any, xp: Ops) -> None:
-    if isinstance(expected, _Expected):
+    if isinstance(expected, Expected):
         if ops_of(slots) is not xp or not hasattr(slots, "shape"):
             raise TypeError(f"{where} must be a {xp.name} array, got {described(slots)}")
         if not same_shape(expected.shape, shape_of(slots)):
@@ -256,14 +226,8 @@ def run(
         One array a tensor, rounded once to the dtype of the parameter, and the new slots.
     """
     xp = parameter_ops(names[0] + leaves[0].path, leaves[0].p)
-    usual = _usual(leaves)
-    if not usual:
-        _check_pairs(names, leaves, xp)
-    expected = {shape: rule.slots(_Expecting(shape)) for shape in {shape_of(leaf.p) for leaf in leaves}}
-    usual = usual and _all_usual(leaves, expected)
-    if not usual:
-        for leaf in leaves:
-            _check_slots(names[2] + leaf.path, expected[shape_of(leaf.p)], leaf.slots, xp)
+    if xp.name != "numpy" or not _usual(rule, leaves):
+        _check(rule, names, leaves, xp)
     own = [working_dtype(xp, leaf.p) for leaf in leaves]
     # One dtype for all of the update, the widest: a norm may run over all tensors.
     wide = xp.float64 if xp.float64 in own else xp.float32
@@ -273,11 +237,10 @@ def run(
     context = Context.of_list(xp, [len(shape_of(leaf.p) or ()) for leaf in leaves], lr, step)
     # inf and NaN pass in NumPy as they do in the other libraries, without a warning.
     with np.errstate(all="ignore") if xp.name == "numpy" else nullcontext():
-        library = library_for(xp, donate) if rule.packs and pays(leaves) and all(map(_packed, expected.items())) else None
-        if library is not None and (usual or plain(library, leaves)):
-            numbers = {shape: [one.shape != shape for one in flat(slots)] for shape, slots in expected.items()}
-            length = min(library.length(wide), sum(math.prod(leaf.p.shape) for leaf in leaves))
-            return in_blocks(Update(rule, xp, library, wide, add, donate, length), context, leaves, numbers, own)
+        if rule.packs:
+            found = in_blocks(rule, xp, wide, context, leaves, own, add=add, donate=donate)
+            if found is not None:
+                return found
         ps = [xp.cast(leaf.p, wide) for leaf in leaves]
         gs = [xp.cast(leaf.g, wide) for leaf in leaves]
         old = [_cast(xp, leaf.slots, wide) for leaf in leaves]

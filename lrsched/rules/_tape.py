@@ -5,6 +5,7 @@ where each writes: into a buffer that nothing needs any more, or into the array 
 """
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +15,10 @@ from lrsched.rules._context import Context
 
 # Operations that write floating-point numbers, element by element, where they are told to.
 WRITING = frozenset(
-    ("add", "subtract", "multiply", "divide", "negative", "sqrt", "abs", "sign", "expm1", "maximum", "minimum", "copy")
+    (
+        *("add", "subtract", "multiply", "divide", "negative", "sqrt", "abs", "sign", "expm1", "maximum", "minimum"),
+        *("copy", "add_scaled", "subtract_scaled"),
+    )
 )
 # The others, which return what they make.
 RETURNING: dict[str, Callable[..., Array]] = {
@@ -128,11 +132,35 @@ class Tape:
 
     def record(self, name: str, *inputs: Any) -> Traced:
         """Add an operation and return its result."""
+        if name == "multiply" and any(isinstance(x, float) and x == 1.0 for x in inputs):
+            return next(x for x in inputs if isinstance(x, Traced))
         arrays = [x for x in inputs if isinstance(x, Traced)]
         truth = (name in RETURNING and name != "power") or all(x.truth for x in arrays)
         made = self.new(all(x.number for x in arrays), truth)
         self.operations.append(Operation(name, tuple(map(self.place, inputs)), made.index, made.number, truth))
         return made
+
+    def combine(self) -> None:
+        """Let a sum or difference with the product of an array and a constant be one operation: `x + y * c`."""
+        uses = Counter(place for one in self.operations for place in one.inputs)
+        uses.update(place for one in self.reductions for place in one.arrays)
+        products = {
+            one.output: one.inputs
+            for one in self.operations
+            if one.name == "multiply"
+            and uses[one.output] == 1
+            and not one.number
+            and self.constants.keys() & set(one.inputs)
+        }
+        for i, one in enumerate(self.operations):
+            if one.name not in ("add", "subtract") or one.number:
+                continue
+            x, product = one.inputs
+            if product not in products and one.name == "add":
+                x, product = product, x
+            if product in products and x not in self.constants:
+                y, c = sorted(products[product], key=lambda place: place in self.constants)
+                self.operations[i] = replace(one, name=f"{one.name}_scaled", inputs=(x, y, c))
 
     def context(self, context: Context, ndim: int) -> Context:
         """Return the context with which the body of one tensor, or of several of so many dimensions, is recorded."""
@@ -141,7 +169,7 @@ class Tape:
             return lambda *xs: self.record(name, *xs) if any(isinstance(x, Traced) for x in xs) else real(*xs)
 
         names = ("sqrt", "abs", "sign", "expm1", "where", "maximum", "minimum")
-        traced = {name: function(name, getattr(self.xp, name)) for name in names}
+        traced: dict[str, Any] = {name: function(name, getattr(self.xp, name)) for name in names}
         xp = replace(self.xp, **traced, cast=lambda x, dtype: x)
         return replace(context, xp=xp, ndims=(ndim,), sums=self._sums, total=self._total, each=())
 

@@ -4,15 +4,32 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from lrsched.rules._arrays import Array, Ops
 from lrsched.rules._context import Context
 from lrsched.rules._memory import Library
 from lrsched.rules._tape import RETURNS, Program, Reduction, Tape, program
 
-if TYPE_CHECKING:
-    from lrsched.rules._run import Body, Leaf
+# The rule and the tensors of `run`, whose module imports this one.
+Body = Any
+Leaf = Any
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Stands for an array in the structure that slots must have."""
+
+    shape: tuple[int | None, ...] | None
+
+
+class Expecting(NamedTuple):
+    """Makes what stands for the slots of a tensor."""
+
+    shape: Any
+
+    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> Any:
+        return Expected(self.shape if shape is None else shape)
 
 
 def flat(slots: tuple[Any, ...]) -> list[Array]:
@@ -79,7 +96,7 @@ class Update:
         length: the most elements of a block.
     """
 
-    rule: "Body"
+    rule: Body
     xp: Ops
     library: Library
     wide: Any
@@ -107,7 +124,7 @@ class Recorded:
         whole: every tensor lies within one block.
     """
 
-    def __init__(self, update: Update, context: Context, leaf: "Leaf", numbers: Sequence[bool], whole: bool) -> None:
+    def __init__(self, update: Update, context: Context, leaf: Leaf, numbers: Sequence[bool], whole: bool) -> None:
         self.tape = tape = Tape(update.xp, whole)
         p, g, *slots = [tape.new(number) for number in (False, False, *numbers)]
         given = refilled(leaf.slots, iter(slots))
@@ -116,12 +133,15 @@ class Recorded:
         # What is handed on as it came needs a copy, for its memory may be written before.
         news = [tape.record("copy", x) if any(x is old for old in (p, g, *slots)) else x for x in flat(new)]
         self.results = [tape.place(x) for x in (result, *news)]
+        if update.library.combines:
+            tape.combine()
         self.g = g.index
         self.inputs = [p.index, *(x.index for x in slots)]
         self.constants = {place: update.library.constant(number) for place, number in tape.constants.items()}
         self.passes = [
             program(tape, one.arrays, [False] * len(one.arrays), [None] * len(one.arrays)) for one in tape.reductions
         ]
+        self.totals = any(one.total for one in tape.reductions)
         self._last: dict[Any, Program] = {}
 
     def last(self, direct: Sequence[bool], in_place: Sequence[bool]) -> Program:
@@ -154,7 +174,7 @@ class Unit:
         self,
         update: Update,
         recorded: Recorded,
-        leaves: Sequence["Leaf"],
+        leaves: Sequence[Leaf],
         numbers: Sequence[bool],
         dtypes: Sequence[Any],
         totals: Totals,
@@ -230,9 +250,12 @@ class Unit:
     def _blocks(self, do: Program, outs: list[Array]) -> Iterator[slice]:
         """Run a program on one block after the other."""
         cast, wide, contents = self._update.xp.cast, self._update.wide, self._contents
-        inputs = [*zip(self._recorded.inputs, self._olds, self._numbers, strict=True), (self._recorded.g, self._g, False)]
+        inputs = [
+            *zip(self._recorded.inputs, self._olds, self._numbers, strict=True),
+            (self._recorded.g, self._g, False),
+        ]
         functions = self._update.library.functions
-        steps = [(functions[name], *rest) for name, *rest in do.steps]
+        steps = [(functions[name], places, made, where) for name, places, made, where in do.steps]
         buffers = self._update.buffers(do.buffers)
         for place in self._places:
             for i, array, number in inputs:
@@ -269,15 +292,15 @@ class Unit:
             # Of a vector NumPy would yield scalars.
             made = [rows[i, ...] for i in range(len(given))] if rows.ndim == 1 else list(rows)
             if self._update.donate:
-                made = [self._handed(*pair) for pair in zip(made, given, strict=True)]
+                made = self._handed(made, given)
             columns.append(made)
         ps, *slots = columns
         return zip(ps, _slots(self._leaves[0].slots, iter(slots), len(ps)), strict=True)
 
-    def _handed(self, new: Array, given: Array) -> Array:
-        if not self._may_write(given, new.dtype):
-            return new
-        given[...] = new
-        return given
-
-
+    def _handed(self, made: list[Array], given: list[Array]) -> list[Array]:
+        """Return the arrays given with what was made written into them, or, where that cannot be, what was made."""
+        may = [self._may_write(old, new.dtype) for old, new in zip(given, made, strict=True)]
+        pairs = [pair for pair, one in zip(zip(given, made, strict=True), may, strict=True) if one]
+        if pairs:
+            self._update.library.write([old for old, _ in pairs], [new for _, new in pairs])
+        return [old if one else new for one, old, new in zip(may, given, made, strict=True)]

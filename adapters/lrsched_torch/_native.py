@@ -1,0 +1,98 @@
+"""Rules that PyTorch has as one native kernel."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrsched import rules
+
+# (parameters, gradients, slots of each, learning rate, updates done before, maximize)
+Kernel = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], Any, int, bool], None]
+
+
+def links_of(rule: rules.Rule) -> tuple[rules.Link, ...]:
+    """Return the links of a chain, or the rule alone."""
+    return rule.links if isinstance(rule, rules.Pipeline) else (rule,)
+
+
+@lru_cache(maxsize=256)
+def kernel_of(rule: rules.Rule) -> Kernel | None:
+    """Return the native kernel that computes exactly this rule, up to rounding, or None."""
+    links = links_of(rule)
+    decay, decoupled = 0.0, False
+    if len(links) == 2 and isinstance(links[0], rules.L2) and links[0].min_ndim == 0:
+        decay, links = links[0].strength, links[1:]
+    elif (
+        len(links) == 2
+        and isinstance(links[1], rules.DecoupledWeightDecay)
+        and links[1].min_ndim == 0
+        and links[1].times_lr
+        and isinstance(links[0], rules.Adam)
+    ):
+        decay, decoupled, links = links[1].strength, True, links[:1]
+    if len(links) != 1:
+        return None
+    (only,) = links
+    if isinstance(only, rules.Adam):
+        return _adam(only, decay, decoupled)
+    if isinstance(only, rules.SGD):
+        return _sgd(decay, 0.0, 0.0, False)
+    if isinstance(only, rules.Momentum):
+        return _momentum(only, decay)
+    if isinstance(only, rules.AdaGrad):
+        return _adagrad(only, decay)
+    return None
+
+
+def _adam(rule: rules.Adam, decay: float, decoupled: bool) -> Kernel | None:
+    usual = rule.eps_at == "outside" and rule.amsgrad != "corrected" and rule.correct_m and rule.correct_v
+    if not usual or rule.eps_root:
+        return None
+    kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
+    largest = rule.amsgrad == "raw"
+
+    def update(ps: Any, gs: Any, slots: Any, lr: Any, step: int, maximize: bool) -> None:
+        kernel(
+            ps, gs, [s[0] for s in slots], [s[1] for s in slots], [s[2] for s in slots] if largest else [],
+            _steps(ps, step), lr=lr, beta1=rule.b1, beta2=rule.b2, weight_decay=decay, eps=rule.eps, amsgrad=largest,
+            maximize=maximize,
+        )  # fmt: skip
+
+    return update
+
+
+def _adagrad(rule: rules.AdaGrad, decay: float) -> Kernel | None:
+    if rule.eps_at != "outside":
+        return None
+
+    def update(ps: Any, gs: Any, slots: Any, lr: Any, step: int, maximize: bool) -> None:
+        torch._fused_adagrad_(
+            ps, gs, [s[0] for s in slots], _steps(ps, step), lr=lr, lr_decay=0.0, weight_decay=decay, eps=rule.eps,
+            maximize=maximize,
+        )  # fmt: skip
+
+    return update
+
+
+def _momentum(rule: rules.Momentum, decay: float) -> Kernel | None:
+    if rule.lr_in_buffer or rule.momentum == 0.0:
+        return None
+    return _sgd(decay, rule.momentum, rule.dampening, rule.nesterov, clones=rule.first_step == "clone")
+
+
+def _sgd(decay: float, momentum: float, dampening: float, nesterov: bool, clones: bool = False) -> Kernel:
+    def update(ps: Any, gs: Any, slots: Any, lr: Any, step: int, maximize: bool) -> None:
+        torch._fused_sgd_(
+            ps, gs, [s[0] for s in slots] if momentum else [], weight_decay=decay, momentum=momentum, lr=lr,
+            dampening=dampening, nesterov=nesterov, maximize=maximize, is_first_step=clones and step == 0,
+        )  # fmt: skip
+
+    return update
+
+
+def _steps(ps: Sequence[Tensor], step: int) -> list[Tensor]:
+    """Return the number of this update, counted from 1, for each parameter."""
+    return [torch.full((), float(step + 1), device=ps[0].device)] * len(ps)

@@ -1,0 +1,169 @@
+"""`RuleOptimizer.step`, beside the native optimizers of torch, those of timm, and the speed of the memory."""
+
+import ctypes
+import importlib
+import importlib.util
+import math
+import os
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from benchmarks._rows import Row, interleaved, seconds, skipped
+from benchmarks._tensors import LISTS, parameters, passage
+
+# Seconds of the first step, in which everything compiles, that a person may wait.
+PATIENCE = 20.0
+ROUNDS = {"1000 x 1000": 81}
+Make = Callable[[list[Any]], Any]
+
+
+def _rounds(name: str) -> int:
+    return ROUNDS.get(name, 15)
+
+
+def _ours(torch: Any, rule: Any, name: str, **options: Any) -> Callable[[], object]:
+    """Return the step of our optimizer, after the first one."""
+    ps = parameters(torch, name)
+    gradients = [p.grad for p in ps]
+    optimizer = importlib.import_module("lrsched_torch").RuleOptimizer(ps, rule, lr=1e-3, **options)
+    if options.get("flat"):
+        optimizer.zero_grad()
+        for p, g in zip(ps, gradients, strict=True):
+            p.grad.copy_(g)
+    optimizer.step()
+    return optimizer.step  # type: ignore[no-any-return]  # a framework without types here
+
+
+def _against(torch: Any, rule: Any, name: str, label: str, peer: str, make: Make, target: float, **options: Any) -> Row:
+    other = make(parameters(torch, name))
+    times = interleaved(_ours(torch, rule, name, **options), other.step, _rounds(name))
+    return Row(f"{label}, {name}", peer, *times, target)
+
+
+def _against_memory(torch: Any, rule: Any, name: str, label: str, size: int, target: float, **options: Any) -> Row:
+    """Compare with a pass over as many bytes as the update must move, `size` for each parameter."""
+    times = interleaved(_ours(torch, rule, name, **options), passage(torch, name, size), _rounds(name))
+    return Row(f"{label}, {name}", f"mul_ of {size} bytes each", *times, target)
+
+
+def _first_steps(torch: Any, rule: Any, name: str, label: str) -> Iterator[Row]:
+    """Yield the seconds of the first step with empty caches, and in a process that finds them on the disk."""
+    graphs = importlib.import_module("lrsched_torch._graphs")
+    fresh = importlib.import_module("torch._inductor.utils").fresh_cache
+    optimizers = importlib.import_module("lrsched_torch")
+    with fresh():
+        for case in ("first step", "first step of the next process"):
+            graphs.phases_of.cache_clear()
+            torch._dynamo.reset()
+            step = optimizers.RuleOptimizer(parameters(torch, name), rule, lr=1e-3, compile=True).step
+            yield Row(f"{case} of {label}, {name}", "what one may wait", seconds(step), PATIENCE, 1.0)
+    graphs.phases_of.cache_clear()
+
+
+def peak(run: Callable[[], object]) -> float:
+    """Return by how many bytes the memory of the process grows at most, beyond what it has; NaN if unknown."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what is free already does not count
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+        before = _status("VmRSS")
+        run()
+        return _status("VmHWM") - before
+    except (AttributeError, OSError):
+        return math.nan
+
+
+def _status(name: str) -> float:
+    with open("/proc/self/status") as file:
+        return next(1024.0 * int(line.split()[1]) for line in file if line.startswith(name))
+
+
+def _memory(torch: Any, rule: Any, name: str, label: str, make: Make) -> Row:
+    """Compare what the first two steps need, moments included; the graphs are there already."""
+    _ours(torch, rule, "1000 x 1000", compile=True)
+    _ours(torch, rule, name, compile=True)
+    found = []
+    optimizers = importlib.import_module("lrsched_torch")
+    for build in (lambda ps: optimizers.RuleOptimizer(ps, rule, lr=1e-3, compile=True), make):
+        optimizer = build(parameters(torch, name))
+        found.append(peak(lambda step=optimizer.step: (step(), step())))  # type: ignore[misc]  # bound at once
+        del optimizer
+    note = f"peak memory in GB instead of seconds: {found[0] / 1e9:.3f} and {found[1] / 1e9:.3f}"
+    return Row(f"{label}, {name}", "fused", found[0] / 1e9, found[1] / 1e9, 1.2, note=note)
+
+
+def _timm(name: str) -> Any:
+    """Return a module of timm's optimizers, without the rest of it, which needs torchvision."""
+    spec = importlib.util.find_spec("timm")
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError("timm is not installed")
+    folder = spec.submodule_search_locations[0]
+    for package, path in (("timm", folder), ("timm.optim", os.path.join(folder, "optim"))):
+        if package not in sys.modules:
+            hollow = types.ModuleType(package)
+            hollow.__path__ = [path]
+            sys.modules[package] = hollow
+    return importlib.import_module(f"timm.optim.{name}")
+
+
+def rows() -> list[Row]:
+    """Return the rows: compiled, on one buffer, trust ratios, eager, and what compiling costs."""
+    try:
+        torch = importlib.import_module("torch")
+        importlib.import_module("lrsched_torch")
+    except ImportError as error:
+        return [skipped("all", "torch", 1.0, str(error))]
+    return list(_rows(torch))
+
+
+def _rows(torch: Any) -> Iterator[Row]:
+    rules, optim = importlib.import_module("lrsched.rules"), torch.optim
+    adam, momentum = rules.Adam(), rules.Momentum(0.9)
+
+    def fused_adam(ps: list[Any]) -> Any:
+        return optim.Adam(ps, lr=1e-3, fused=True)
+
+    def fused_sgd(ps: list[Any]) -> Any:
+        return optim.SGD(ps, lr=1e-3, momentum=0.9, fused=True)
+
+    yield from _first_steps(torch, adam, "ResNet-50", "Adam")
+    yield from _first_steps(torch, rules.lamb(), "ResNet-50", "LAMB")
+    yield from _first_steps(torch, adam, "1000 x 1000", "Adam")
+    for name in LISTS:
+        target = 0.35 if name == "1000 x 1000" else 1.05
+        for rule, label, make in ((adam, "Adam", fused_adam), (momentum, "momentum", fused_sgd)):
+            yield _against(torch, rule, name, f"{label} compiled", "fused", make, target, compile=True)
+    for name in LISTS:
+        for rule, label, size in ((adam, "Adam", 28), (momentum, "momentum", 20)):
+            yield _against_memory(torch, rule, name, f"{label} flat", size, 1.05, compile=True, flat=True)
+    yield from _layerwise(torch, rules)
+    for name in LISTS:
+        yield _against(torch, adam, name, "Adam eager", "foreach", lambda ps: optim.Adam(ps, foreach=True), 1.0)
+        yield _against(torch, rules.RMSprop(), name, "RMSprop eager", "foreach", _rmsprop(torch, foreach=True), 1.0)
+        yield _against(torch, rules.RMSprop(), name, "RMSprop eager", "for loop", _rmsprop(torch, foreach=False), 1.0)
+    for name in LISTS:
+        yield _memory(torch, adam, name, "Adam compiled", fused_adam)
+
+
+def _rmsprop(torch: Any, **options: Any) -> Make:
+    return lambda ps: torch.optim.RMSprop(ps, lr=1e-3, **options)
+
+
+def _layerwise(torch: Any, rules: Any) -> Iterator[Row]:
+    cases = (
+        ("LARS", rules.lars(lr_in_buffer=False, eps=1e-8), "Lars", {"momentum": 0.9, "weight_decay": 1e-4}, 28, 1.35),
+        ("LAMB", rules.lamb(weight_decay=0.01), "Lamb", {"weight_decay": 0.01, "max_grad_norm": None}, 40, 1.9),
+    )
+    for label, rule, theirs, options, size, limit in cases:
+        for name in ("ResNet-50", "1000 x 1000"):
+            try:
+                kind = getattr(_timm(theirs.lower()), theirs)
+            except ImportError as error:
+                yield skipped(f"{label} compiled, {name}", "timm", 0.6, str(error))
+            else:
+                make = lambda ps, kind=kind, options=options: kind(ps, lr=1e-3, **options)  # noqa: E731
+                yield _against(torch, rule, name, f"{label} compiled", "timm", make, 0.6, compile=True)
+        yield _against_memory(torch, rule, "ResNet-50", f"{label} compiled", size, limit, compile=True)
+        yield _against_memory(torch, rule, "ResNet-50", f"{label} flat", size, limit, compile=True, flat=True)
