@@ -10,17 +10,16 @@ from benchmarks._rows import Row
 
 # Each is a module of this package with a function `rows`.
 MEASUREMENTS = (
-    *(
-        "one_step",
-        "many_steps",
-        "torch_step",
-        "torch_rules",
-        "numpy_rules",
-        "optax_chain",
-        "optax_rules",
-        "keras_rules",
-    ),
-    *("closed_loop", "import_time"),
+    "one_step",
+    "many_steps",
+    "torch_step",
+    "optax_chain",
+    "torch_rules",
+    "numpy_rules",
+    "optax_rules",
+    "keras_rules",
+    "closed_loop",
+    "import_time",
 )
 _HEADER = ("measurement", "case", "ours", "peer", "compared with", "value", "target", "")
 

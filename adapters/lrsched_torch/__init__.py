@@ -5,9 +5,10 @@
 
 `ScheduleLR` drives any torch optimizer, in any trainer that takes a torch scheduler. `RuleOptimizer` runs any rule of
 `lrsched.rules` in place on torch parameters. `FeedbackLR` multiplies a schedule by the factor of a feedback rule, and
-`run_range_test` looks for a learning rate.
+`run_range_test` looks for a learning rate. `averaged` holds the averages of Schedule-Free while a model is evaluated.
 """
 
+from lrsched_torch._averaged import averaged
 from lrsched_torch._feedback import FeedbackLR
 from lrsched_torch._import import from_torch
 from lrsched_torch._lightning import lightning_config
@@ -19,6 +20,7 @@ __all__ = [
     "FeedbackLR",
     "RuleOptimizer",
     "ScheduleLR",
+    "averaged",
     "from_torch",
     "lightning_config",
     "run_range_test",

@@ -96,7 +96,7 @@ class RuleOptimizer(Optimizer):
         self.compile, self.flat, self.master = compile, flat, master
         self.totals_over = totals_over
         self._schedules: list[Schedule | None] = []
-        self._rules: list[rules.Rule] = []
+        self.group_rules: list[rules.Rule] = []
         super().__init__(params, {"lr": lr, "maximize": maximize})
 
     def _forget(self) -> None:
@@ -111,7 +111,7 @@ class RuleOptimizer(Optimizer):
         state: dict[Any, Any] = {p: {k: _own(v) for k, v in entry.items()} for p, entry in self.state.items()}
         own = {
             name: getattr(self, name)
-            for name in ("rule", "compile", "flat", "master", "totals_over", "_schedules", "_rules")
+            for name in ("rule", "compile", "flat", "master", "totals_over", "_schedules", "group_rules")
         }
         return {**super().__getstate__(), "state": defaultdict(dict, state), **own}
 
@@ -151,12 +151,12 @@ class RuleOptimizer(Optimizer):
             lr = group["lr"]
             _check_rate(lr)
             if self.flat:
-                check_flat(self._numbered([*self._rules, rule]))
+                check_flat(self._numbered([*self.group_rules, rule]))
         except (TypeError, ValueError):
             del self.param_groups[-1]
             raise
         group["updates"] = self.param_groups[0].get("updates", 0)
-        self._rules.append(rule)
+        self.group_rules.append(rule)
         self._schedules.append(lr if isinstance(lr, Schedule) else None)
         if isinstance(lr, Schedule):
             group["lr"] = lr(group["updates"])
@@ -214,7 +214,7 @@ class RuleOptimizer(Optimizer):
 
     def _buffers(self) -> Flat:
         if self._flat is None:
-            self._flat = Flat(self._numbered(self._rules))
+            self._flat = Flat(self._numbered(self.group_rules))
         return self._flat
 
     def _numbered(self, rules_of_groups: Sequence[rules.Rule]) -> list[tuple[rules.Rule, int, list[Tensor]]]:
@@ -227,7 +227,7 @@ class RuleOptimizer(Optimizer):
         if self._jobs is None or not all(job.holds(groups, self.state) for job in self._jobs):
             homes = self._buffers().homes if self.flat else {}
             numbers: dict[rules.Rule, list[int]] = {}
-            for i, rule in enumerate(self._rules):
+            for i, rule in enumerate(self.group_rules):
                 numbers.setdefault(rule, []).append(i)
             self._jobs = []
             for rule, own in numbers.items():
@@ -299,7 +299,8 @@ class RuleOptimizer(Optimizer):
         for group in state_dict["param_groups"]:
             if "updates" not in group:
                 raise ValueError(f"{where}, got a group with the entries {sorted(group)}")
-        rules_of = [rule for rule, group in zip(self._rules, self.param_groups, strict=True) for _ in group["params"]]
+        pairs = zip(self.group_rules, self.param_groups, strict=True)
+        rules_of = [rule for rule, group in pairs for _ in group["params"]]
         for rule, (i, p) in zip(rules_of, self._matched(state_dict), strict=False):
             saved = state_dict["state"].get(i)
             wanted = ["step", *(name for name, _ in named(rule.init(torch.empty_like(p, device="meta"))))]

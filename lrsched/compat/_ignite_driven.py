@@ -25,7 +25,11 @@ _NAMES = (
 
 @checked
 def LRScheduler(
-    lr_scheduler: str | Schedule, use_legacy: OnOff = False, found: RateOrNone = None, taken: Count = 0, **arguments: Any
+    lr_scheduler: str | Schedule,
+    use_legacy: OnOff = False,
+    found: RateOrNone = None,
+    taken: Count = 0,
+    **arguments: Any,
 ) -> Schedule:
     """A scheduler of torch that the wrapper of ignite drives, with what its repeated first step does.
 
