@@ -15,7 +15,7 @@ def averaged(optimizer: RuleOptimizer) -> Iterator[None]:
     """Hold the averages of `rules.ScheduleFree` in the parameters.
 
     Evaluate and save a model for use inside the `with` block; what is trained comes back after it. Parameters that have
-    not been updated stay as they are. Buffers of a model, such as the statistics of batch normalization, are not averaged.
+    not been updated stay as they are. Buffers, such as the statistics of batch normalization, are not averaged.
 
     Args:
         optimizer: one whose rule is a `ScheduleFree`, or a chain around one.
