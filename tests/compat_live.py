@@ -85,11 +85,14 @@ def ignite(name: str, named: dict[str, Any], count: int) -> Sequence[float]:
     t = tests("ignite")
     if name in ("CosineAnnealingScheduler", "LinearCyclicalScheduler", "PiecewiseLinear"):
         return t.simulate(name, count, **named)
-    optimizer, given = t.sgd(0.1), dict(named)
+    optimizer, given = t.sgd(named.get("lr", 0.1)), dict(named)
 
     def part(p: Part) -> Any:
         return getattr(t.live, p.name)(optimizer, "lr", **p.named)
 
+    if name == "LRScheduler":
+        inner = {k: v for k, v in named.items() if k not in ("lr_scheduler", "lr")}
+        given = {"lr_scheduler": getattr(t.torch.optim.lr_scheduler, named["lr_scheduler"])(optimizer, **inner)}
     given = {k: part(v) if isinstance(v, Part) else v for k, v in given.items()}
     if "schedulers" in given:
         given["schedulers"] = [part(p) for p in given["schedulers"]]

@@ -225,6 +225,7 @@ _IGNITE = {
         "durations": [10],
     },
     "CosineAnnealingScheduler": {"start_value": 0.1, "end_value": 0.0, "cycle_size": 50},
+    "LRScheduler": {"lr_scheduler": "CosineAnnealingLR", "lr": 0.1, "T_max": 10},
     "LinearCyclicalScheduler": {"start_value": 0.0, "end_value": 0.1, "cycle_size": 20},
     "PiecewiseLinear": {"milestones_values": [(10, 0.0), (20, 0.1), (100, 0.0)]},
     "create_lr_scheduler_with_warmup": {

@@ -11,6 +11,7 @@ from torch.optim import lr_scheduler, swa_utils
 
 from lrsched import Constant, Hold, Product, Schedule, Shift
 from lrsched.compat import torch as recipes
+from lrsched_torch._import_ignite import is_handler, read_handler
 from lrsched_torch._import_transformers import read_lambda
 from lrsched_torch._scheduler import ScheduleLR
 
@@ -33,8 +34,13 @@ def from_torch(scheduler: Any) -> list[Schedule]:
     torch stops with an error, at a later part of a `SequentialLR` that is itself a composite, the rest is what was
     meant.
 
+    A handler of pytorch-ignite is read as attached to `Events.ITERATION_STARTED`, or with `use_legacy` to
+    `ITERATION_COMPLETED`: step t is its event t, and what its `LRScheduler` makes of the first step is included. A
+    group that it does not drive keeps the rate that it has. Fields other than "lr" are refused.
+
     Args:
-        scheduler: an object of `torch.optim.lr_scheduler`, of `torch.optim.swa_utils`, or a `ScheduleLR`.
+        scheduler: an object of `torch.optim.lr_scheduler`, of `torch.optim.swa_utils`, of
+            `ignite.handlers.param_scheduler`, or a `ScheduleLR`.
 
     Returns:
         The schedules, equal (`==`) to those that `lrsched.compat` builds from the scheduler's arguments.
@@ -50,6 +56,8 @@ def from_torch(scheduler: Any) -> list[Schedule]:
         >>> from_torch(torch.optim.lr_scheduler.CosineAnnealingLR(sgd, T_max=100))
         [Extend(Cosine(0.1, 0.0, steps=100))]
     """
+    if is_handler(scheduler):
+        return read_handler(scheduler, _read)
     schedules = [_read(scheduler, i) for i in range(len(_optimizer(scheduler).param_groups))]
     _check(scheduler, schedules)
     return schedules
@@ -76,7 +84,7 @@ def _read(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
     name = type(scheduler).__name__
     if name in ("ReduceLROnPlateau", "GreedyLR"):
         raise ValueError(f"from_torch(scheduler) must get a function of the step, got a {name}: use lrsched.feedback")
-    raise TypeError(f"from_torch(scheduler) must get a scheduler of torch or transformers, got a {name}")
+    raise TypeError(f"from_torch(scheduler) must get a scheduler of torch, transformers or ignite, got a {name}")
 
 
 def _rate(scheduler: Any, i: int) -> float:

@@ -40,7 +40,7 @@ def LRScheduler(
     which counts the steps that it takes itself, stays where it is.
 
     Args:
-        lr_scheduler: the name of the scheduler, such as "ExponentialLR", or a schedule, for a `LambdaLR` or `ScheduleLR`.
+        lr_scheduler: the name of the scheduler, such as "ExponentialLR"; or a schedule, for a `LambdaLR`.
         use_legacy: whether ignite calls it after each update (`ITERATION_COMPLETED`): then the curve is that of torch.
         found: rate that the optimizer has when it begins, for one that follows another schedule; None is as it leaves
             the optimizer when built.
@@ -69,7 +69,8 @@ def LRScheduler(
     curve = build()
     rate = curve(taken) if found is None else found
     if name == "ExponentialLR":
-        return build(lr=rate if use_legacy else rate * arguments["gamma"])
+        lr = rate if use_legacy else rate * arguments["gamma"]
+        return recipes.ExponentialLR(lr, arguments["gamma"])
     if name in _FACTORS:
         return _multiplied(name, build, curve, use_legacy, rate, taken)
     if name == "SWALR":

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 from lrsched._check import Int
-from lrsched._cycles import Repeat
+from lrsched._cycles import MAX_CYCLES, Repeat
 from lrsched._modifiers import Stretch
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear
@@ -30,11 +30,13 @@ from lrsched.compat._args import (
     must,
     without_effect,
 )
-from lrsched.compat._pieces import then, truncated_cycles
+from lrsched.compat._ignite_driven import LRScheduler
+from lrsched.compat._pieces import ENOUGH, then
 
 __all__ = [
     "ConcatScheduler",
     "CosineAnnealingScheduler",
+    "LRScheduler",
     "LinearCyclicalScheduler",
     "PiecewiseLinear",
     "create_lr_scheduler_with_warmup",
@@ -68,17 +70,38 @@ def _cyclical(
         # The parts of the two ends grow by factors of their own.
         falling = Repeat(_cycle(shape, start, 0.0, size, warmup, start * start_mult), stretch=growth, scale=start_mult)
         return falling + Repeat(_cycle(shape, 0.0, end, size, warmup, 0.0), stretch=growth, scale=end_mult)
-    must(warmup == 0, f"{where}(warmup_duration=...)", "0 if cycle_mult is not whole", warmup)
-
-    def part(first: float, last: float, factor: float) -> Callable[[int, int], Schedule]:
-        return lambda number, n: shape(first * factor**number, last * factor**number, n)
-
+    must(growth >= 1.0, f"{where}(cycle_mult=...)", "a number >= 1, or the cycles shrink to nothing", growth)
     label = f"{where}(cycle_mult=...)"
+
+    def falling_part(scale: float, n: int, w: int) -> Schedule:
+        return _cycle(shape, start * scale, 0.0, n, w, start * scale * start_mult)
+
+    def rising_part(scale: float, n: int, w: int) -> Schedule:
+        return _cycle(shape, 0.0, end * scale, n, w, 0.0)
+
     if start_mult == end_mult == 1.0:
-        return truncated_cycles(size, growth, part(start, end, 1.0), label)
-    must(int(size * growth) > size, label, "large enough for the cycles to grow", growth)
-    fall = truncated_cycles(size, growth, part(start, 0.0, start_mult), label)
-    return fall + truncated_cycles(size, growth, part(0.0, end, end_mult), label)
+        return _rounded(lambda _, n, w: _cycle(shape, start, end, n, w, start), size, warmup, growth, 1.0, label)
+    fall = _rounded(falling_part, size, warmup, growth, start_mult, label)
+    return fall + _rounded(rising_part, size, warmup, growth, end_mult, label)
+
+
+def _rounded(
+    make: Callable[[float, int, int], Schedule], size: int, warmup: int, growth: float, factor: float, label: str
+) -> Schedule:
+    """Return cycles whose two lengths are each rounded down when they grow."""
+    parts: list[Schedule] = []
+    begin, scale = 0, 1.0
+    # What grows beyond all numbers is held there.
+    while begin < ENOUGH and scale < 1e290:
+        must(len(parts) < MAX_CYCLES, label, f"large enough for at most {MAX_CYCLES} cycles", growth)
+        part = make(scale, size, warmup)
+        if int(size * growth) == size and int(warmup * growth) == warmup:
+            parts.append(Repeat(part, scale=factor))
+            break
+        parts.append(part)
+        begin += size + warmup
+        size, warmup, scale = int(size * growth), int(warmup * growth), scale * factor
+    return parts[0] if len(parts) == 1 else Schedule.sequence(parts)
 
 
 @checked
