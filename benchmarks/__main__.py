@@ -4,9 +4,10 @@ import argparse
 import importlib
 import json
 import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 
-from benchmarks._rows import Row
+from benchmarks._rows import Row, skipped
 
 # Each is a module of this package with a function `rows`.
 MEASUREMENTS = (
@@ -73,6 +74,16 @@ def as_json(found: list[tuple[str, Row]]) -> str:
     )
 
 
+def measured(names: Sequence[str]) -> Iterator[tuple[str, Row]]:
+    """Yield the rows of each measurement as they come; one that fails becomes a row that says so."""
+    for name in names:
+        try:
+            for row in importlib.import_module(f"benchmarks.{name}").rows():
+                yield name, row
+        except Exception as error:  # what the others found is kept
+            yield name, skipped("the rest", "-", math.nan, f"{type(error).__name__}: {error}")
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -81,7 +92,10 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
-    found = [(name, row) for name in options.only for row in importlib.import_module(f"benchmarks.{name}").rows()]
+    found = []
+    for item in measured(options.only):
+        found.append(item)
+        print(*_cells(*item), sep="  ", file=sys.stderr)  # a row may take a minute
     print(as_json(found) if options.json else "\n".join(table(found)))
 
 

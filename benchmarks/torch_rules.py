@@ -96,26 +96,27 @@ def _memory(torch: Any, rule: Any, name: str, label: str, make: Make) -> Row:
 
 def _timm(name: str) -> Any:
     """Return a module of timm's optimizers, without the rest of it, which needs torchvision."""
-    spec = importlib.util.find_spec("timm")
-    if spec is None or not spec.submodule_search_locations:
-        raise ImportError("timm is not installed")
-    folder = spec.submodule_search_locations[0]
-    for package, path in (("timm", folder), ("timm.optim", os.path.join(folder, "optim"))):
-        if package not in sys.modules:
+    if "timm" not in sys.modules:
+        spec = importlib.util.find_spec("timm")
+        if spec is None or not spec.submodule_search_locations:
+            raise ImportError("timm is not installed")
+        folder = spec.submodule_search_locations[0]
+        for package, path in (("timm", folder), ("timm.optim", os.path.join(folder, "optim"))):
             hollow = types.ModuleType(package)
             hollow.__path__ = [path]
             sys.modules[package] = hollow
     return importlib.import_module(f"timm.optim.{name}")
 
 
-def rows() -> list[Row]:
-    """Return the rows: compiled, on one buffer, trust ratios, eager, and what compiling costs."""
+def rows() -> Iterator[Row]:
+    """Yield the rows: compiled, on one buffer, trust ratios, eager, and what compiling costs."""
     try:
         torch = importlib.import_module("torch")
         importlib.import_module("lrsched_torch")
     except ImportError as error:
-        return [skipped("all", "torch", 1.0, str(error))]
-    return list(_rows(torch))
+        yield skipped("all", "torch", 1.0, str(error))
+    else:
+        yield from _rows(torch)
 
 
 def _rows(torch: Any) -> Iterator[Row]:
