@@ -129,13 +129,16 @@ def _rows(torch: Any) -> Iterator[Row]:
     def fused_sgd(ps: list[Any]) -> Any:
         return optim.SGD(ps, lr=1e-3, momentum=0.9, fused=True)
 
-    yield from _first_steps(torch, adam, "ResNet-50", "Adam")
+    # Adam and momentum run as the kernels of torch on a CPU, and compile nothing.
+    yield from _first_steps(torch, rules.NAdam(), "ResNet-50", "NAdam")
     yield from _first_steps(torch, rules.lamb(), "ResNet-50", "LAMB")
-    yield from _first_steps(torch, adam, "1000 x 1000", "Adam")
+    yield from _first_steps(torch, rules.NAdam(), "1000 x 1000", "NAdam")
     for name in LISTS:
         target = 0.35 if name == "1000 x 1000" else 1.05
         for rule, label, make in ((adam, "Adam", fused_adam), (momentum, "momentum", fused_sgd)):
             yield _against(torch, rule, name, f"{label} compiled", "fused", make, target, compile=True)
+        foreach = _rmsprop(torch, foreach=True)
+        yield _against(torch, rules.RMSprop(), name, "RMSprop compiled", "foreach", foreach, 1.0, compile=True)
     for name in LISTS:
         for rule, label, size in ((adam, "Adam", 28), (momentum, "momentum", 20)):
             yield _against_memory(torch, rule, name, f"{label} flat", size, 1.05, compile=True, flat=True)

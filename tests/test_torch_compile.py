@@ -50,7 +50,7 @@ def graphs(monkeypatch):
 
 
 RULES = [
-    rules.Momentum(0.9),
+    rules.Momentum(0.9, lr_in_buffer=True),
     rules.AdamW(weight_decay=0.1, min_ndim=2),
     rules.RAdam(),
     rules.LAMB(),
@@ -92,7 +92,7 @@ def test_nothing_compiles_again_while_rates_and_steps_move(graphs, rule):
 
 def test_nothing_compiles_again_under_a_torch_scheduler_or_a_loaded_state(graphs):
     ps = parameters()
-    opt = RuleOptimizer(ps, rules.Adam(), lr=0.1, compile=True)
+    opt = RuleOptimizer(ps, rules.RMSprop(), lr=0.1, compile=True)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(opt, 0.99)
     for t in range(20):
         set_gradients(ps, t)
@@ -105,10 +105,16 @@ def test_nothing_compiles_again_under_a_torch_scheduler_or_a_loaded_state(graphs
 def test_another_optimizer_of_the_same_rule_compiles_nothing(graphs):
     for shapes in (SHAPES, [(5,), (70_000,)]):
         ps = parameters(shapes=shapes)
-        opt = RuleOptimizer(ps, rules.Adam(), lr=0.1, compile=True)
+        opt = RuleOptimizer(ps, rules.RMSprop(), lr=0.1, compile=True)
         set_gradients(ps, 0)
         opt.step()
     assert len(graphs) == 1
+
+
+@pytest.mark.parametrize("rule", [rules.Momentum(0.9), rules.Adam(), rules.AdamW()], ids=str)
+def test_what_torch_has_as_a_kernel_for_the_cpu_compiles_nothing(graphs, rule):
+    torch.testing.assert_close(trained(rule, compile=True), trained(rule), rtol=1e-10, atol=1e-12)
+    assert not graphs
 
 
 @pytest.mark.parametrize("flat", [False, True])

@@ -12,7 +12,7 @@ from lrsched_torch._engines import Compiled, Eager, Loaded
 from lrsched_torch._facts import facts_of
 from lrsched_torch._graphs import Env
 from lrsched_torch._native import Kernel, kernel_of
-from lrsched_torch._units import CPU, GPU, Home, Member, Unit, flattened
+from lrsched_torch._units import CPU, GPU, NATIVE, Home, Member, Unit, flattened
 
 
 class Engine(Protocol):
@@ -52,7 +52,7 @@ class Packed:
             self._gs = gs
         if not all(unit.fits() for unit in self._units):
             self._plan(members, self._dtypes)
-        kernel = None if self.compile else kernel_of(self.rule)
+        kernel = kernel_of(self.rule)
         units = self._units if kernel is None else self._natively(kernel, gs)
         engine: Engine = Compiled(self.rule, self.facts) if self.compile else Eager(self.rule, self.facts)
         if self.facts.totals:
@@ -70,11 +70,16 @@ class Packed:
             self._gs = []
 
     def _natively(self, kernel: Kernel, gs: Sequence[Tensor]) -> list[Unit]:
-        """Update by a native kernel the units of one dtype, and return the others."""
+        """Update by a native kernel the units of one dtype, and return the others.
+
+        On a CPU the native kernel is never slower than what is compiled, which is all that other devices get.
+        """
         rest: list[Unit] = []
         lists: dict[Any, list[Loaded]] = {}
         for unit in self._units:
             if unit.master or {unit.ps[0].dtype, gs[unit.indices[0]].dtype} != {unit.work}:
+                rest.append(unit)
+            elif self.compile and unit.device.type != "cpu":
                 rest.append(unit)
             elif unit.alone:
                 key = (unit.number, unit.step, unit.work, unit.device)
@@ -109,7 +114,9 @@ class Packed:
 
     def _plan(self, members: list[Member], dtypes: list[torch.dtype]) -> None:
         """Lay out the members anew; their state goes on."""
-        limits = CPU if all(m.p.device.type == "cpu" for m in members) else GPU
+        limits = NATIVE if kernel_of(self.rule) else CPU
+        if any(m.p.device.type != "cpu" for m in members):
+            limits = GPU
         self._units = []
         open_: dict[Any, tuple[list[Member], list[int], int]] = {}
 

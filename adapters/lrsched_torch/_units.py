@@ -31,6 +31,8 @@ class Limits(NamedTuple):
 
 # Measured on a CPU. On a GPU a launch costs as much as to copy some million elements, which is not measured.
 CPU, GPU = Limits(2**16, 2**18), Limits(2**20, 2**24)
+# A native kernel takes a list of tensors, so that few need to be joined.
+NATIVE = Limits(2**12, 2**18)
 
 
 class Home(NamedTuple):
