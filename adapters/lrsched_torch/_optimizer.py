@@ -37,8 +37,8 @@ class RuleOptimizer(Optimizer):
 
     Works with closures, step hooks, `zero_grad` and `torch.amp.GradScaler`, which skips a step when a gradient is not
     finite; then the schedule stands still too. Small parameters are updated together in buckets, large ones where they
-    are. What PyTorch has as a fused kernel (SGD, momentum, Adam, AdamW, AdaGrad) runs as that kernel, except compiled on
-    another device than the CPU.
+    are. What PyTorch has as a fused kernel (SGD, momentum, Adam, AdamW, AdaGrad) runs as that kernel, but for `compile`
+    on another device than the CPU.
 
     Args:
         params: parameters, named parameters or groups. A group may have its own `lr`, of any kind below, its own

@@ -77,9 +77,8 @@ class Packed:
         rest: list[Unit] = []
         lists: dict[Any, list[Loaded]] = {}
         for unit in self._units:
-            if unit.master or {unit.ps[0].dtype, gs[unit.indices[0]].dtype} != {unit.work}:
-                rest.append(unit)
-            elif self.compile and unit.device.type != "cpu":
+            mixed = {unit.ps[0].dtype, gs[unit.indices[0]].dtype} != {unit.work}
+            if unit.master or mixed or (self.compile and unit.device.type != "cpu"):
                 rest.append(unit)
             elif unit.alone:
                 key = (unit.number, unit.step, unit.work, unit.device)
