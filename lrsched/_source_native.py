@@ -159,7 +159,8 @@ def torch(node: Schedule, lr: float, last: bool = True) -> str | None:
         if share == 1.0:
             return call("ConstantLR", "optimizer", factor=1.0)
         node = Linear(node.value, node.value, 1)
-    if isinstance(node, Linear) and 0.0 < node.start <= lr and node.end <= lr:
+    # PyTorch multiplies from step to step: a factor next to zero would grow beyond all bounds.
+    if isinstance(node, Linear) and 1e-200 * lr <= node.start <= lr and node.end <= lr:
         factors = {"start_factor": node.start / lr, "end_factor": node.end / lr}
         return call("LinearLR", "optimizer", **factors, total_iters=node.steps)
     if isinstance(node, Triangular) and last:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrsched import Schedule, compat, to_source
+from lrsched import Cosine, Linear, Schedule, compat, to_source
 from tests import test_compat_keras, test_compat_optax, test_compat_torch, test_compat_transformers
 from tests.test_source import agree, jax_values, keras_values, run, torch_rates
 from tests.test_torch_import import composites, sgd, take
@@ -97,3 +97,11 @@ def test_what_the_code_for_torch_builds_is_imported_again(data: Any):
         return
     (found,) = from_torch(names["scheduler"])
     agree(found(np.arange(60)), schedule, range(60))
+
+
+def test_a_start_next_to_zero_becomes_a_function():
+    schedule = Linear(2.2e-314, 0.1, steps=2) >> Cosine(0.1, 0.01, steps=3)
+    for target in ("torch", "transformers"):
+        source = to_source(schedule, target)
+        assert "LinearLR" not in source
+        agree(torch_rates(source, 8), schedule, range(8))
