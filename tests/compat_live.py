@@ -65,6 +65,13 @@ def transformers(name: str, named: dict[str, Any], count: int) -> Sequence[float
     return t.rates_of(optimizer, getattr(t.optimization, name)(optimizer=optimizer, **given), count)
 
 
+def paddle(name: str, named: dict[str, Any], count: int) -> Sequence[float]:
+    t = tests("paddle_live")
+    if name == "OneCycleLR":
+        count = min(count, named["total_steps"])
+    return t.values(getattr(t.live, name)(**named), count)
+
+
 def diffusers(name: str, named: dict[str, Any], count: int) -> Sequence[float]:
     t, given = tests("diffusers"), dict(named)
     optimizer = t.sgd(given.pop("lr"))

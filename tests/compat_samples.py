@@ -544,7 +544,7 @@ LIBRARIES: dict[str, Library] = {
     "nemo": Library(_NEMO_ALL, "nemo-toolkit", live.nemo),
     "olmo_core": Library(_OLMO_ALL, "ai2-olmo-core", live.olmo_core),
     "optax": Library(_OPTAX, "optax", live.optax),
-    "paddle": Library(_PADDLE),
+    "paddle": Library(_PADDLE, "paddlepaddle", live.paddle),
     "power_lr": Library(
         {
             "ConstantScheduler": {**_DOLOMITE, "num_decay_steps": 0},

@@ -15,8 +15,8 @@ from torch.distributed.tensor import DTensor, Replicate
 
 from lrsched import rules
 from lrsched_torch._facts import facts_of
-from lrsched_torch._shards import Groups, Shards, spread
-from lrsched_torch._update import Batch, Update, compiled, named
+from lrsched_torch._shards import Groups, Shards
+from lrsched_torch._update import Batch, Update, compiled, named, spread
 
 
 def sharded_update_with(rule: rules.Rule, *, compile: bool = False, totals_over: ProcessGroup | None = None) -> Update:

@@ -12,7 +12,7 @@ from torch.distributed import ProcessGroup
 
 from lrsched import rules
 from lrsched_torch._native import Kernel, kernel_of, links_of
-from lrsched_torch._update import Batch, named
+from lrsched_torch._update import Batch, named, spread
 
 # The processes whose shards make up a tensor, one group for each mesh dimension that shards it; () for a whole one.
 Groups = tuple[ProcessGroup, ...]
@@ -188,12 +188,6 @@ class Shards:
         if self.totals_over is not None:
             dist.all_reduce(result, group=self.totals_over)
         return result.to(wide)
-
-
-def spread(scalars: Sequence[Any], batch: Batch) -> list[Any]:
-    """Return for each leaf the scalar of its bucket."""
-    of_leaf = {i: scalar for own, scalar in zip(batch.buckets, scalars, strict=True) for i in own}
-    return [of_leaf[i] for i in range(len(of_leaf))]
 
 
 def _keyed(

@@ -62,35 +62,34 @@ def batch_of(leaves: Sequence[Leaf], key: Callable[[Leaf], Any]) -> Batch:
 def update_with(rule: rules.Rule) -> Update:
     """Return the function that does one update with the rule.
 
-    A rule that looks at all tensors together sees the whole batch for each bucket, and the results of the bucket's own
-    leaves are kept; the compiler drops the rest.
+    A rule that looks at all tensors together sees the whole batch, each tensor with the learning rate and the step of
+    its bucket. Another one sees one bucket after the other, so that the memory of one is free for the next.
     """
-    together = rule.couples
 
     def update(batch: Batch) -> None:
-        ps, slots = batch.ps, batch.slots
+        lrs, steps = spread(batch.lrs, batch), spread(batch.steps, batch)
         gs = [-g if up else g for g, up in zip(batch.gs, batch.maximize, strict=True)]
-        new: dict[int, tuple[Tensor, Any]] = {}
-        for own, lr, step in zip(batch.buckets, batch.lrs, batch.steps, strict=True):
-            seen = tuple(range(len(ps))) if together else own
-            found_ps, found_slots = rules.apply(
-                rule, [ps[i] for i in seen], [gs[i] for i in seen], [slots[i] for i in seen], lr=lr, step=step
-            )
-            found = dict(zip(seen, zip(found_ps, found_slots, strict=True), strict=True))
-            new.update({i: found[i] for i in own})
-            if not together:  # Soon, so that the memory is free for the next bucket.
-                _write(batch, new)
-                new = {}
-        _write(batch, new)
+        for own in [range(len(gs))] if rule.couples else batch.buckets:
+            ps, slots = [batch.ps[i] for i in own], [batch.slots[i] for i in own]
+            rates, counts = [lrs[i] for i in own], [steps[i] for i in own]
+            new, kept = rules.apply(rule, ps, [gs[i] for i in own], slots, lr=rates, step=counts)
+            for p, content in zip([*ps, *_arrays(slots)], [*new, *_arrays(kept)], strict=True):
+                p.copy_(content)
 
     return update
 
 
-def _write(batch: Batch, new: dict[int, tuple[Tensor, Any]]) -> None:
-    for i, (p, slots) in new.items():
-        batch.ps[i].copy_(p)
-        for (_, old), (_, content) in zip(named(batch.slots[i]), named(slots), strict=True):
-            old.copy_(content)
+def spread(scalars: Sequence[Any], batch: Batch) -> list[Any]:
+    """Return for each leaf what belongs to its bucket."""
+    found: list[Any] = [None] * len(batch.ps)
+    for own, scalar in zip(batch.buckets, scalars, strict=True):
+        for i in own:
+            found[i] = scalar
+    return found
+
+
+def _arrays(slots: Sequence[Any]) -> Iterator[Tensor]:
+    return (x for own in slots for _, x in named(own))
 
 
 def compiled(update: Update) -> Update:

@@ -7,9 +7,8 @@ A body never sums over elements itself; it asks the context, so one body serves 
   row sum, a segment sum over the rows of each tensor and a gather, of shape `(R, 1)`;
 * shards: a sum is the sum of the shard, then one all-reduce for all the sums of a call.
 
-The reductions of a body come in a fixed order that depends on no array value. So a first pass can compute nothing but
-the sums (`recording`; the compiler drops the rest) and a second pass be told them (`replaying`): two kernels, and no
-array kept between them.
+The reductions of a body come in a fixed order that depends on no array value. So a first pass can go no further than to
+the first sums (`next_reduction`) and the next one be told them (`replaying`), with no array kept between them.
 """
 
 import math
@@ -137,22 +136,8 @@ class Context:
         """Return `yes` where the mask holds and `no` elsewhere; a mask of one tensor is True or False."""
         return (yes if mask else no) if isinstance(mask, bool) else self.xp.where(mask, yes, no)
 
-    def recording(self) -> tuple["Context", list[Any]]:
-        """Return this context and a list to which it adds the result of each reduction."""
-        taken: list[Any] = []
-
-        def sums(arrays: Sequence[Array], owners: Sequence[int]) -> list[Array]:
-            taken.append(self.sums(arrays, owners))
-            return taken[-1]  # type: ignore[no-any-return]  # a list of whatever was taken
-
-        def total(arrays: Sequence[Array]) -> Array:
-            taken.append(self.total(arrays))
-            return taken[-1]
-
-        return replace(self, sums=sums, total=total), taken
-
     def replaying(self, taken: Sequence[Any]) -> "Context":
-        """Return this context with the results of all reductions given, in the order of `recording`."""
+        """Return this context with the results of all reductions given, in the order of the body."""
         rest: Iterator[Any] = iter(taken)
         return replace(self, sums=lambda arrays, owners: next(rest), total=lambda arrays: next(rest))
 
