@@ -1,13 +1,14 @@
 """`torch.compile`: one graph while the learning rate moves, whoever computes it."""
 
 import time
+import warnings
 
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
 from lrsched import Constant, Cosine, Exponential, Polynomial, Repeat, Warmup, rules
-from lrsched_torch import RuleOptimizer, ScheduleLR, _graphs
+from lrsched_torch import RuleOptimizer, ScheduleLR, _build, _graphs, _looped
 
 S = Warmup(10) >> Constant(0.05, steps=20) >> Cosine(0.05, 0.0, steps=70)
 
@@ -35,7 +36,22 @@ def set_gradients(ps, t):
 
 
 @pytest.fixture
-def graphs(monkeypatch):
+def no_libraries(monkeypatch):
+    """Let rules be compiled by Inductor, as on other devices than a CPU."""
+
+    def build(source):
+        raise _build.CannotBuild("no compiler")
+
+    monkeypatch.setattr(_looped, "build", build)
+    _looped._library.cache_clear()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* is compiled by Inductor instead: no compiler")
+        yield
+    _looped._library.cache_clear()
+
+
+@pytest.fixture
+def graphs(monkeypatch, no_libraries):
     """Let the graphs run without the C++ compiler, and list them."""
     made = []
 
@@ -163,6 +179,7 @@ def test_a_rule_of_matrices_is_one_graph_of_all_tensors(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_libraries")
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_the_compiled_rule_equals_the_eager_one(rule, flat):

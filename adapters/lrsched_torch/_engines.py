@@ -11,6 +11,7 @@ from lrsched import rules
 from lrsched_torch._facts import Facts, ops, rebuilt
 from lrsched_torch._graphs import KEY, TABLES, Env, Form, Phase, flat_context, known_names, phases_of
 from lrsched_torch._units import Unit
+from lrsched_torch._update import apart
 
 # Elements of one piece of an eager update: what it reads, writes and keeps for a moment stays in the cache.
 PIECE = 2**17
@@ -66,6 +67,8 @@ class Eager:
             p = target.p
             (update,), (new,) = call(context.replaying(loaded.known) if loaded.known else context)
             new = new if loaded.unit.tables is None else loaded.unit.tables.narrow(new)
+            # A slot may keep what the parameter or another slot was.
+            contents = apart([p, *target.slots], [update, *self.facts.arrays(new)])[1:]
             if p.dtype == update.dtype:
                 p.sub_(update)
             else:
@@ -73,7 +76,7 @@ class Eager:
             if target.low is not None:
                 target.low.copy_(p)
             numbers = []
-            for old, content in zip(target.slots, self.facts.arrays(new), strict=True):
+            for old, content in zip(target.slots, contents, strict=True):
                 if old.dim() == p.dim():
                     old.copy_(content)
                 else:

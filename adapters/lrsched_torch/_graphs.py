@@ -17,6 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from lrsched import rules
 from lrsched_torch._facts import Facts, facts_of, ops, rebuilt
+from lrsched_torch._update import apart
 
 Env = dict[str, Any]
 TABLES = rules.RowTables._fields
@@ -107,6 +108,23 @@ def phases_of(form: Form) -> tuple[Phase, ...]:
     return tuple(passes)
 
 
+@lru_cache(maxsize=64)
+def pieces_of(form: Form) -> tuple[Phase, ...]:
+    """Return the passes over one tensor as graphs that are not compiled.
+
+    What follows from totals is with what belongs to the tensor, as is what follows from sums.
+    """
+    facts = facts_of(form.rule)
+    tiny = _examples(form, facts, small=True)
+    wide = {label for label, name in zip(facts.labels, facts.names, strict=True) if name in facts.wide}
+    passes = []
+    for i in range(len(facts.reductions) + 1):
+        key, rest = _split(_traced(form, facts, i, tiny), set(KEY), f"key{i}_")
+        own, main = _split(rest, {*rest.takes} - {"p", "low", "g", *wide}, f"own{i}_")
+        passes.append(Phase(key, own, main))
+    return tuple(passes)
+
+
 def _after_sums(facts: Facts, phase: int) -> bool:
     return phase > 0 and facts.reductions[phase - 1].kind == "sums"
 
@@ -140,6 +158,12 @@ def _examples(form: Form, facts: Facts, small: bool) -> Env:
     return env
 
 
+def traced(form: Form, facts: Facts, phase: int) -> Graph:
+    """Return the graph of one pass, whose inputs have the names of what they are."""
+    graph: Graph = _traced(form, facts, phase, _examples(form, facts, small=True)).run.graph  # type: ignore[attr-defined]  # a GraphModule
+    return graph
+
+
 def _traced(form: Form, facts: Facts, phase: int, tiny: Env) -> Piece:
     """Return the graph of the body as far as reduction number `phase`, or of all of it with the writing."""
     known = [name for i in range(phase) for name in known_names(facts, i)]
@@ -169,7 +193,7 @@ def _traced(form: Form, facts: Facts, phase: int, tiny: Env) -> Piece:
             new = tables.narrow(new)
         targets = [env["p"], *([env["low"]] if form.master else []), *facts.arrays(old)]
         contents = [moved, *([moved] if form.master else []), *facts.arrays(new)]
-        for target, content in zip(targets, contents, strict=True):
+        for target, content in zip(targets, apart(targets, contents), strict=True):
             if content is not target:
                 target.copy_(content)
         return ()

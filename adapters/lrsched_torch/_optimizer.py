@@ -1,11 +1,9 @@
 """An update rule as a torch optimizer."""
 
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from numbers import Real
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -13,10 +11,13 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT, StateDict
 
 from lrsched import Schedule, rules
+from lrsched_torch._arguments import check_compile, check_processes, check_rate, check_rule, is_sharded
 from lrsched_torch._facts import facts_of
 from lrsched_torch._flat import Flat, check_flat
 from lrsched_torch._jobs import Executor, Job, Listed
+from lrsched_torch._looped import Looped
 from lrsched_torch._packed import Packed
+from lrsched_torch._triton import Triton
 from lrsched_torch._units import Home
 from lrsched_torch._update import compiled, named, update_with
 
@@ -50,6 +51,8 @@ class RuleOptimizer(Optimizer):
         maximize: go up instead of down.
         compile: compile the rule, at the first step and for tensors of any length, so that nothing compiles again while
             learning rates and steps change. Rules that need tensors in their own shape are one graph of all tensors.
+            "triton", for all other rules on CUDA devices: kernels that take all tensors at once, where they are, one
+            for each pass; it needs the package triton, and `flat` gains nothing then.
         flat: make parameters and gradients views of one buffer for each group, dtype and device, which is fastest.
             Moving the model or replacing `p.data` copies them once more. `zero_grad()` then leaves zeros, not None;
             gradients that are no views are copied into the buffer. Not for FSDP, tied or non-contiguous parameters.
@@ -64,7 +67,9 @@ class RuleOptimizer(Optimizer):
     Raises:
         TypeError: an argument is of the wrong kind, or a parameter is complex or no floating-point tensor. In `step`: a
             gradient is sparse.
-        ValueError: a learning rate is negative or not finite.
+        ValueError: a learning rate is negative or not finite, or `compile` does not go with rule, device or processes.
+        ImportError: Triton is asked for and not installed.
+        NotImplementedError: Triton is asked for, and an operation of the rule has no translation.
 
     Examples:
         >>> import torch
@@ -86,13 +91,13 @@ class RuleOptimizer(Optimizer):
         lr: float | Tensor | Schedule,
         *,
         maximize: bool = False,
-        compile: bool = False,
+        compile: bool | Literal["triton"] = False,
         flat: bool = False,
         master: bool = False,
         totals_over: "ProcessGroup | None" = None,
     ) -> None:
-        _check_rule(rule)
-        _check_processes(totals_over)
+        check_rule(rule)
+        check_processes(totals_over)
         self.rule = rule
         self.compile, self.flat, self.master = compile, flat, master
         self.totals_over = totals_over
@@ -143,17 +148,18 @@ class RuleOptimizer(Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            _check_rule(rule)
+            check_rule(rule)
             for p in group["params"]:
                 if not p.is_floating_point():
                     raise TypeError(
                         f"RuleOptimizer(params=...) must be real floating-point tensors, got one of {p.dtype}"
                     )
             lr = group["lr"]
-            _check_rate(lr)
+            check_rate(lr)
+            check_compile(self.compile, rule, group["params"], self.totals_over)
             if self.flat:
                 check_flat(self._numbered([*self.group_rules, rule]))
-        except (TypeError, ValueError):
+        except (ImportError, NotImplementedError, TypeError, ValueError):
             del self.param_groups[-1]
             raise
         group["updates"] = self.param_groups[0].get("updates", 0)
@@ -238,13 +244,18 @@ class RuleOptimizer(Optimizer):
 
     def _executor(self, rule: rules.Rule, ps: Sequence[Tensor], homes: dict[Tensor, Home]) -> Executor:
         """Choose what updates the parameters of one rule; they may be spread over processes."""
-        if self.totals_over is not None or any(map(_is_sharded, ps)):
+        if self.totals_over is not None or any(map(is_sharded, ps)):
             from lrsched_torch._sharded import sharded_update_with  # torch may be built without torch.distributed
 
-            update = sharded_update_with(rule, compile=self.compile, totals_over=self.totals_over)
+            update = sharded_update_with(rule, compile=self.compile is True, totals_over=self.totals_over)
             return Listed(update, rule, apart=False, always=self.totals_over is not None)
+        if self.compile == "triton":
+            return Triton(rule)
         if facts_of(rule).packs:
-            return Packed(rule, compile=self.compile, homes=homes)
+            packed = Packed(rule, compile=self.compile, homes=homes)
+            if self.compile and all(p.device.type == "cpu" for p in ps):
+                return Looped(rule, packed, resident=self.flat)
+            return packed
         update = update_with(rule)
         return Listed(compiled(update) if self.compile else update, rule, apart=not (self.compile or rule.couples))
 
@@ -312,35 +323,3 @@ class RuleOptimizer(Optimizer):
 def _own(x: Any) -> Any:
     """Return a tensor with memory of its own, or anything else as it is."""
     return x.clone() if isinstance(x, Tensor) and x.untyped_storage().nbytes() > x.numel() * x.element_size() else x
-
-
-def _check_rule(rule: Any) -> None:
-    if not isinstance(rule, rules.Rule):
-        hint = f"; write {rule!r} >> rules.SGD()" if isinstance(rule, rules.Part) else ""
-        raise TypeError(f"RuleOptimizer(rule=...) must be a rule such as rules.Adam(), got {rule!r}{hint}")
-
-
-def _check_processes(totals_over: Any) -> None:
-    known = getattr(torch.distributed, "ProcessGroup", ())
-    if totals_over is not None and not isinstance(totals_over, known):
-        raise TypeError(f"RuleOptimizer(totals_over=...) must be a ProcessGroup or None, got {totals_over!r}")
-
-
-def _is_sharded(p: Tensor) -> bool:
-    module = sys.modules.get("torch.distributed.tensor")  # who has a DTensor has imported it
-    # FullyShardedDataParallel marks its parameters so.
-    return (module is not None and isinstance(p, module.DTensor)) or hasattr(p, "_fsdp_flattened")
-
-
-def _check_rate(lr: Any) -> None:
-    must = "RuleOptimizer(lr=...) must be a finite number >= 0, a 0-d tensor or a schedule"
-    if isinstance(lr, Schedule):
-        lr(0)  # a warm-up without a neighbour has no height
-        return
-    if isinstance(lr, bool) or not isinstance(lr, Real | Tensor):
-        raise TypeError(f"{must}, got {lr!r}")
-    if isinstance(lr, Tensor):
-        if lr.ndim != 0:
-            raise ValueError(f"{must}, got a tensor of shape {tuple(lr.shape)}")
-    elif not 0.0 <= float(lr) < float("inf"):
-        raise ValueError(f"{must}, got {lr!r}")

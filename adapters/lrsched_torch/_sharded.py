@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor, Replicate
 from lrsched import rules
 from lrsched_torch._facts import facts_of
 from lrsched_torch._shards import Groups, Shards
-from lrsched_torch._update import Batch, Update, compiled, named, spread
+from lrsched_torch._update import Batch, Update, arrays_of, compiled, named, spread
 
 
 def sharded_update_with(rule: rules.Rule, *, compile: bool = False, totals_over: ProcessGroup | None = None) -> Update:
@@ -140,8 +140,8 @@ def _whole(x: Tensor) -> Tensor:
 def _take(batch: Batch, whole: Batch) -> None:
     """Write the own shards of the whole tensors, which every process has computed alike."""
     for p, slots, whole_p, whole_slots in zip(batch.ps, batch.slots, whole.ps, whole.slots, strict=True):
-        pairs = [(old, new) for (_, old), (_, new) in zip(named(slots), named(whole_slots), strict=True)]
-        for old, new in [(p, whole_p), *pairs]:
+        pairs = zip([p, *arrays_of(slots)], [whole_p, *arrays_of(whole_slots)], strict=True)
+        for old, new in pairs:
             if isinstance(old, DTensor):
                 mesh = old.device_mesh
                 everywhere = DTensor.from_local(new, mesh, [Replicate()] * mesh.ndim, run_check=False)

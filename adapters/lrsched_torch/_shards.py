@@ -12,7 +12,7 @@ from torch.distributed import ProcessGroup
 
 from lrsched import rules
 from lrsched_torch._native import Kernel, kernel_of, links_of
-from lrsched_torch._update import Batch, named, spread
+from lrsched_torch._update import Batch, apart, arrays_of, put, spread
 
 # The processes whose shards make up a tensor, one group for each mesh dimension that shards it; () for a whole one.
 Groups = tuple[ProcessGroup, ...]
@@ -91,7 +91,7 @@ class Shards:
                 local, inputs = self._prepared(batch, cuts)
                 last += self._write(batch, cuts, inputs, self._body(inputs, local.replaying(results)))
         for old, new in last:
-            old.copy_(new)
+            put(old, new)
 
     def _prepared(self, batch: Batch, cuts: Sequence[Cut]) -> tuple[rules.Context, tuple[Any, Any, Any]]:
         """Return the context and the inputs of the body for some tensors; the sums of the context have their keys."""
@@ -124,13 +124,14 @@ class Shards:
     ) -> list[tuple[Tensor, Tensor]]:
         """Write parameters and slots; return what the next piece of the same tensor needs as it is, and its content."""
         last = []
-        for cut, p, u, slots in zip(cuts, inputs[0], *outputs, strict=True):
-            cut.of(batch.ps[cut.leaf]).copy_(p - u)
-            for (_, old), (_, new) in zip(named(batch.slots[cut.leaf]), named(slots), strict=True):
+        for cut, p, were, u, slots in zip(cuts, inputs[0], inputs[2], *outputs, strict=True):
+            moved, *contents = apart([p, *arrays_of(were)], [p - u, *arrays_of(slots)])
+            put(cut.of(batch.ps[cut.leaf]), moved)
+            for old, new in zip(arrays_of(batch.slots[cut.leaf]), contents, strict=True):
                 if cut.end is not None and old.shape != batch.ps[cut.leaf].shape:
                     last.append((old, new))
                 else:
-                    cut.of(old).copy_(new)
+                    put(cut.of(old), new)
         return last
 
     def _natively(
@@ -141,7 +142,7 @@ class Shards:
         for cut in cuts:
             ps.append(cut.of(batch.ps[cut.leaf]))
             gs.append(cut.of(batch.gs[cut.leaf]))
-            slots.append([cut.of(x) for _, x in named(batch.slots[cut.leaf])])
+            slots.append([cut.of(x) for x in arrays_of(batch.slots[cut.leaf])])
         work, first = _wide(batch), cuts[0].leaf
         lr, step, up = batch.lrs[first], batch.steps[first], batch.maximize[first]
         alike = all(
@@ -253,7 +254,7 @@ def _pieces(batch: Batch, whole: bool) -> Iterator[list[Cut]]:
         if own and (size + numel > most or p.device != batch.ps[own[0].leaf].device):
             yield own
             own, size = [], 0
-        wide = [x for _, x in named(batch.slots[i]) if x.shape == p.shape]
+        wide = [x for x in arrays_of(batch.slots[i]) if x.shape == p.shape]
         if numel > most and all(x.is_contiguous() for x in (p, g, *wide)):
             yield from ([Cut(i, begin, min(begin + most, numel))] for begin in range(0, numel, most))
         else:

@@ -73,8 +73,8 @@ def update_with(rule: rules.Rule) -> Update:
             ps, slots = [batch.ps[i] for i in own], [batch.slots[i] for i in own]
             rates, counts = [lrs[i] for i in own], [steps[i] for i in own]
             new, kept = rules.apply(rule, ps, [gs[i] for i in own], slots, lr=rates, step=counts)
-            for p, content in zip([*ps, *_arrays(slots)], [*new, *_arrays(kept)], strict=True):
-                p.copy_(content)
+            for p, moved, old, content in zip(ps, new, slots, kept, strict=True):
+                write([p, *arrays_of(old)], [moved, *arrays_of(content)])
 
     return update
 
@@ -88,8 +88,30 @@ def spread(scalars: Sequence[Any], batch: Batch) -> list[Any]:
     return found
 
 
-def _arrays(slots: Sequence[Any]) -> Iterator[Tensor]:
-    return (x for own in slots for _, x in named(own))
+def write(targets: Sequence[Tensor], contents: Sequence[Tensor]) -> None:
+    """Copy contents into targets, as if all were read before the first is written."""
+    for target, x in zip(targets, apart(targets, contents), strict=True):
+        put(target, x)
+
+
+def put(target: Tensor, content: Tensor) -> None:
+    """Copy one tensor into another."""
+    if content is not target:
+        # torch.compile (2.13) loses what is copied into a float64 tensor without a dimension.
+        (target if target.dim() else target.view(1)).copy_(content)
+
+
+def apart(targets: Sequence[Tensor], contents: Sequence[Tensor]) -> list[Tensor]:
+    """Return contents that stay when others are written: one that was itself another target is copied."""
+    return [
+        x.clone() if x is not target and any(x is other for other in targets) else x
+        for target, x in zip(targets, contents, strict=True)
+    ]
+
+
+def arrays_of(slots: Any) -> Iterator[Tensor]:
+    """Yield the arrays of slots."""
+    return (x for _, x in named(slots))
 
 
 def compiled(update: Update) -> Update:

@@ -12,8 +12,8 @@ from lrsched.rules._run import Full
 
 # The factor that each way of scaling gives a matrix of some rows and columns.
 _SCALES = {
-    "rows": lambda rows, columns: math.sqrt(max(1.0, rows / columns)),
-    "columns": lambda rows, columns: math.sqrt(max(1.0, columns / rows)),
+    "rows": lambda rows, columns: math.sqrt(max(1.0, rows / max(columns, 1))),
+    "columns": lambda rows, columns: math.sqrt(max(1.0, columns / max(rows, 1))),
     "larger": lambda rows, columns: math.sqrt(max(rows, columns)),
     "none": lambda rows, columns: 1.0,
 }
