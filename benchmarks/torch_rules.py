@@ -50,16 +50,22 @@ def _against_memory(torch: Any, rule: Any, name: str, label: str, size: int, tar
 
 def _first_steps(torch: Any, rule: Any, name: str, label: str) -> Iterator[Row]:
     """Yield the seconds of the first step with empty caches, and in a process that finds them on the disk."""
-    graphs = importlib.import_module("lrsched_torch._graphs")
     fresh = importlib.import_module("torch._inductor.utils").fresh_cache
     optimizers = importlib.import_module("lrsched_torch")
     with fresh():
         for case in ("first step", "first step of the next process"):
-            graphs.phases_of.cache_clear()
+            _forget()
             torch._dynamo.reset()
             step = optimizers.RuleOptimizer(parameters(torch, name), rule, lr=1e-3, compile=True).step
             yield Row(f"{case} of {label}, {name}", "what one may wait", seconds(step), PATIENCE, 1.0)
-    graphs.phases_of.cache_clear()
+    _forget()
+
+
+def _forget() -> None:
+    """Let the next optimizer of a rule compile it again."""
+    importlib.import_module("lrsched_torch._graphs").phases_of.cache_clear()
+    importlib.import_module("lrsched_torch._loop").program_of.cache_clear()
+    importlib.import_module("lrsched_torch._looped")._library.cache_clear()
 
 
 def peak(run: Callable[[], object]) -> float:
@@ -129,7 +135,6 @@ def _rows(torch: Any) -> Iterator[Row]:
     def fused_sgd(ps: list[Any]) -> Any:
         return optim.SGD(ps, lr=1e-3, momentum=0.9, fused=True)
 
-    # Adam and momentum run as the kernels of torch on a CPU, and compile nothing.
     yield from _first_steps(torch, rules.NAdam(), "ResNet-50", "NAdam")
     yield from _first_steps(torch, rules.lamb(), "ResNet-50", "LAMB")
     yield from _first_steps(torch, rules.NAdam(), "1000 x 1000", "NAdam")

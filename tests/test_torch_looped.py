@@ -1,6 +1,7 @@
 """The rules as C++ for the CPU: the same numbers as the eager rule, wherever tensors lie and however they are cut."""
 
 import ctypes
+import re
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,7 +21,8 @@ pytestmark = [
 ]
 
 # Around the lengths at which pieces end and several threads share a tensor.
-SHAPES = ((3, 5), (), (0,), (0, 3), (_cpp.CHUNK + 1,), (_cpp.SMALL,), (_cpp.SMALL + 1,), (5, _cpp.CHUNK), (7,))
+CHUNK, SMALL = (int(eval(x)) for x in re.search(r"CHUNK = ([^,]+), SMALL = ([^;]+);", _cpp.WALK).groups())
+SHAPES = ((3, 5), (), (0,), (0, 3), (CHUNK + 1,), (SMALL,), (SMALL + 1,), (5, CHUNK), (7,))
 LAYERED = (
     rules.lars(),
     rules.lamb(upper=1.0),

@@ -37,9 +37,8 @@ class RuleOptimizer(Optimizer):
     `load_state_dict`, whose dictionaries serve every form: compiled or not, flat or not.
 
     Works with closures, step hooks, `zero_grad` and `torch.amp.GradScaler`, which skips a step when a gradient is not
-    finite; then the schedule stands still too. Small parameters are updated together in buckets, large ones where they
-    are. What PyTorch has as a fused kernel (SGD, momentum, Adam, AdamW, AdaGrad) runs as that kernel, but for `compile`
-    on another device than the CPU.
+    finite; then the schedule stands still too. Without `compile`, what PyTorch has as a fused kernel (SGD, momentum,
+    Adam, AdamW, AdaGrad) runs as that kernel, and small parameters are updated together.
 
     Args:
         params: parameters, named parameters or groups. A group may have its own `lr`, of any kind below, its own
@@ -50,7 +49,9 @@ class RuleOptimizer(Optimizer):
             the group for the next. So no scheduler is needed; what one writes there holds for the next step.
         maximize: go up instead of down.
         compile: compile the rule, at the first step and for tensors of any length, so that nothing compiles again while
-            learning rates and steps change. Rules that need tensors in their own shape are one graph of all tensors.
+            learning rates and steps change. On a CPU to C++ that takes all tensors at once, where they are: it needs
+            g++, clang++ or what $CXX names, takes a second and is kept on the disk. Elsewhere, and without such a
+            compiler, by Inductor. Rules that need tensors in their own shape are one graph of all tensors.
             "triton", for all other rules on CUDA devices: kernels that take all tensors at once, where they are, one
             for each pass; it needs the package triton, and `flat` gains nothing then.
         flat: make parameters and gradients views of one buffer for each group, dtype and device, which is fastest.
