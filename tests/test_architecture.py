@@ -208,8 +208,9 @@ def test_an_import_that_points_the_wrong_way_is_found(check: Complaints, module:
     assert len(check(modules)) == 1
 
 
-# Keras on its TensorFlow backend keeps replicas in step through tf.distribute, which Keras does not wrap.
-OWN = {"lrsched_torch": {"torch"}, "lrsched_keras": {"keras", "tensorflow"}, "lrsched_optax": {"jax", "optax"}}
+# Keras wraps neither tf.distribute, which keeps replicas in step, nor the kernels that backends have for optimizers.
+KERAS = {"keras", "tensorflow", "torch"}
+OWN = {"lrsched_torch": {"torch"}, "lrsched_keras": KERAS, "lrsched_optax": {"jax", "optax"}}
 
 
 def trespasses(modules: Sources) -> list[str]:
@@ -341,14 +342,19 @@ def test_the_wheel_holds_four_packages_and_nothing_else(wheel: zipfile.ZipFile):
     assert {name for name in top if not name.endswith(".dist-info")} == set(PACKAGES)
 
 
+SOURCES = (".py", ".h")
+
+
 def test_the_wheel_holds_every_module(wheel: zipfile.ZipFile):
     expected = {
         path.relative_to(base).as_posix()
         for base, packages in ((ROOT, PACKAGES[:1]), (ROOT / "adapters", PACKAGES[1:]))
         for package in packages
-        for path in (base / package).rglob("*.py")
+        for path in (base / package).rglob("*.[ph]*")
+        if path.suffix in SOURCES
     }
-    assert {name for name in wheel.namelist() if name.endswith(".py")} == expected
+    assert {name for name in wheel.namelist() if name.endswith(SOURCES)} == expected
+    assert "lrsched_torch/walk.h" in expected
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -104,6 +104,126 @@ def test_updates_agree_with_the_rule_in_numpy(rule):
     assert_close(run(RuleOptimizer(rule, SCHEDULE), 10), host(rule, 10))
 
 
+# What TensorFlow or torch has as a kernel of its own, in each dialect, with parts around it.
+KERNELS = [
+    rules.SGD(),
+    rules.Momentum(0.9, dampening=0.5),
+    rules.Momentum(0.9, dampening=0.5, first_step="clone"),
+    rules.Momentum(0.9, dampening=0.5, first_step="clone", lr_in_buffer=True),
+    rules.Momentum(0.0, lr_in_buffer=True),
+    rules.Nesterov(0.9),
+    rules.Nesterov(0.9, lr_in_buffer=True),
+    rules.Adam(0.8, 0.95, eps=1e-3),
+    rules.Adam(0.8, 0.95, eps=1e-3, eps_at="hat"),
+    rules.Adam(0.8, 0.0, eps=1e-3, eps_at="hat", amsgrad="raw"),
+    rules.AdaGrad(1e-3),
+    rules.ClipByGlobalNorm(0.5) >> rules.L2(0.1) >> rules.Adam() >> rules.DecoupledWeightDecay(0.2),
+    rules.L2(0.1, min_ndim=2) >> rules.Momentum(0.9) >> rules.DecoupledWeightDecay(0.2, times_lr=False, min_ndim=2),
+]
+
+
+def native_operations(update):
+    """Return the names of the kernels of optimizers that one call runs."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        graph = tf.function(update).get_concrete_function().graph
+        return {op.type for op in graph.get_operations() if op.type.startswith("ResourceApply")}
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Names(TorchDispatchMode):
+        found: set[str] = set()  # noqa: RUF012
+
+        def __torch_dispatch__(self, function, types, arguments=(), options=None):
+            self.found.add(str(function).split(".")[1])
+            return function(*arguments, **(options or {}))
+
+    with Names() as names:
+        update()
+    return {name for name in names.found if name.startswith(("_fused_", "_foreach_add_"))}
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "float32",
+        pytest.param(
+            "float64", marks=pytest.mark.skipif(BACKEND == "jax", reason="JAX has its own switch for float64")
+        ),
+    ],
+)
+@pytest.mark.parametrize("rule", KERNELS, ids=repr)
+def test_rules_with_a_native_kernel_agree_with_numpy(rule, dtype):
+    rng = np.random.default_rng(4)
+    shapes = [(4, 3), (3,), (), (0,), (2, 2, 2)]
+    params = [rng.normal(size=shape) for shape in shapes]
+    variables = [keras.Variable(np.asarray(p, dtype), dtype=dtype) for p in params]
+    optimizer, slots = RuleOptimizer(rule, 0.25), rules.init(rule, params)
+    for t, rate in enumerate([0.25, 0.5, 0.125, 0.0, 0.25]):  # exact in float32
+        grads = [rng.normal(size=shape) for shape in shapes]
+        optimizer.learning_rate = rate
+        optimizer.apply([keras.ops.convert_to_tensor(np.asarray(g, dtype)) for g in grads], variables)
+        params, slots = rules.apply(rule, params, grads, slots, lr=rate, step=t)
+    expected = list(params)
+    rules.map_arrays(expected.append, tuple(slots))
+    found = [*variables, *(slot for own in optimizer._slots for slot in own)]
+    exact = dtype == "float64"
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(a), b, rtol=1e-13 if exact else 5e-6, atol=1e-13 if exact else 2e-6
+        )
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="XLA compiles the mathematics")
+@pytest.mark.parametrize(
+    ("rule", "kernels"),
+    [
+        (rules.SGD(), ("ResourceApplyGradientDescent", "_fused_sgd_")),
+        (rules.Momentum(0.9, lr_in_buffer=True), ("ResourceApplyMomentum", "_fused_sgd_")),
+        (rules.Nesterov(0.9, lr_in_buffer=True), ("ResourceApplyMomentum", "_foreach_add_")),
+        (ADAM, ("ResourceApplyAdam", "_fused_adam_")),
+        (rules.ClipByGlobalNorm(1.0) >> rules.Adam(), ("ResourceApplyAdam", "_fused_adam_")),
+        (rules.Adam(eps_at="inside"), (None, None)),
+        (rules.Adam(b2=1.0 - 1e-9), (None, "_fused_adam_")),  # which float32 rounds to 1
+        (rules.lamb(), (None, None)),
+        (ADAM >> rules.ClipByNorm(1.0), (None, None)),
+    ],
+    ids=repr,
+)
+def test_rules_run_as_native_kernels_where_there_are_some(rule, kernels):
+    variables, optimizer = start(), RuleOptimizer(rule, 0.1)
+    optimizer.build(variables)
+    grads = [keras.ops.ones(v.shape) for v in variables]
+    found = native_operations(lambda: optimizer.apply(grads, variables))
+    assert found == {kernels[BACKEND == "torch"]} - {None}
+
+
+def test_gradients_of_another_dtype_are_taken():
+    variable, optimizer = keras.Variable(np.zeros(3), dtype="float32"), RuleOptimizer(rules.SGD(), 1.0)
+    optimizer.apply([keras.ops.convert_to_tensor(np.arange(3.0), "bfloat16")], [variable])
+    assert_close(numpy_of([variable]), [-np.arange(3.0)])
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="only torch has views that are not in the order of their elements")
+@pytest.mark.parametrize("rule", [rules.SGD(), rules.Momentum(0.9), rules.Nesterov(0.9, lr_in_buffer=True)], ids=repr)
+def test_gradients_in_another_order_are_taken(rule):
+    import torch
+
+    variables = [keras.Variable(np.zeros((2, 3)), dtype="float32") for _ in range(2)]
+    optimizer = RuleOptimizer(rule, 1.0)
+    optimizer.apply([torch.arange(6.0).reshape(3, 2).T, torch.ones(1).expand(2, 3)], variables)
+    factor = 1.9 if rule == rules.Nesterov(0.9, lr_in_buffer=True) else 1.0  # the look-ahead
+    assert_close(numpy_of(variables), [-factor * np.arange(6.0).reshape(3, 2).T, np.full((2, 3), -factor)])
+
+
+def test_constraints_and_variables_overwritten_by_their_gradients():
+    scale, kernel = keras.Variable(np.ones(2), name="scale"), keras.Variable(np.ones(2), name="kernel")
+    scale.overwrite_with_gradient, kernel.constraint = True, keras.constraints.NonNeg()
+    optimizer = RuleOptimizer(rules.Momentum(0.9), 1.0)
+    optimizer.apply([keras.ops.full((2,), 7.0), keras.ops.convert_to_tensor(np.float32([0.5, 3.0]))], [scale, kernel])
+    assert_close(numpy_of([scale, kernel]), [[7.0, 7.0], [0.5, 0.0]])
+
+
 def dense_model(optimizer, **compile_arguments):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(1)])
@@ -125,12 +245,14 @@ BASE = [
 ]
 
 
+# Adam of Keras counts batches, not updates, in its bias correction; these have none.
+@pytest.mark.parametrize("name", ["RMSprop", "momentum"])
 @pytest.mark.parametrize("arguments", BASE, ids=repr)
-def test_arguments_of_the_base_class_do_what_they_do_in_keras(arguments):
-    # Adam of Keras counts batches, not updates, in its bias correction; RMSprop has none.
-    native = keras.optimizers.RMSprop(0.02, **arguments)
-    rule = rules.RMSprop(0.9, eps=1e-7, eps_at="inside")
-    assert_close(train(dense_model(RuleOptimizer(rule, 0.02, **arguments))), train(dense_model(native)))
+def test_arguments_of_the_base_class_do_what_they_do_in_keras(arguments, name):
+    native, own, rule = DIALECT[name]
+    assert_close(
+        train(dense_model(RuleOptimizer(rule, 0.02, **arguments))), train(dense_model(native(0.02, **own, **arguments)))
+    )
 
 
 @functools.cache
@@ -292,15 +414,15 @@ def test_sparse_gradient_acts_as_the_dense_one():
     assert_close(numpy_of([variable]), [params])
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="stateless_apply is what the JAX trainer uses")
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="Keras on TensorFlow has no stateless_apply")
 def test_stateless_apply_returns_new_values_and_leaves_the_variables():
     variables, optimizer = start(), RuleOptimizer(rules.Adam(), SCHEDULE)
     optimizer.build(variables)
     before = numpy_of(variables)
     state, params = [v.value for v in optimizer.variables], [v.value for v in variables]
     for grads in gradients(5):
-        params, state = optimizer.stateless_apply(state, grads, params)
-    assert_close([*params, *numpy_of(variables)], [*host(rules.Adam(), 5), *before])
+        params, state = optimizer.stateless_apply(state, [keras.ops.convert_to_tensor(g) for g in grads], params)
+    assert_close([*numpy_of(params), *numpy_of(variables)], [*host(rules.Adam(), 5), *before])
 
 
 @pytest.mark.parametrize("rule", [ADAM, rules.ClipByNorm(1.0) >> rules.Momentum(), rules.lamb()], ids=repr)

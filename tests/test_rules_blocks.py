@@ -1,17 +1,19 @@
 """Updates by blocks of small stacks and cut tensors equal those of whole tensors, new or in place."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from lrsched import rules
-from lrsched.rules import _blocks, _memory
+from lrsched.rules import _blocks, _crew, _memory, _passes, _slots
 
 RNG = np.random.default_rng(0)
 # Elements of a block here. Stacks of tensors, tensors of one block, and tensors of several with a shorter last one.
 LENGTH = 64
+SIZES = _memory.Sizes(block=LENGTH, pack=3 * LENGTH, small=LENGTH, kept=10**6, shared=10**9)
 SHAPES = [(5,), (), (40,), (5,), (9, 20), (5,), (0,), (200,), (1, 64), (13, 5), (), (5,)]
 
 ELEMENTWISE = [
@@ -48,8 +50,8 @@ SUMMING = [
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Let blocks be small, and used for the smallest update."""
-    monkeypatch.setattr(_memory, "NUMPY_BYTES", 4 * LENGTH)
-    monkeypatch.setattr(_memory, "TORCH_LENGTH", LENGTH)
+    monkeypatch.setattr(_memory, "NUMPY", SIZES)
+    monkeypatch.setattr(_memory, "TORCH", SIZES)
     monkeypatch.setattr(_blocks, "MANY", 0)
 
 
@@ -69,8 +71,8 @@ def whole(monkeypatch):
 def used(monkeypatch):
     """Return a list that grows by one with each update by blocks."""
     made: list[Any] = []
-    totals = _blocks.Totals
-    monkeypatch.setattr(_blocks, "Totals", lambda units: made.append(units) or totals(units))
+    work = _blocks._work
+    monkeypatch.setattr(_blocks, "_work", lambda *arguments: made.append(arguments) or work(*arguments))
     return made
 
 
@@ -126,6 +128,110 @@ def test_blocks_give_the_same_up_to_the_rounding_of_sums(rule, donate, whole, us
     assert_same(found, trained(whole, rule, start, gradients), rtol=1e-12)
 
 
+@pytest.mark.parametrize("donate", [False, True])
+@pytest.mark.parametrize("rule", [*ELEMENTWISE, *SUMMING], ids=repr)
+def test_any_number_of_threads_gives_the_same_bits(rule, donate, monkeypatch):
+    shapes = [*SHAPES, (50, 40)]  # the last one is most of it
+    start, *gradients = problem(shapes)
+    expected = trained(rules.apply, rule, copies(start), gradients, donate=donate)
+    monkeypatch.setattr(_memory, "NUMPY", replace(SIZES, shared=1))
+    monkeypatch.setattr(_memory, "_NUMPY", replace(_memory._NUMPY, threads=lambda: 3))
+    started = []
+    start_one = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda self: started.append(self) or start_one(self))
+    assert_same(trained(rules.apply, rule, copies(start), gradients, donate=donate), expected)
+    assert len(started) >= 3 * 2 * 2  # steps; two helpers for the largest tensor and for the others
+    assert not any(thread.is_alive() for thread in started)
+
+
+def test_values_that_are_not_finite_pass_without_a_warning_in_any_thread(monkeypatch, recwarn):
+    monkeypatch.setattr(_memory, "NUMPY", replace(SIZES, shared=1))
+    monkeypatch.setattr(_memory, "_NUMPY", replace(_memory._NUMPY, threads=lambda: 3))
+    start, gradient, *_ = problem([(50, 40), (300,), (300,), (300,)])
+    for g in gradient:
+        g.fill(np.inf)
+    trained(rules.apply, rules.Adam(), start, [gradient])
+    assert not recwarn.list
+
+
+def test_an_error_in_a_thread_ends_all_and_is_raised():
+    done: list[int] = []
+    before = threading.active_count()
+
+    def work(space, task):
+        done.append(task)
+        if task == 5:
+            raise KeyError(task)
+
+    with pytest.raises(KeyError, match="5"):
+        _crew.share(work, [0, 1, 2], range(1000))
+    assert len(done) < 1000
+    assert threading.active_count() == before
+
+
+def test_threads_have_memory_of_their_own(monkeypatch):
+    given = []
+    share = _crew.share
+    for module in (_blocks, _passes):
+        monkeypatch.setattr(
+            module, "share", lambda work, spaces, tasks: given.append(spaces) or share(work, spaces, tasks)
+        )
+    monkeypatch.setattr(_memory, "NUMPY", replace(SIZES, shared=1))
+    monkeypatch.setattr(_memory, "_NUMPY", replace(_memory._NUMPY, threads=lambda: 3))
+    start, gradient, *_ = problem([*SHAPES, (50, 40)])
+    trained(rules.apply, rules.Adam(), start, [gradient])
+    found = [[id(space[0] if isinstance(space, list) else space) for space in spaces] for spaces in given]
+    assert {len(set(own)) for own in found if len(own) > 1} == {3}
+    assert all(len(set(own)) == len(own) for own in found)
+
+
+def test_one_thread_does_all_where_no_other_is_to_be_had(monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    done = []
+    _crew.share(lambda space, task: done.append((space, task)), ["a", "b"], range(5))
+    assert done == [("a", i) for i in range(5)]
+
+
+@pytest.mark.parametrize(("asked", "found"), [("1", 1), ("2,1", 2), ("", 4), ("many", 4), ("99", 4), ("0", 1)])
+def test_threads_are_no_more_than_asked_for(asked, found, monkeypatch):
+    monkeypatch.setattr(_crew.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert _crew.workers() == found
+    monkeypatch.setattr(_crew.os, "sched_getaffinity", lambda pid: {3})
+    assert _crew.workers() == 1
+
+
+@pytest.mark.parametrize("donate", [False, True])
+@pytest.mark.parametrize("rule", [rules.lamb(), rules.ClipByNorm(0.5) >> rules.lamb()], ids=repr)
+def test_what_is_kept_between_passes_is_what_would_be_computed_again(rule, donate, monkeypatch):
+    start, *gradients = problem([(9, 20), (40, 40), (5,)], np.float64)
+    passes: list[Any] = []
+    one = _passes.Unit._pass
+    monkeypatch.setattr(
+        _passes.Unit, "_pass", lambda self, do, *rest: passes.append(len(do.do.steps)) or one(self, do, *rest)
+    )
+    kept = trained(rules.apply, rule, copies(start), gradients, donate=donate)
+    operations = sum(passes)
+    passes.clear()
+    monkeypatch.setattr(_memory, "NUMPY", replace(SIZES, kept=0))
+    assert_same(trained(rules.apply, rule, copies(start), gradients, donate=donate), kept, rtol=1e-14)
+    # Where the results lie in memory of their own, there is room in any case.
+    assert sum(passes) > operations if donate else sum(passes) == operations
+
+
+@pytest.mark.parametrize("length", [1, 2047, 4096, 4097, 50_000])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_sums_of_products_keep_their_digits(length, rows):
+    x, y = np.abs(RNG.normal(size=(2, rows, length))).astype(np.float32)
+    found = _memory._dots(x, y)
+    assert (found.shape, found.dtype) == ((rows, 1), np.float32)
+    exact = (x.astype(float) * y).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
+
+
 @pytest.mark.parametrize("rule", [rules.Adam(), rules.ClipByGlobalNorm(1.0) >> rules.lamb()], ids=repr)
 def test_what_is_given_stays_as_it_is(rule):
     start, *gradients = problem()
@@ -152,6 +258,55 @@ def test_an_array_that_must_not_be_written_is_left_alone():
     for i in (0, 4):
         np.testing.assert_array_equal(start[i], before[i])
         np.testing.assert_array_equal(found[i], before[i] - np.float32(0.1) * gradient[i])
+
+
+@pytest.mark.parametrize("rule", [*ELEMENTWISE, *SUMMING], ids=repr)
+def test_gradients_may_be_the_parameters_that_are_written(rule, whole):
+    start, *_ = problem(dtype=np.float64)
+    slots = rules.init(rule, start)
+    expected = whole(rule, start, start, slots, lr=0.1, step=0)
+    params = copies(start)
+    assert_same(
+        rules.apply(rule, params, params, rules.init(rule, start), lr=0.1, step=0, donate=True), expected, 1e-12
+    )
+
+
+def test_the_memory_of_small_results_is_no_more_than_a_block():
+    sizes = replace(_memory.NUMPY, pack=2**18, small=2**13)
+    shapes = [(5,)] * 100_000
+    lists = _slots.Lists(shapes, [[np.zeros(5, np.float32)] * len(shapes)], {np.dtype(np.float32)})
+    library = replace(_memory._NUMPY, sizes=lambda: sizes)
+    context = rules.Context.of_list(rules.ops_of(np.ones(1)), [1] * len(shapes), 0.1, 0)
+    found = [those for _, those in _blocks._bundles(lists, context, library)]
+    assert sorted(i for those in found for i in those) == list(range(len(shapes)))
+    assert max(map(len, found)) * 5 <= 2**17
+
+
+@pytest.mark.parametrize("donate", [False, True])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_slots_of_another_dtype_become_those_of_the_parameter(dtype, donate, whole):
+    start, *gradients = problem(dtype=dtype)
+    rule = rules.Adam()
+    slots = [rules.map_arrays(lambda x: x.astype(np.float64), own) for own in rules.init(rule, start)]
+    expected = whole(rule, start, gradients[0], slots, lr=0.1, step=0)
+    assert {x.dtype for own in expected[1] for x in own if x is not None} == {np.dtype(np.float32)}
+    assert_same(rules.apply(rule, copies(start), gradients[0], slots, lr=0.1, step=0, donate=donate), expected)
+
+
+@pytest.mark.parametrize("donate", [False, True])
+def test_one_list_after_another_of_other_shapes_and_dtypes(donate, whole):
+    rule = rules.Adam()
+    for shapes, dtype in (
+        (SHAPES, np.float32),
+        (SHAPES, np.float64),
+        (SHAPES[::-1], np.float32),
+        ([(5,)] * 30, "f2"),
+        ([(5,)] * 30, "f4"),
+        ([()] * 70, "f8"),
+    ):
+        start, *gradients = problem(shapes, dtype)
+        found = trained(rules.apply, rule, copies(start), gradients, donate=donate)
+        assert_same(found, trained(whole, rule, start, gradients))
 
 
 @pytest.mark.parametrize("donate", [False, True])
@@ -192,6 +347,17 @@ def test_one_delta_of_a_large_array_is_that_of_the_whole(monkeypatch):
     assert_same(([found[0]], [found[1]]), ([expected[0]], [expected[1]]), rtol=1e-12)
 
 
+@pytest.mark.parametrize("wrong", [None, 3, {}, np.ones(5), (), Exception, (None, None, None)], ids=repr)
+@pytest.mark.parametrize("others", [0, 1])
+def test_wrong_slots_are_refused_by_name(wrong, others):
+    rule, params = rules.Adam(), [np.ones(5)] * (1 + others)
+    slots = [*rules.init(rule, params[:others]), wrong]
+    if isinstance(wrong, tuple) and wrong:
+        slots[-1] = type(rule.init(params[0]))(*wrong)
+    with pytest.raises(TypeError, match=rf"apply\(slots\)\[{others}\](\.m)? must be"):
+        rules.apply(rule, params, params, slots, lr=0.1, step=0)
+
+
 class Pair(NamedTuple):
     """Two arrays."""
 
@@ -211,6 +377,40 @@ class Swap(rules.Local):
 
 
 @dataclass(frozen=True)
+class Late(rules.Local):
+    """Reads the old slot after the new one is known."""
+
+    def slots(self, full):
+        return Pair(full(1.0), None)
+
+    def kernel(self, context):
+        def update(p, g, s):
+            a = 0.5 * s.a + g
+            return context.lr * (a * a + s.a), Pair(a, None)
+
+        return update
+
+
+@dataclass(frozen=True)
+class LateSum(rules.Rule):
+    """Reads the old slot, or the new one, after a sum of the new one is known."""
+
+    old: bool
+
+    def slots(self, full):
+        return Pair(full(1.0), None)
+
+    def body(self, context, ps, gs, slots):
+        news = [0.5 * s.a + g for g, s in zip(gs, slots, strict=True)]
+        found = [((a * a + 1.0) * g + 2.0) / (a * a + 3.0) for a, g in zip(news, gs, strict=True)]
+        sums = context.sums([y * y for y in found], range(len(ps)))
+        late = [s.a if self.old else a for a, s in zip(news, slots, strict=True)]
+        return [context.lr * (y / n + a) for y, n, a in zip(found, sums, late, strict=True)], [
+            Pair(a, None) for a in news
+        ]
+
+
+@dataclass(frozen=True)
 class Branching(rules.Local):
     """Looks at values, which cannot be recorded."""
 
@@ -222,11 +422,25 @@ class Branching(rules.Local):
 
 
 @pytest.mark.parametrize("donate", [False, True])
-@pytest.mark.parametrize("rule", [Swap(), Branching()])
+@pytest.mark.parametrize("rule", [Swap(), Branching(), Late()])
 def test_rules_may_hand_on_what_they_got_or_look_at_it(rule, donate, whole):
     start, *gradients = problem()
     found = trained(rules.apply, rule, copies(start), gradients, donate=donate)
     assert_same(found, trained(whole, rule, start, gradients))
+
+
+@pytest.mark.parametrize("donate", [False, True])
+@pytest.mark.parametrize("other", [np.float64, np.float32])
+@pytest.mark.parametrize("rule", [LateSum(True), LateSum(False)])
+def test_slots_may_be_read_after_the_sums_of_new_ones(rule, other, donate, whole):
+    start, *gradients = problem([*SHAPES, (50, 40)], np.float64)
+    start[-1] = start[-1].astype(other)  # computed in float64, and rounded only at the end
+    found = trained(rules.apply, rule, copies(start), gradients[:1], donate=donate)
+    expected = trained(whole, rule, start, gradients[:1])
+    if other is np.float32:
+        np.testing.assert_array_equal(found[0].pop(), expected[0].pop())
+        np.testing.assert_array_equal(found[1].pop().a, expected[1].pop().a)
+    assert_same(found, expected, rtol=1e-12)
 
 
 def test_values_that_are_not_finite_pass_without_a_warning(whole):

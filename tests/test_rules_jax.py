@@ -232,3 +232,65 @@ def test_shards_with_summed_norms_give_what_the_whole_gives(rule: rules.Rule):
     halves = jax.vmap(shard, axis_name="shards")([p.reshape(2, 2, 5) for p in ps], [g.reshape(2, 2, 5) for g in gs])
     for p, q in zip(halves, whole, strict=True):
         np.testing.assert_allclose(p.reshape(4, 5), q, rtol=1e-5, atol=1e-7)
+
+
+JOINT = rules.Layerwise(rules.Momentum(0.9, lr_in_buffer=True), 0.1, 0.01, "gradient", "joint")
+AHEAD = [
+    rules.lamb(),
+    rules.Layerwise(rules.Adam(), 0.1, denominator="plain", min_ndim=0),
+    JOINT,
+    rules.Layerwise(rules.RMSprop(0.9, momentum=0.5), weight_decay=0.1, denominator="joint", min_ndim=0),
+    rules.ClipByNorm(1.0) >> rules.lamb() >> rules.ClipByNorm(0.01),
+    rules.ClipByGlobalNorm(1.0) >> rules.lamb() >> rules.ClipByGlobalNorm(0.02),
+]
+
+
+@pytest.mark.skipif(jax.device_count() > 1, reason="needs one device")
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("rule", AHEAD, ids=repr)
+def test_norms_taken_ahead_in_pieces_change_nothing(rule: rules.Rule, dtype: Any, monkeypatch: pytest.MonkeyPatch):
+    """Tensors of a part of a piece, of whole pieces, and of pieces with a rest; in front of a scalar and a vector."""
+    monkeypatch.setattr("lrsched.rules._ahead.LARGE", 64)
+    monkeypatch.setattr("lrsched.rules._ahead.PIECE", 32)
+    shapes = [(), (3,), (70,), (8, 8), (5, 13), (7, 11, 3), (4, 4)]
+    rng = np.random.default_rng(0)
+    ps = [jnp.asarray(rng.standard_normal(shape), dtype) for shape in shapes]
+    gs = [jnp.asarray(rng.standard_normal(shape), dtype) for shape in shapes]
+    whole, pieces = ((ps, rules.init(rule, ps)) for _ in range(2))
+    step = jax.jit(partial(rules.apply, rule, lr=0.1))
+    for t in range(4):
+        whole = rules.apply(rule, whole[0], gs, whole[1], lr=0.1, step=t)
+        pieces = step(pieces[0], gs, pieces[1], step=jnp.asarray(t))
+    tolerance = 2e-6 if dtype == jnp.float32 else 1e-2
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(pieces), strict=True):
+        np.testing.assert_allclose(np.float64(a), np.float64(b), rtol=tolerance, atol=tolerance)
+    assert "while" in step.lower(ps, gs, rules.init(rule, ps), step=0).as_text()
+
+
+@pytest.mark.skipif(jax.device_count() > 1, reason="needs one device")
+@pytest.mark.parametrize("rule", [rules.lamb(), JOINT, rules.lars()], ids=repr)
+def test_a_large_tensor_needs_no_memory_beside_itself(rule: rules.Rule):
+    p = jax.ShapeDtypeStruct((1 << 10, 1 << 10), jnp.float32)
+    step = jax.jit(partial(rules.apply, rule, lr=0.1), donate_argnums=(0, 2))
+    compiled = step.lower([p], [p], rules.init(rule, [jnp.zeros(p.shape)]), step=jnp.asarray(0)).compile()
+    memory = compiled.memory_analysis()
+    assert memory is not None
+    assert memory.temp_size_in_bytes < p.size  # of 4 bytes each
+
+
+@pytest.mark.skipif(jax.device_count() > 1, reason="needs one device")
+def test_norms_taken_ahead_map_and_differentiate(monkeypatch: pytest.MonkeyPatch):
+    def moved(lr: Any, p: Any) -> Any:
+        (new,), _ = rules.apply(rule, [p], [g], slots, lr=lr, step=0)
+        return jnp.sum(new * new)
+
+    rule, p = rules.lamb(), jnp.arange(1.0, 201.0).reshape(10, 20)
+    g, slots = jnp.cos(p), rules.init(rule, [p])
+    rates = jnp.array([0.1, 0.2])
+    expected = [jax.vmap(moved, (0, None))(rates, p), jax.jit(jax.grad(moved))(0.1, p)]
+    monkeypatch.setattr("lrsched.rules._ahead.LARGE", 64)
+    monkeypatch.setattr("lrsched.rules._ahead.PIECE", 32)
+    jax.clear_caches()
+    found = [jax.jit(jax.vmap(moved, (0, None)))(rates, p), jax.jit(jax.grad(moved))(0.1, p)]
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)

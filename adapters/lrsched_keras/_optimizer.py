@@ -1,10 +1,12 @@
 """An update rule of lrsched as a Keras optimizer."""
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
 import keras
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from lrsched import Schedule, from_config, rules, to_config
 from lrsched_keras._schedule import LRSchedule
@@ -54,6 +56,10 @@ class RuleOptimizer(keras.optimizers.Optimizer):
     (`p <- p - lr * weight_decay * p` for all variables but those of `exclude_from_weight_decay`). A rule with parts of
     its own, `ClipByGlobalNorm(1.0) >> Adam() >> DecoupledWeightDecay(0.01)`, needs none of these; given both, both act.
 
+    Where TensorFlow or PyTorch has the rule as a kernel (`SGD`, `Momentum`, `Adam`; in PyTorch `AMSGrad` and `AdaGrad`
+    too), it updates parameters of float32 and float64 in place. That of TensorFlow rounds the decay rates of `Adam` to
+    the dtype of the parameter; PyTorch does not compile the update then, whatever `jit_compile` says.
+
     Args:
         rule: an update rule.
         learning_rate: a float, a schedule of lrsched, a `LearningRateSchedule` of Keras, or a function of no arguments.
@@ -81,6 +87,8 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         every = kwargs.get("gradient_accumulation_steps")
         super().__init__(_keras_rate(learning_rate, every), name=name, **kwargs)
         self.rule = rule
+        kernels = _kernels()
+        self._native = kernels.native(rule) if kernels else None
 
     @property
     def learning_rate(self) -> Any:
@@ -123,6 +131,19 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         rules.map_arrays(create, template)
         return slots
 
+    def apply(self, grads: list[Any], trainable_variables: list[Any] | None = None) -> None:
+        """Update the variables by their gradients.
+
+        Args:
+            grads: a gradient for each variable, or None.
+            trainable_variables: the variables; those the optimizer was built with, if None.
+        """
+        apply = super().apply
+        if self._native is not None and keras.config.backend() == "torch":
+            _kernels().uncompiled(apply, grads, trainable_variables)
+        else:
+            apply(grads, trainable_variables)
+
     def _backend_update_step(self, grads: list[Any], trainable_variables: list[Any], learning_rate: Any) -> None:
         """Update all variables together: the hook that Keras offers where backends differ."""
         variables = list(trainable_variables)
@@ -130,6 +151,23 @@ class RuleOptimizer(keras.optimizers.Optimizer):
             # Under tf.distribute each replica holds the gradients of its own part of the batch.
             grads = [g for g, _ in self._all_reduce_sum_gradients(zip(grads, variables, strict=True))]
         kept = [self._slots[self._get_variable_index(v)] for v in variables]
+        if self._native is None or not self._natively(variables, kept, grads, learning_rate):
+            self._purely(variables, kept, [keras.ops.convert_to_tensor(g) for g in grads], learning_rate)
+
+    def _natively(self, variables: list[Any], kept: list[list[Any]], grads: list[Any], learning_rate: Any) -> bool:
+        """Update by the kernel of the framework, or return False if it does not take the variables."""
+        update = _kernels().update
+        if keras.config.backend() == "tensorflow":
+            targets, slots = [v.value for v in variables], [[s.value for s in own] for own in kept]
+            lr, step = (keras.ops.convert_to_tensor(x) for x in (learning_rate, self.iterations))
+            return update(self._native, self._distribution_strategy, targets, slots, grads, lr, step)  # type: ignore[no-any-return]  # of a module found by name
+        if in_stateless_scope():
+            return False
+        targets, slots = [v._value for v in variables], [[s._value for s in own] for own in kept]
+        return update(self._native, targets, slots, grads, learning_rate, self.iterations)  # type: ignore[no-any-return]  # of a module found by name
+
+    def _purely(self, variables: list[Any], kept: list[list[Any]], grads: list[Any], learning_rate: Any) -> None:
+        """Update by the mathematics of the rule."""
         targets = [*variables, *(slot for slots in kept for slot in slots)]
         read = keras.ops.stop_gradient
         given = [read(v) for v in targets]
@@ -138,11 +176,12 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         params, slots = rules.apply(
             self.rule,
             given[: len(variables)],
-            [keras.ops.convert_to_tensor(g) for g in grads],
+            grads,
             [rules.map_arrays(lambda _: next(flat), template) for _ in variables],
             lr=read(keras.ops.convert_to_tensor(learning_rate)),
             step=read(self.iterations),
-            donate=keras.config.backend() == "torch",  # whose arrays are the memory of the variables
+            # Arrays of torch are the memory of the variables.
+            donate=keras.config.backend() == "torch" and not in_stateless_scope(),
         )
         values = list(params)
         rules.map_arrays(values.append, tuple(slots))
@@ -176,6 +215,12 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         """Build the optimizer that `get_config` describes, without its variables."""
         built: Self = super().from_config({**config, "rule": from_config(config["rule"])}, custom_objects)
         return built
+
+
+def _kernels() -> Any:
+    """Return the module of the kernels of the backend, or None where XLA compiles the mathematics."""
+    backend = keras.config.backend()
+    return importlib.import_module(f"lrsched_keras._{backend}") if backend in ("tensorflow", "torch") else None
 
 
 def _check_rule(rule: Any) -> None:

@@ -47,6 +47,15 @@ class Adafactor(Rule):
         factor_from: the shorter of the two axes must be at least so long; Optax has 128, the others 1.
         momentum: share of the last update that is kept, in [0, 1): `m <- momentum * m + (1 - momentum) * update`.
 
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = Adafactor(), np.full((2, 2), 2.0), np.array([[1.0, 3.0], [2.0, 6.0]])
+        >>> delta, slots = rule.delta(p, g, rule.init(p), lr=0.1, step=0)
+        >>> slots.row.ravel(), slots.column.ravel()  # with the mean 12.5 of the rows, v is g * g
+        (array([ 5., 20.]), array([ 2.5, 22.5]))
+        >>> delta.round(6)  # lr times the size of p, which is 2
+        array([[-0.2, -0.2], [-0.2, -0.2]])
+
     References:
         Shazeer & Stern, Adafactor: adaptive learning rates with sublinear memory cost, ICML 2018. arXiv:1804.04235
     """

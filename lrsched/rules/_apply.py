@@ -1,11 +1,11 @@
 """A rule on nested containers of parameters."""
 
+from itertools import compress
 from typing import Any
 
-from lrsched.rules._arrays import Array
 from lrsched.rules._base import Part, Rule
-from lrsched.rules._run import Leaf, parameter_ops, run
-from lrsched.rules._tree import aligned, rebuilt
+from lrsched.rules._run import parameter_ops, run
+from lrsched.rules._tree import aligned, leaves, rebuilt
 
 _CONTAINERS = (dict, list, tuple)
 
@@ -52,6 +52,9 @@ def apply(
     float32 (float64 if one parameter is float64) and the sum rounded once to the dtype of the parameter. In bfloat16
     and float16 an update below half a unit in the last place still leaves the parameter where it is.
 
+    A large update of NumPy arrays is shared by up to four threads, no more than processors or `OMP_NUM_THREADS`. The
+    result does not depend on their number.
+
     Args:
         rule: an update rule; hashable, so under `jax.jit` it can be a static argument.
         params: nested dicts, lists, tuples, named tuples and None, of arrays of one library.
@@ -62,6 +65,7 @@ def apply(
         donate: permission to write the results into the arrays of `params` and `slots`, which must not overlap, and
             must not be used afterwards: use what is returned. NumPy and, where it makes no graph, torch on the CPU do
             so when the rule `packs` and the update is large. In JAX donate to `jax.jit`. Without, nothing is changed.
+            Small new NumPy arrays of one shape may be views of one memory, of 512 KiB (float64: 1 MiB) at most.
 
     Returns:
         New `params` and `slots`, in the same containers and dtypes.
@@ -80,15 +84,23 @@ def apply(
     """
     _check_rule("apply(rule, ...)", rule)
     names = ("apply(params)", "apply(grads)", "apply(slots)")
-    entries = [Leaf(path, *found) for path, found in aligned(names, (params, grads, slots))]
-    moving = [leaf for leaf in entries if leaf.g is not None]
-    if not moving:
+    ps, gs, owns = leaves(names, (params, grads, slots))
+    moves = [g is not None for g in gs]
+    if not any(moves):
         return params, slots
-    moves = [leaf.g is not None for leaf in entries]
     lr, step = _scalars("apply(lr=...)", params, lr, moves), _scalars("apply(step=...)", params, step, moves)
-    new = iter(zip(*run(rule, names, moving, lr, step, add=True, donate=donate), strict=True))
-    pairs: list[tuple[Array, Any]] = [(leaf.p, leaf.slots) if leaf.g is None else next(new) for leaf in entries]
-    return rebuilt(params, iter([p for p, _ in pairs])), rebuilt(params, iter([s for _, s in pairs]))
+
+    def path(i: int) -> str:
+        paths = [path for path, _ in aligned(names, (params, grads, slots))]
+        return list(compress(paths, moves))[i]
+
+    moving = [column if all(moves) else list(compress(column, moves)) for column in (ps, gs, owns)]
+    found = run(rule, names, path, moving[0], moving[1], moving[2], lr, step, add=True, donate=donate)
+    new, after = (iter(column) for column in found)
+    if not all(moves):
+        new = iter([next(new) if one else p for one, p in zip(moves, ps, strict=True)])
+        after = iter([next(after) if one else own for one, own in zip(moves, owns, strict=True)])
+    return rebuilt(params, new), rebuilt(params, after)
 
 
 def _scalars(where: str, params: Any, given: Any, moves: list[bool]) -> Any:

@@ -160,6 +160,18 @@ class Prodigy(Rule):
         bias_correction: False leaves out the correction in r (the default of the authors' code).
         safeguard_warmup: leave the learning rate out of s, for a long warm-up.
 
+    Examples:
+        >>> import numpy as np
+        >>> rule, p = Prodigy(d0=0.1), np.array([4.0])
+        >>> delta, slots = rule.delta(p, p, rule.init(p), lr=1.0, step=0)
+        >>> delta.round(6)  # the first step of Adam at the rate d0
+        array([-0.1])
+        >>> for t in range(1, 50):
+        ...     p = p + delta
+        ...     delta, slots = rule.delta(p, p, slots, lr=1.0, step=t)
+        >>> bool(slots.distance > 0.3)
+        True
+
     References:
         Mishchenko & Defazio, Prodigy: an expeditiously adaptive parameter-free learner, ICML 2024. arXiv:2306.06101
     """

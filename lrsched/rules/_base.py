@@ -13,7 +13,7 @@ from lrsched._check import Many
 from lrsched._value import Value, children, value
 from lrsched.rules._arrays import Array
 from lrsched.rules._context import Context, shared
-from lrsched.rules._run import Full, FullLike, Leaf, parameter_ops, run
+from lrsched.rules._run import Full, FullLike, parameter_ops, run
 
 
 class Link(Value, abstract=True):
@@ -122,7 +122,7 @@ class Rule(Link, abstract=True):
         """
         owner = f"{type(self).__name__}.delta"
         names = (f"{owner}(p)", f"{owner}(g)", f"{owner}(slots)")
-        deltas, new = run(self, names, [Leaf("", p, g, slots)], lr, step, add=False)
+        deltas, new = run(self, names, lambda i: "", [p], [g], [slots], lr, step, add=False)
         return deltas[0], new[0]
 
     @abstractmethod

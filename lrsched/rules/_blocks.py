@@ -4,32 +4,35 @@ The body of a rule makes a dozen arrays on its way. Of the size of a large tenso
 and fresh pages besides. So a large tensor is cut into blocks, small tensors of one shape are stacked to one block, and
 the body sees one block at a time. This needs a rule that `packs`.
 
-The body is recorded once and then run on each block with buffers that stay where they are (`_tape`).
+The body is recorded once and then run on each block with buffers that stay where they are (`_tape`, `_recorded`).
 
-Sums go by passes. Of a stack, which holds whole tensors, they are known at once. For a tensor in several blocks one
-pass takes the first sums of all blocks, another one, with these known, the next, and a last one writes the results. A
-total over all tensors is known once every tensor has given its part.
+Sums go by passes (`_passes`). Of a stack, which holds whole tensors, they are known at once. For a tensor in several
+blocks one pass takes the first sums of all blocks, another one, with these known, the next, and a last one writes the
+results. A total over all tensors is known once every tensor has given its part.
+
+Several threads (`_crew`) share the tensors of a large update, and the blocks of a tensor that is most of it.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from operator import is_
 from typing import Any
 
 from lrsched.rules._arrays import Array, Ops
 from lrsched.rules._context import Context
-from lrsched.rules._memory import Library, library_for
-from lrsched.rules._units import Body, Expecting, Leaf, Recorded, Totals, Unit, Update, flat
+from lrsched.rules._crew import share
+from lrsched.rules._memory import Library, Space, library_for
+from lrsched.rules._passes import Unit
+from lrsched.rules._recorded import Recorded, Update
+from lrsched.rules._slots import Expecting, Lists, flat, rows
 
 # Tensors, or elements in all, from which on blocks pay.
 MANY, LARGE = 64, 2**18
 
 
-def _pays(leaves: Sequence[Leaf]) -> bool:
-    """Return whether the update is large enough for the work that blocks need first."""
-    return len(leaves) >= MANY or sum(math.prod(leaf.p.shape) for leaf in leaves) >= LARGE
-
-
-def _numbers(rule: Body, shape: tuple[int, ...]) -> list[bool] | None:
+def _numbers(rule: Any, shape: tuple[int, ...]) -> list[bool] | None:
     """Return for each array of the slots whether it is one number; None if one is neither that nor like the tensor."""
     slots = rule.slots(Expecting(shape))
     if not isinstance(slots, tuple) or not all(one.shape in (shape, ()) for one in flat(slots)):
@@ -37,55 +40,60 @@ def _numbers(rule: Body, shape: tuple[int, ...]) -> list[bool] | None:
     return [one.shape != shape for one in flat(slots)]
 
 
-def _plain(library: Library, leaves: Sequence[Leaf]) -> bool:
-    """Return whether all arrays are nothing but memory."""
-    return all(library.plain(x) for leaf in leaves for x in (leaf.p, leaf.g, *flat(leaf.slots)))
+def _bundles(lists: Lists, context: Context, library: Library) -> list[tuple[Context, Sequence[int]]]:
+    """Return the tensors of each unit by index, with the learning rate and the step that they have in common."""
+    sizes, shapes, arrays = library.sizes(), lists.shapes, len(lists.olds) + 1
+    alike = not context.each and len(lists.dtypes) == 1
+    if alike and len(set(shapes)) == 1:
+        groups: dict[Any, Sequence[int]] = {shapes[0]: range(len(shapes))}
+    else:
+        found: dict[Any, list[int]] = {}
+        for i, (shape, p) in enumerate(zip(shapes, lists.olds[0], strict=True)):
+            found.setdefault(shape if alike else (shape, p.dtype, id(context.at(i))), []).append(i)
+        groups = dict(found)
+    bundles = []
+    for group in groups.values():
+        size = math.prod(shapes[group[0]])
+        most = max(1, sizes.pack // (arrays * max(1, size))) if size <= sizes.small else 1
+        bundles += [(context.at(group[0]), group[k : k + most]) for k in range(0, len(group), most)]
+    return bundles
 
 
-def _bundles(leaves: Sequence[Leaf], context: Context, length: int) -> Iterator[tuple[Context, list[int]]]:
-    """Yield the tensors of each unit by index, with the learning rate and the step that they have in common."""
-    groups: dict[Any, list[int]] = {}
-    for i, leaf in enumerate(leaves):
-        groups.setdefault((leaf.p.shape, leaf.p.dtype, id(context.at(i))), []).append(i)
-    for (shape, _, _), group in groups.items():
-        most = max(1, length // max(1, math.prod(shape)))
-        for k in range(0, len(group), most):
-            yield context.at(group[0]), group[k : k + most]
-
-
-def _recorded(
+def _units(
     update: Update,
-    bundles: Sequence[tuple[Context, list[int]]],
-    leaves: Sequence[Leaf],
+    bundles: Sequence[tuple[Context, Sequence[int]]],
+    slots: Sequence[Any],
     numbers: dict[Any, list[bool]],
-) -> list[Recorded] | None:
-    """Return the recorded body for each unit, or None if it does what cannot be recorded."""
+) -> list[tuple[Recorded, Unit]] | None:
+    """Return each unit with its recorded body, or None if the body does what cannot be recorded."""
     known: dict[Any, Recorded] = {}
     found = []
-    for own, (first, *_) in bundles:
-        shape = tuple(leaves[first].p.shape)
-        whole = math.prod(shape) <= update.length
+    for own, those in bundles:
+        shape = tuple(update.olds[0][those[0]].shape)
+        whole = math.prod(shape) <= update.library.sizes().block
         key = (id(own), len(shape), whole)
         if key not in known:
             try:
-                known[key] = Recorded(update, own, leaves[first], numbers[shape], whole)
+                known[key] = Recorded(update, own, len(shape), slots[those[0]], numbers[shape], whole)
             except (AttributeError, TypeError):
                 return None
-        found.append(known[key])
+        found.append((known[key], Unit(update, known[key], those, numbers[shape])))
     return found
 
 
 def in_blocks(
-    rule: Body,
+    rule: Any,
     xp: Ops,
     wide: Any,
     context: Context,
-    leaves: Sequence[Leaf],
+    gs: Sequence[Array],
+    slots: Sequence[Any],
     dtypes: Sequence[Any],
+    lists: Lists | None,
     *,
     add: bool,
     donate: bool,
-) -> tuple[list[Array], list[Any]] | None:
+) -> tuple[list[Array], Sequence[Any]] | None:
     """Do one update of tensors whose rule packs, and return the parameter and the slots of each.
 
     Args:
@@ -93,44 +101,71 @@ def in_blocks(
         xp: the operations of the library.
         wide: the working dtype.
         context: of the list of tensors.
-        leaves: the tensors.
+        gs: the gradients.
+        slots: the slots of each tensor.
         dtypes: of the slots of each tensor, when done.
+        lists: all tensors, column by column, if slots are of one structure.
         add: True for new parameters, False for what to add to the old ones.
         donate: the results may be written into the arrays given.
 
     Returns:
         None where blocks cannot be or do not pay; nothing has been done then.
     """
-    library = library_for(xp, donate)
-    if library is None or not _pays(leaves) or not _plain(library, leaves):
+    library = library_for(xp, donate) if lists else None
+    if library is None or lists is None:
         return None
-    found = {shape: _numbers(rule, shape) for shape in {tuple(leaf.p.shape) for leaf in leaves}}
-    numbers = {shape: one for shape, one in found.items() if one is not None}
-    if len(numbers) < len(found):
+    shapes = Counter(lists.shapes)
+    elements = sum(count * math.prod(shape) for shape, count in shapes.items())
+    if len(lists.shapes) < MANY and elements < LARGE:
         return None
-    length = min(library.length(wide), sum(math.prod(leaf.p.shape) for leaf in leaves))
-    update = Update(rule, xp, library, wide, add, donate, max(1, length))
-    bundles = list(_bundles(leaves, context, update.length))
-    recorded = _recorded(update, bundles, leaves, numbers)
-    if recorded is None:
+    kinds = {shape: _numbers(rule, shape) for shape in shapes}
+    numbers = {shape: one for shape, one in kinds.items() if one is not None}
+    if len(numbers) < len(kinds):
         return None
-    totals = Totals(len(bundles))
+    if not all(library.plain(arrays) for arrays in (gs, *lists.olds)):
+        return None
+    uniform = all(dtype == wide for dtype in lists.dtypes)
+    news: list[list[Array]] = [[None] * len(gs) for _ in lists.olds]
+    update = Update(rule, xp, library, wide, add, donate, gs, lists.olds, dtypes, uniform, news)
+    units = _units(update, _bundles(lists, context, library), slots, numbers)
+    if units is None:
+        return None
+    _work(update, units, elements)
+    new, *own = news
+    if donate and all(map(is_, chain(*own), chain(*lists.olds[1:]))):
+        return new, slots
+    return new, rows(slots[0], iter(own), len(gs))
 
-    def unit(i: int) -> Unit:
-        those, dtype = [leaves[k] for k in bundles[i][1]], dtypes[bundles[i][1][0]]
-        kinds = numbers[tuple(those[0].p.shape)]
-        return Unit(update, recorded[i], those, kinds, [those[0].p.dtype, *[dtype] * len(kinds)], totals)
 
-    ps: list[Any] = [None] * len(leaves)
-    slots = list(ps)
-    # Units that share totals go side by side, others one after the other: what one has gathered stays in the cache.
-    together = any(one.totals for one in recorded)
-    for job in [range(len(bundles))] if together else ([i] for i in range(len(bundles))):
-        units = [unit(i) for i in job]
-        while not all(one.done for one in units):
-            for one in units:
-                one.step()
-        for i, one in zip(job, units, strict=True):
-            for k, (p, own) in zip(bundles[i][1], one.results(), strict=True):
-                ps[k], slots[k] = p, own
-    return ps, slots
+def _work(update: Update, units: Sequence[tuple[Recorded, Unit]], elements: int) -> None:
+    """Let all units do what they have to."""
+    sizes = update.library.sizes()
+    order = sorted(range(len(units)), key=lambda i: -units[i][1].size)
+    # Short operations would keep threads waiting for each other.
+    large = [i for i in order if units[i][1].size >= sizes.shared]
+    mass = sum(units[i][1].size for i in large)
+    threads = update.library.threads() if mass >= 8 * sizes.shared else 1
+    length = min(max(sizes.block, sizes.pack // (len(update.olds) + 1)), elements)
+    spaces = [[Space(update.library, update.wide, length)] for _ in range(threads)]
+    together = [space for (space,) in spaces]
+    # What is most of it is for all threads together, block by block.
+    joint = [i for i in large if threads > 1 and units[i][1].size * threads * 2 > mass]
+    apart = [i for i in large if i not in joint] if threads > 1 else []
+    alone = [i for i in order if i not in {*joint, *apart}]
+    runs = [unit.run() for _, unit in units]
+    parts = [next(run) for run in runs]
+    total: float | None = None
+    # Without totals a unit does all its passes at once: what one has gathered stays in the cache.
+    for _ in range(1 + max(recorded.totals for recorded, _ in units)):
+
+        def go_on(own: list[Space], i: int, total: float | None = total) -> None:
+            try:
+                parts[i] = runs[i].send((own, total))
+            except StopIteration:
+                parts[i] = 0.0
+
+        for i in joint:
+            go_on(together, i)
+        share(go_on, spaces, apart)
+        share(go_on, spaces[:1], alone)
+        total = sum(parts)  # in the order of the units, whoever did them

@@ -58,6 +58,13 @@ class Muon(Rule):
         ValueError: a step or an argument is out of its range; at the update, a parameter is no matrix, or the library
             has no bfloat16.
 
+    Examples:
+        >>> import numpy as np
+        >>> rule = Muon(coefficients=(1.5, -0.5, 0.0), steps=20)  # leads to singular values of 1
+        >>> g = np.array([[3.0, -4.0], [4.0, 3.0]])  # both are 5
+        >>> rule.delta(g, g, rule.init(g), lr=0.5, step=0)[0].round(6)
+        array([[-0.3,  0.4], [-0.4, -0.3]])
+
     References:
         Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024. kellerjordan.github.io/posts/muon
         Liu et al., Muon is scalable for LLM training, 2025 (Moonlight). arXiv:2502.16982

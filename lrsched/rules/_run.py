@@ -3,26 +3,17 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from lrsched.rules._arrays import FLOATS, Array, Ops, described, dtype_name, ops_of, same_shape, shape_of
 from lrsched.rules._blocks import in_blocks
 from lrsched.rules._context import Context, shared
-from lrsched.rules._units import Expected, Expecting
+from lrsched.rules._slots import Expected, Expecting, Lists, alike, columns, flat, listed
 
 # What the names of the dtypes of scalars begin with.
 NUMBERS = ("float", "bfloat", "int", "uint")
-
-
-class Leaf(NamedTuple):
-    """A tensor of one update: its place for messages, and what belongs to it."""
-
-    path: str
-    p: Array
-    g: Array
-    slots: Any
 
 
 class Full(Protocol):
@@ -70,7 +61,27 @@ def map_arrays(function: Callable[[Array], Array], slots: Any) -> Any:
     return function(slots)
 
 
-def parameter_ops(where: str, p: Array) -> Ops:
+@dataclass(frozen=True)
+class Place:
+    """What messages call an array of the update, worked out only for a message.
+
+    Args:
+        name: such as "apply(params)".
+        path: makes the rest of it from the index of the tensor.
+        i: this index.
+        rest: of the name, after the path.
+    """
+
+    name: str
+    path: Callable[[int], str]
+    i: int
+    rest: str = ""
+
+    def __str__(self) -> str:
+        return self.name + self.path(self.i) + self.rest
+
+
+def parameter_ops(where: Place | str, p: Array) -> Ops:
     """Return the operations for a parameter.
 
     Raises:
@@ -112,52 +123,55 @@ class FullLike:
         return self.xp.full(self.p, value, shape, dtype)
 
 
-def _check_gradient(where: str, leaf: Leaf, xp: Ops) -> None:
-    g = leaf.g
-    if ops_of(g) is not xp or not hasattr(g, "dtype") or dtype_name(g) not in FLOATS:
-        raise TypeError(f"{where} must be a {xp.name} array of {', '.join(FLOATS)}, got {described(g)}")
-    if not same_shape(shape_of(leaf.p), shape_of(g)):
-        raise ValueError(f"{where} must have the shape {shape_of(leaf.p)} of its parameter, got {described(g)}")
-
-
 def _cast(xp: Ops, slots: Any, dtype: Any) -> Any:
     return map_arrays(lambda x: xp.cast(x, dtype), slots)
 
 
-def _usual(rule: Body, leaves: Sequence[Leaf]) -> bool:
-    """Return whether all are plain NumPy arrays of one dtype, and as they must be: the quick form of `_check`."""
-    arrays = [x for leaf in leaves for x in leaf[1:3]]
-    if {type(x) for x in arrays} != {np.ndarray} or len({x.dtype for x in arrays}) > 1:
-        return False
-    slots: dict[Any, list[Any]] = {}
-    for leaf in leaves:
-        if leaf.p.shape != leaf.g.shape:
-            return False
-        slots.setdefault(leaf.p.shape, []).append(leaf.slots)
-    return all(_fit(rule.slots(Expecting(shape)), those) for shape, those in slots.items())
+def _usual(rule: Body, ps: Sequence[Array], gs: Sequence[Array], slots: Sequence[Any]) -> Lists | None:
+    """Return all as columns if they are plain NumPy arrays as they must be: the quick form of `_check`."""
+    shapes = [p.shape for p in ps]
+    found = columns(slots) if {*map(type, ps), *map(type, gs)} == {np.ndarray} else None
+    if found is None or shapes != [g.shape for g in gs]:
+        return None
+    dtypes = {p.dtype for p in ps} | {g.dtype for g in gs}
+    if len(dtypes) > 1:
+        return None
+    expected = {shape: rule.slots(Expecting(shape)) for shape in set(shapes)}
+    if not all(alike(one, slots[0]) for one in expected.values()):
+        return None
+    wanted = {shape: [one.shape for one in flat(slots)] for shape, slots in expected.items()}
+    for i, column in enumerate(found):
+        if set(map(type, column)) != {np.ndarray}:
+            return None
+        if len(wanted) == 1:
+            fit = {x.shape for x in column} == {wanted[shapes[0]][i]}
+        else:
+            fit = [x.shape for x in column] == [wanted[shape][i] for shape in shapes]
+        if not fit:
+            return None
+        dtypes |= {x.dtype for x in column}
+    return Lists(shapes, [ps, *found], dtypes)
 
 
-def _fit(expected: Any, slots: Sequence[Any]) -> bool:
-    if isinstance(expected, Expected):
-        return {type(x) for x in slots} == {np.ndarray} and {x.shape for x in slots} == {expected.shape}
-    if {type(x) for x in slots} != {type(expected)}:
-        return False
-    if expected is None:
-        return True
-    if {len(x) for x in slots} != {len(expected)}:
-        return False
-    return all(_fit(*pair) for pair in zip(expected, zip(*slots, strict=True), strict=True))
+def _check(
+    rule: Body,
+    names: tuple[str, str, str],
+    path: Callable[[int], str],
+    columns: tuple[Sequence[Array], Sequence[Array], Sequence[Any]],
+    xp: Ops,
+) -> None:
+    for i, (p, g, slots) in enumerate(zip(*columns, strict=True)):
+        where = [Place(name, path, i) for name in names]
+        if parameter_ops(where[0], p) is not xp:
+            raise TypeError(f"{where[0]} must be a {xp.name} array like the first, got {described(p)}")
+        if ops_of(g) is not xp or not hasattr(g, "dtype") or dtype_name(g) not in FLOATS:
+            raise TypeError(f"{where[1]} must be a {xp.name} array of {', '.join(FLOATS)}, got {described(g)}")
+        if not same_shape(shape_of(p), shape_of(g)):
+            raise ValueError(f"{where[1]} must have the shape {shape_of(p)} of its parameter, got {described(g)}")
+        _check_slots(where[2], rule.slots(Expecting(shape_of(p))), slots, xp)
 
 
-def _check(rule: Body, names: tuple[str, str, str], leaves: Sequence[Leaf], xp: Ops) -> None:
-    for leaf in leaves:
-        if parameter_ops(names[0] + leaf.path, leaf.p) is not xp:
-            raise TypeError(f"{names[0]}{leaf.path} must be a {xp.name} array like the first, got {described(leaf.p)}")
-        _check_gradient(names[1] + leaf.path, leaf, xp)
-        _check_slots(names[2] + leaf.path, rule.slots(Expecting(shape_of(leaf.p))), leaf.slots, xp)
-
-
-def _check_slots(where: str, expected: Any, slots: Any, xp: Ops) -> None:
+def _check_slots(where: Place, expected: Any, slots: Any, xp: Ops) -> None:
     if isinstance(expected, Expected):
         if ops_of(slots) is not xp or not hasattr(slots, "shape"):
             raise TypeError(f"{where} must be a {xp.name} array, got {described(slots)}")
@@ -168,7 +182,7 @@ def _check_slots(where: str, expected: Any, slots: Any, xp: Ops) -> None:
         raise TypeError(f"{where} must be what init(...) of the same rule gave, got {described(slots)}")
     names = getattr(expected, "_fields", None) or range(len(expected or ()))
     for name, one, other in zip(names, expected or (), slots or (), strict=True):
-        _check_slots(f"{where}.{name}", one, other, xp)
+        _check_slots(Place(where.name, where.path, where.i, f"{where.rest}.{name}"), one, other, xp)
 
 
 def _scalar(where: str, number: Any, xp: Ops, dtype: Any) -> Any:
@@ -204,19 +218,25 @@ def _each(scalar: Any, convert: Callable[[Any], Any]) -> Any:
 def run(
     rule: Body,
     names: tuple[str, str, str],
-    leaves: Sequence[Leaf],
+    path: Callable[[int], str],
+    ps: Sequence[Array],
+    gs: Sequence[Array],
+    slots: Sequence[Any],
     lr: Any,
     step: Any,
     *,
     add: bool,
     donate: bool = False,
-) -> tuple[list[Array], list[Any]]:
+) -> tuple[Sequence[Array], Sequence[Any]]:
     """Do one update of some tensors together.
 
     Args:
         rule: what to do.
         names: what messages call a parameter, a gradient and the slots, before the path.
-        leaves: the tensors, at least one.
+        path: of a tensor, by index, for messages.
+        ps: the parameters, at least one.
+        gs: their gradients.
+        slots: the slots of each.
         lr: learning rate, or a list with that of each tensor.
         step: updates done before this one, or a list.
         add: True for new parameters, False for what to add to the old ones.
@@ -225,25 +245,31 @@ def run(
     Returns:
         One array a tensor, rounded once to the dtype of the parameter, and the new slots.
     """
-    xp = parameter_ops(names[0] + leaves[0].path, leaves[0].p)
-    if xp.name != "numpy" or not _usual(rule, leaves):
-        _check(rule, names, leaves, xp)
-    own = [working_dtype(xp, leaf.p) for leaf in leaves]
+    xp = parameter_ops(Place(names[0], path, 0), ps[0])
+    lists = _usual(rule, ps, gs, slots) if xp.name == "numpy" else None
+    if lists is None:
+        _check(rule, names, path, (ps, gs, slots), xp)
+        own = [working_dtype(xp, p) for p in ps]
+    else:
+        own = [working_dtype(xp, ps[0])] * len(ps)
     # One dtype for all of the update, the widest: a norm may run over all tensors.
-    wide = xp.float64 if xp.float64 in own else xp.float32
+    wide = xp.float64 if xp.float64 in set(own) else xp.float32
     verb = names[0].partition("(")[0]
     lr = _each(lr, lambda number: _scalar(f"{verb}(lr=...)", number, xp, wide))
     step = _each(step, lambda number: _count(f"{verb}(step=...)", number, xp, wide))
-    context = Context.of_list(xp, [len(shape_of(leaf.p) or ()) for leaf in leaves], lr, step)
+    shapes = lists.shapes if lists else [shape_of(p) or () for p in ps]
+    context = Context.of_list(xp, list(map(len, shapes)), lr, step)
     # inf and NaN pass in NumPy as they do in the other libraries, without a warning.
     with np.errstate(all="ignore") if xp.name == "numpy" else nullcontext():
         if rule.packs:
-            found = in_blocks(rule, xp, wide, context, leaves, own, add=add, donate=donate)
+            lists = lists or listed(ps, gs, slots)
+            found = in_blocks(rule, xp, wide, context, gs, slots, own, lists, add=add, donate=donate)
             if found is not None:
                 return found
-        ps = [xp.cast(leaf.p, wide) for leaf in leaves]
-        gs = [xp.cast(leaf.g, wide) for leaf in leaves]
-        old = [_cast(xp, leaf.slots, wide) for leaf in leaves]
-        updates, new = rule.body(context, ps, gs, old)
-        results = [xp.cast(p - u if add else -u, leaf.p.dtype) for leaf, p, u in zip(leaves, ps, updates, strict=True)]
+        context, slots = context.ahead(rule, wide, ps, gs, slots)
+        wides = [xp.cast(p, wide) for p in ps]
+        updates, new = rule.body(context, wides, [xp.cast(g, wide) for g in gs], [_cast(xp, s, wide) for s in slots])
+        results = [
+            xp.cast(xp.subtract(w, u) if add else -u, p.dtype) for p, w, u in zip(ps, wides, updates, strict=True)
+        ]
         return results, [_cast(xp, s, dtype) for s, dtype in zip(new, own, strict=True)]

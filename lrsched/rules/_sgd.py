@@ -86,8 +86,9 @@ class Momentum(Local):
         inside, outside = (weight * context.lr, 1.0) if self.lr_in_buffer else (weight, context.lr)
 
         def update(p: Array, g: Array, slots: MomentumSlots) -> tuple[Array, MomentumSlots]:
-            direction, v = heavy_ball(inside * g, slots.v, self.momentum, self.nesterov)
-            return outside * direction, MomentumSlots(v)
+            scaled = inside * g if self.lr_in_buffer or self.dampening else g
+            direction, v = heavy_ball(scaled, slots.v, self.momentum, self.nesterov)
+            return direction if self.lr_in_buffer else outside * direction, MomentumSlots(v)
 
         return update
 

@@ -90,11 +90,19 @@ class Operation:
 
 @dataclass(frozen=True)
 class Reduction:
-    """A request for sums of some arrays, of each tensor or over all, and the places of the results."""
+    """A request for sums, of each tensor or over all.
+
+    Args:
+        total: over all tensors.
+        terms: what to sum: the elements of one array, or the products of those of two.
+        results: the places of the sums.
+        after: how many operations come before.
+    """
 
     total: bool
-    arrays: tuple[int, ...]
+    terms: tuple[tuple[int, ...], ...]
     results: tuple[int, ...]
+    after: int
 
 
 @dataclass
@@ -104,6 +112,7 @@ class Tape:
     Args:
         xp: the operations of the library.
         whole: every tensor lies within one block, so that its sums need no pass of their own.
+        dots: the library sums products without an array of them.
         operations: what is done.
         constants: numbers, by place.
         reductions: the sums that no block knows by itself.
@@ -112,14 +121,20 @@ class Tape:
 
     xp: Ops
     whole: bool
+    dots: bool
     operations: list[Operation] = field(default_factory=list)
     constants: dict[int, Any] = field(default_factory=dict)
     reductions: list[Reduction] = field(default_factory=list)
     places: int = 0
+    _numbers: set[int] = field(default_factory=set)
+    # Products of a number of each tensor and an array: a constant that comes next multiplies the number.
+    _scaled: dict[int, tuple[Traced, Traced]] = field(default_factory=dict)
 
     def new(self, number: bool = False, truth: bool = False) -> Traced:
         """Return an array at a new place."""
         self.places += 1
+        if number:
+            self._numbers.add(self.places - 1)
         return Traced(self, self.places - 1, number, truth)
 
     def place(self, content: Any) -> int:
@@ -134,16 +149,24 @@ class Tape:
         """Add an operation and return its result."""
         if name == "multiply" and any(isinstance(x, float) and x == 1.0 for x in inputs):
             return next(x for x in inputs if isinstance(x, Traced))
+        if name == "multiply":
+            for x, c in (inputs, inputs[::-1]):
+                if isinstance(x, Traced) and not isinstance(c, Traced) and x.index in self._scaled:
+                    number, y = self._scaled[x.index]
+                    return self.record(name, self.record(name, c, number), y)
         arrays = [x for x in inputs if isinstance(x, Traced)]
         truth = (name in RETURNING and name != "power") or all(x.truth for x in arrays)
         made = self.new(all(x.number for x in arrays), truth)
         self.operations.append(Operation(name, tuple(map(self.place, inputs)), made.index, made.number, truth))
+        if name == "multiply" and len(arrays) == 2 and arrays[0].number != arrays[1].number:
+            number, y = arrays if arrays[0].number else arrays[::-1]
+            self._scaled[made.index] = number, y
         return made
 
     def combine(self) -> None:
         """Let a sum or difference with the product of an array and a constant be one operation: `x + y * c`."""
         uses = Counter(place for one in self.operations for place in one.inputs)
-        uses.update(place for one in self.reductions for place in one.arrays)
+        uses.update(place for one in self.reductions for term in one.terms for place in term)
         products = {
             one.output: one.inputs
             for one in self.operations
@@ -179,81 +202,102 @@ class Tape:
         return self._reduced(False, arrays) if arrays else []
 
     def _rows(self, x: Traced) -> Traced:
-        made = self.new(number=True)
-        self.operations.append(Operation("rows", (x.index,), made.index, number=True, truth=False))
+        made, term = self.new(number=True), self._term(x)
+        name = "rows" if len(term) == 1 else "dots"
+        self.operations.append(Operation(name, term, made.index, number=True, truth=False))
         return made
+
+    def _term(self, x: Traced) -> tuple[int, ...]:
+        """Return the two arrays whose product `x` is, if their sum of products can be had at once, or else `x`."""
+        if self.dots and isinstance(x, Traced):
+            for one in reversed(self.operations):
+                if one.output == x.index:
+                    whole = one.name == "multiply" and not self.constants.keys() & set(one.inputs)
+                    return one.inputs if whole and not self._numbers & set(one.inputs) else (x.index,)
+        return (self.place(x),)
 
     def _total(self, arrays: Sequence[Traced]) -> Traced:
         return self._reduced(True, arrays)[0]
 
     def _reduced(self, total: bool, arrays: Sequence[Traced]) -> list[Traced]:
         made = [self.new(number=True) for _ in ([0] if total else arrays)]
-        self.reductions.append(Reduction(total, tuple(map(self.place, arrays)), tuple(x.index for x in made)))
+        terms = tuple(map(self._term, arrays))
+        self.reductions.append(Reduction(total, terms, tuple(x.index for x in made), len(self.operations)))
         return made
-
-
-# An operation without memory of its own returns a new array.
-RETURNS = -1
 
 
 @dataclass(frozen=True)
 class Program:
-    """The operations that some results need, each with the memory it writes into.
+    """The operations that some arrays need, each with the memory that it writes into.
+
+    Beyond the places of the tape come the memory of each array wanted, then that of the buffers.
 
     Args:
-        steps: for each operation its name, the places of what it takes, the place of what it makes, and its memory: the
-            number of a buffer, `RETURNS`, or, for result i, the number of buffers plus i.
+        steps: for each operation its name, where what it takes lies, where what it makes is to lie, and whether it
+            writes there; else it returns a new array.
+        reads: the places that must be filled before.
+        wanted: where each array wanted lies in the end.
         buffers: how many there are.
-        copies: `(result, place)` of the results that no operation writes by itself.
     """
 
-    steps: tuple[tuple[str, tuple[int, ...], int, int], ...]
+    steps: tuple[tuple[str, tuple[int, ...], int, bool], ...]
+    reads: frozenset[int]
+    wanted: tuple[int, ...]
     buffers: int
-    copies: tuple[tuple[int, int], ...]
 
 
-def program(tape: Tape, wanted: Sequence[int], direct: Sequence[bool], overwritten: Sequence[int | None]) -> Program:
-    """Return the program for some results.
+def program(
+    tape: Tape,
+    wanted: Sequence[int],
+    direct: Sequence[bool],
+    overwritten: Sequence[int | None],
+    given: Sequence[int] = (),
+) -> Program:
+    """Return the program for some arrays.
 
     Args:
         tape: what was recorded.
-        wanted: the places of the results.
-        direct: for each result, whether an operation may write it.
-        overwritten: for each result, the place of the array whose memory it takes, or None.
+        wanted: the places of the arrays.
+        direct: for each, whether an operation may write it into memory of its own.
+        overwritten: for each, the place of the array whose memory that is, or None.
+        given: places whose contents are known.
     """
-    operations = _needed(tape.operations, wanted)
+    operations = needed(tape.operations, wanted, given)
     last = {place: i for i, one in enumerate(operations) for place in one.inputs}
     last |= dict.fromkeys(wanted, len(operations))
     results = {place: i for i, place in enumerate(wanted) if direct[i] and wanted.count(place) == 1}
-    steps: list[tuple[str, tuple[int, ...], int, int]] = []
+    steps: list[tuple[str, tuple[int, ...], int, bool]] = []
+    first = tape.places + len(wanted)
     free: list[int] = []
     held: dict[int, int] = {}
-    targets: dict[int, int] = {}
+    where: dict[int, int] = {}
     buffers = 0
     for i, one in enumerate(operations):
         # It may write into what it reads for the last time: each element is read before it is written.
         free += [held.pop(place) for place in set(one.inputs) if last[place] == i and place in held]
-        memory = RETURNS
-        if one.name in WRITING and not one.number and not one.truth:
+        inputs = tuple(where.get(place, place) for place in one.inputs)
+        writes = one.name in WRITING and not one.number and not one.truth
+        if writes:
             result = results.get(one.output)
             if result is not None and last.get(overwritten[result], -1) <= i:  # type: ignore[arg-type]  # None is no place
-                targets[len(steps)] = result
+                where[one.output] = tape.places + result
             else:
                 if not free:
-                    free.append(buffers)
+                    free.append(first + buffers)
                     buffers += 1
-                memory = held[one.output] = free.pop()
-        steps.append((one.name, one.inputs, one.output, memory))
-    for i, result in targets.items():
-        steps[i] = (*steps[i][:3], buffers + result)
-    written = set(targets.values())
-    return Program(tuple(steps), buffers, tuple((i, place) for i, place in enumerate(wanted) if i not in written))
+                where[one.output] = held[one.output] = free.pop()
+        steps.append((one.name, inputs, where.get(one.output, one.output), writes))
+    made = {one.output for one in operations}
+    reads = frozenset(place for one in operations for place in one.inputs) | frozenset(wanted)
+    return Program(tuple(steps), reads - made, tuple(where.get(place, place) for place in wanted), buffers)
 
 
-def _needed(operations: Sequence[Operation], wanted: Iterable[int]) -> list[Operation]:
-    needed, found = set(wanted), []
+def needed(operations: Sequence[Operation], wanted: Iterable[int], given: Iterable[int] = ()) -> list[Operation]:
+    """Return the operations that some places need, where others are given."""
+    known = set(given)
+    missing, found = set(wanted) - known, []
     for one in reversed(operations):
-        if one.output in needed:
-            needed.update(one.inputs)
+        if one.output in missing:
+            missing.update(set(one.inputs) - known)
             found.append(one)
     return found[::-1]

@@ -105,6 +105,16 @@ class DecayBefore(Rule):
     Args:
         rule: any rule.
         strength: >= 0, per step and unit of learning rate.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched import rules
+        >>> rule, p = rules.DecayBefore(rules.L2(1.0) >> rules.SGD(), 0.4), np.ones(1)
+        >>> rule.delta(p, 0 * p, rule.init(p), lr=0.5, step=0)[0].round(6)  # q = 0.8, u = 0.5 * 0.8
+        array([-0.6])
+
+    References:
+        Keras 3.15.1, src/optimizers/base_optimizer.py: `_apply_weight_decay` comes before the update.
     """
 
     positional = 2
