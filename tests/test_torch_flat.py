@@ -136,6 +136,25 @@ def test_a_replaced_tensor_is_taken_back_into_the_buffer():
     torch.testing.assert_close(flat, plain, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("options", [{}, {"compile": True}], ids=str)
+def test_gradients_whose_memory_is_replaced_are_taken_back_into_the_buffer(options):
+    flat, plain = parameters(), parameters()
+    for ps, option in ((flat, True), (plain, False)):
+        module = torch.nn.ParameterList(ps)
+        opt = RuleOptimizer(ps, rules.LAMB(), lr=0.1, flat=option, **(options if option else {}))
+        train(opt, ps, range(2))
+        module.to(torch.float32)  # as a move to another device and back does, gradients included
+        module.to(torch.float64)
+        opt.step()
+        train(opt, ps, range(2, 4))
+        for p, g in zip(ps, gradients(4, ps), strict=True):
+            p.grad.data = g
+        opt.step()
+        opt.zero_grad()
+        train(opt, ps, range(5, 7))
+    torch.testing.assert_close(flat, plain, rtol=1e-10, atol=1e-12)
+
+
 def test_a_model_that_changes_its_dtype_is_an_error():
     ps = parameters()
     opt = RuleOptimizer(ps, rules.SGD(), lr=0.1, flat=True)

@@ -66,7 +66,7 @@ def train(model, optimizer, steps, rank=None):
     """Train on whole batches, or on the part of one process."""
     for t in steps:
         x = torch.randn(4, 5, generator=torch.Generator().manual_seed(t), dtype=torch.float64)
-        own = x if rank is None else x[2 * rank : 2 * rank + 2]
+        own = (x if rank is None else x[2 * rank : 2 * rank + 2]).to(next(model.parameters()).dtype)
         optimizer.zero_grad()
         (model(own).sum(dim=1) - own[:, 0]).square().mean().backward()
         optimizer.step()
@@ -181,6 +181,27 @@ def report_fsdp(rank, found):
             model = fully_sharded(rank)
             train(model, RuleOptimizer(model.parameters(), RULES[name], lr=S, compile=True), range(4), rank)
             found["compiled", name] = apart(model.parameters(), trained_alone(RULES[name]), olds)
+
+
+def report_first_values(rank, found):
+    """Train by a rule that keeps the parameters of the first update: in float32 and in float64 nothing is converted."""
+    from torch.distributed.fsdp import fully_shard
+
+    from lrsched_torch import _shards
+
+    rule = rules.Prodigy(d0=0.1)
+    for dtype in (torch.float32, torch.float64):
+        for case, most in (("whole", 2**16), ("cut", 2)):
+            with changed(_shards, "PIECE_ON_CPU", most):
+                model, alone = network().to(dtype), network().to(dtype)
+                olds = [p.detach().clone() for p in model.parameters()]
+                fully_shard(model, mesh=dist.init_device_mesh("cpu", (PROCESSES,)))
+                optimizer = RuleOptimizer(model.parameters(), rule, lr=S)
+                train(model, optimizer, range(4), rank)
+                train(alone, RuleOptimizer(alone.parameters(), rule, lr=S), range(4))
+                starts = [whole(optimizer.state[p]["start"]) for p in model.parameters()]
+                found["first values", dtype, case] = all(map(torch.equal, starts, olds))
+                found["from first values", dtype, case] = apart(model.parameters(), list(alone.parameters()), olds)
 
 
 def report_layouts(rank, found):
@@ -308,6 +329,7 @@ def work(rank, folder):
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=PROCESSES)
     found = {}
     report_fsdp(rank, found)
+    report_first_values(rank, found)
     report_layouts(rank, found)
     report_zero(rank, found, folder)
     report_checkpoints(rank, found, folder)
@@ -406,6 +428,13 @@ def test_a_compiled_update_trains_as_one_process(found, name):
 def test_large_parameters_are_updated_in_pieces_with_the_same_collectives(found, name):
     assert max(one["pieces", name] for one in found) < 1e-10
     assert [one["collectives in pieces", name] for one in found] == [REDUCTIONS[name]] * PROCESSES
+
+
+@pytest.mark.parametrize("case", ["whole", "cut"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_a_slot_keeps_what_the_parameter_was(found, case, dtype, tolerance):
+    assert all(one["first values", dtype, case] for one in found)
+    assert max(one["from first values", dtype, case] for one in found) < tolerance
 
 
 def test_moments_are_sharded_and_numbers_of_a_tensor_are_not(found):

@@ -40,6 +40,10 @@ class Flat:
             self._settle(ps, ALIGNMENT if facts_of(rule).elementwise else WIDTH)
         self._ps = list(self.homes)
         self._pointers = [home.p.data_ptr() for home in self.homes.values()]
+        self._gs = [home.g for home in self.homes.values()]
+        # Where the gradients lie, for those who get another memory.
+        self._slopes = [g.detach() for g in self._gs]
+        self._slope_pointers = list(map(Tensor.data_ptr, self._gs))
 
     def _settle(self, ps: Sequence[Tensor], unit: int) -> None:
         """Make two buffers, and views of them of the parameters."""
@@ -55,13 +59,20 @@ class Flat:
             self.homes[p] = Home(mine, slope, begin, end)
 
     def attach(self) -> None:
-        """Make the parameters views of the buffer; what others have put in their place is copied.
+        """Make parameters and gradients views of the buffers; what others have put in their place is copied.
 
         Raises:
             ValueError: a parameter has another shape, dtype or device than when the optimizer was built.
         """
-        if list(map(Tensor.data_ptr, self._ps)) == self._pointers:
-            return
+        if list(map(Tensor.data_ptr, self._ps)) != self._pointers:
+            self._attach_parameters()
+        if list(map(Tensor.data_ptr, self._gs)) != self._slope_pointers:
+            for g, slope in zip(self._gs, self._slopes, strict=True):
+                if g.data_ptr() != slope.data_ptr():
+                    slope.copy_(g)
+                    g.data = slope
+
+    def _attach_parameters(self) -> None:
         for p, home in self.homes.items():
             if p.data_ptr() == home.p.data_ptr():
                 continue

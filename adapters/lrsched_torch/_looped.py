@@ -3,9 +3,9 @@
 import ctypes
 import warnings
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from operator import attrgetter, is_, itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -63,16 +63,15 @@ class Looped:
     def _prepare(self, members: list[Member], gs: list[Tensor]) -> None:
         """Bring the tables up to date."""
         again = members is not self._members or not all(batch.fits() for batch in self._batches)
-        if again or gs is not self._gs:
+        if again or gs is not self._gs or not all(batch.holds_gradients() for batch in self._batches):
             dtypes = list(map(_dtype, gs))
             if again or dtypes != self._dtypes:
                 self._plan(members, dtypes)
             for batch in self._batches:
                 batch.point_gradients(gs)
             self._gs = gs if self.resident else []
-        if not self.resident:
-            for batch in self._batches:
-                batch.point_parameters()
+        for batch in self._batches:
+            batch.point_parameters()
 
     def _plan(self, members: list[Member], dtypes: list[torch.dtype]) -> None:
         """Put members that one library updates together."""
@@ -86,8 +85,6 @@ class Looped:
             _Batch(self.rule, [members[i] for i in own], own, *key, ranked=facts.ranked, resident=self.resident)
             for key, own in found.items()
         ]
-        for batch in self._batches:
-            batch.point_parameters()
         self._members, self._dtypes = members, dtypes
 
 
@@ -129,12 +126,12 @@ class _Batch:
         layouts = [torch.empty_like(x, device="meta").stride() for x in self.ps]
         self._plain = all(x.is_contiguous() for x in self.ps)
         self._layouts = layouts
-        # For each slot, what reads it from a state, and what it was.
-        self._kept: list[tuple[Callable[[dict[str, Any]], Any], list[Tensor]]] = []
+        # For each slot, what reads it from a state.
+        self._kept: list[tuple[str, Callable[[dict[str, Any]], Any]]] = []
         named = [*zip(facts.labels, facts.names, strict=True), *([("p", "master")] if master else [])]
         for label, name in named:
             found = [self._slot(state, name, layout) for state, layout in zip(self.states, layouts, strict=True)]
-            self._kept.append((itemgetter(name), found))
+            self._kept.append((label, itemgetter(name)))
             self._point(label, found)
         self._leading = "low" if master else "p"
         self._number(ranked)
@@ -165,14 +162,25 @@ class _Batch:
         self.table[begin : begin + self.count] = array("q", map(Tensor.data_ptr, arrays))
 
     def fits(self) -> bool:
-        """Return whether states and groups still are what the tables say."""
+        """Return whether states and groups still are what the tables say.
+
+        Memory may move under a tensor too, as `share_memory_` and `x.data = ...` make it.
+        """
         for (group, state), step in zip(self.firsts, self.steps, strict=True):
             if state.get("step") != step or bool(group["maximize"]) != self.maximize:
                 return False
         try:
-            return all(all(map(is_, map(read, self.states), found)) for read, found in self._kept)
-        except KeyError:
+            return all(self._points(label, map(read, self.states)) for label, read in self._kept)
+        except (AttributeError, KeyError, TypeError):
             return False
+
+    def holds_gradients(self) -> bool:
+        """Return whether the gradients still are where they were found."""
+        return self._points("g", self._gs)
+
+    def _points(self, label: str, arrays: Iterable[Tensor]) -> bool:
+        begin = self._row[label] * self.count
+        return self.table[begin : begin + self.count] == array("q", map(Tensor.data_ptr, arrays))
 
     def point_gradients(self, gs: Sequence[Tensor]) -> None:
         """Tell where the gradients are; one that is laid out in another way than its parameter is copied."""
