@@ -2,6 +2,10 @@
 
     python -m benchmarks.gpu                     # everything, gpu.json
     python -m benchmarks.gpu --device cpu --shrink 200 --rounds 3     # a rehearsal without a GPU
+    TRITON_INTERPRET=1 python -m benchmarks.gpu --device cpu --shrink 400 --lists small --rounds 1 --no-jax
+
+The last rehearses the Triton kernels too, in Python: the first without that leaves them out. What is `captured` is the
+step as a CUDA graph, which a rehearsal leaves out: three updates as they are, the others by launching the graph.
 
 Every variant is checked before it is timed: five updates with fresh random gradients against a float64 run of torch's
 own optimizer (of the formula written out, for LARS and LAMB), with the allocator's free memory filled with NaN, so that
@@ -41,7 +45,7 @@ class Case:
     Args:
         rule: the rule.
         slots: arrays of the size of the parameters that it keeps.
-        reads: times that parameters, gradients and slots are read, for rules that need norms first.
+        norms: what is read once more, after norms: 1 parameters and gradients, 2 parameters and slots, 0 nothing.
         native: arguments of the class of that name in `torch.optim`, or None.
         optax: name and arguments in Optax, or None.
         lr: learning rate, at which updates are about as large as the parameters.
@@ -61,7 +65,7 @@ class Case:
     def bytes(self, parameter: int) -> int:
         """Return the bytes moved for one parameter of so many bytes: all once, and what norms need again."""
         once = 3 * parameter + 8 * self.slots
-        return once + {0: 0, 1: 2 * parameter, 2: 2 * parameter + 4 * self.slots}[self.norms]
+        return once + {0: 0, 1: 2 * parameter, 2: parameter + 4 * self.slots}[self.norms]
 
 
 CASES = {
@@ -164,23 +168,26 @@ def lamb_formula(p: torch.Tensor, g: torch.Tensor, slots: list[torch.Tensor], t:
     p.sub_(lr * ratio * u)
 
 
-def ours(case: Case, shapes: Shapes, dtype: torch.dtype, device: str, **form: bool) -> Variant:
-    """Return our optimizer in one form: `compile`, `flat`."""
+def ours(case: Case, shapes: Shapes, dtype: torch.dtype, device: str, **form: Any) -> Variant:
+    """Return our optimizer in one form: `compile`, `flat`, `capturable`, which is then captured."""
     from lrsched_torch import RuleOptimizer
 
     ps = [torch.nn.Parameter(p) for p in numbers(shapes, 0, dtype, device, 0.05)]
     optimizer = RuleOptimizer(ps, case.rule, lr=case.lr, **form)
-    return _stepping(" ".join(["lrsched", *(k for k, on in form.items() if on)]), ps, optimizer)
+    words = ("triton" if on == "triton" else name for name, on in form.items() if on and name != "capturable")
+    variant = _stepping(" ".join(["lrsched", *words]), ps, optimizer)
+    return captured(variant) if form.get("capturable") else variant
 
 
 def native(case: Case, shapes: Shapes, dtype: torch.dtype, device: str, form: str) -> Variant:
-    """Return torch's own optimizer in one form: "loop", "foreach" or "fused"."""
+    """Return torch's own optimizer in one form: "loop", "foreach", "fused" or "captured", which is fused too."""
     assert case.native
     name, arguments = case.native
     ps = [torch.nn.Parameter(p) for p in numbers(shapes, 0, dtype, device, 0.05)]
-    chosen = {} if form == "loop" else {form: True}
+    chosen = {} if form == "loop" else {"fused": True, "capturable": True} if form == "captured" else {form: True}
     optimizer = getattr(torch.optim, name)(ps, lr=case.lr, **({"foreach": False} | chosen), **arguments)
-    return _stepping(f"torch {form}", ps, optimizer)
+    variant = _stepping("torch fused" if form == "captured" else f"torch {form}", ps, optimizer)
+    return captured(variant) if form == "captured" else variant
 
 
 def _stepping(name: str, ps: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Variant:
@@ -194,6 +201,28 @@ def _stepping(name: str, ps: list[torch.nn.Parameter], optimizer: torch.optim.Op
             p.grad.copy_(g)
 
     return Variant(name, optimizer.step, give, lambda: [p.detach() for p in ps])
+
+
+def captured(variant: Variant) -> Variant:
+    """Return a variant whose first updates warm up and whose others launch a CUDA graph."""
+    plain, stream, graph, done = variant.step, torch.cuda.Stream(), torch.cuda.CUDAGraph(), iter(range(4))
+
+    def step() -> None:
+        number = next(done, None)
+        if number is not None and number < 3:
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                plain()
+            torch.cuda.current_stream().wait_stream(stream)
+            return
+        if number is not None:
+            torch.cuda.synchronize()
+            with torch.cuda.graph(graph):
+                plain()
+        graph.replay()
+
+    variant.name, variant.step = f"{variant.name} captured", step
+    return variant
 
 
 def jitted(case: Case, shapes: Shapes, dtype: torch.dtype, device: str, name: str) -> Variant:
@@ -241,14 +270,21 @@ def makers(
 ) -> Iterator[Callable[[], Variant]]:
     """Yield what builds each variant."""
     large = size(shapes) > 1 << 28  # what is slow by far is left out, so that all fit into memory
-    for form in ({"compile": True}, {"compile": True, "flat": True}, {}):
-        if form or not large:
-            yield lambda form=form: ours(case, shapes, dtype, device, **form)
-    forms = {"Adam": "fused", "AdamW": "fused", "SGD": "fused"}
+    forms: list[dict[str, Any]] = [{"compile": True}, {"compile": True, "flat": True}]
+    if device == "cuda" or os.environ.get("TRITON_INTERPRET"):
+        forms += [{"compile": "triton"}]
+    for form in forms if large else [*forms, {}]:
+        yield lambda form=form: ours(case, shapes, dtype, device, **form)
+    fused = {"Adam": "fused", "AdamW": "fused", "SGD": "fused"}
     if case.native:
-        for one in ("loop", "foreach", forms.get(case.native[0], "")):
+        for one in ("loop", "foreach", fused.get(case.native[0], "")):
             if one and not (large and one == "loop"):
                 yield lambda one=one: native(case, shapes, dtype, device, one)
+    if device == "cuda" and not large:
+        for form in ({"compile": True, "capturable": True}, {"compile": "triton", "capturable": True}):
+            yield lambda form=form: ours(case, shapes, dtype, device, **form)
+        if case.native and case.native[0] in ("Adam", "AdamW"):
+            yield lambda: native(case, shapes, dtype, device, "captured")
     if with_jax:
         for name in ("lrsched", "optax"):
             yield lambda name=name: jitted(case, shapes, dtype, device, name)
@@ -389,6 +425,8 @@ def main() -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no CUDA device; --device cpu --shrink 50 rehearses")
+    if options.device == "cpu" and not os.environ.get("TRITON_INTERPRET"):
+        print("the Triton kernels are left out; TRITON_INTERPRET=1 runs them in Python, for a small list")
     written: dict[str, Any] = {"machine": machine(options.device), "lines": []}
     print(json.dumps(written["machine"]))
     for label in options.lists:

@@ -252,13 +252,13 @@ def test_numbers_in_float64_are_kept_by_the_graph_of_all_tensors():
     torch.testing.assert_close(*found, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize("what", ["parameters", "states", "gradients"])
-def test_memory_that_moves_under_a_tensor_is_found(what, flat):
+@pytest.mark.parametrize("form", [{}, {"flat": True}, {"compile": True}, {"compile": True, "flat": True}], ids=str)
+@pytest.mark.parametrize("what", ["parameters", "states", "contents", "gradients"])
+def test_memory_that_moves_under_a_tensor_is_found(what, form):
     torch.manual_seed(0)
     w = torch.nn.Parameter(torch.randn(3, 4))
     other = torch.nn.Parameter(w.detach().clone())
-    opts = [RuleOptimizer([w], rules.lamb(), 0.1, compile=True, flat=flat), RuleOptimizer([other], rules.lamb(), 0.1)]
+    opts = [RuleOptimizer([w], rules.lamb(), 0.1, **form), RuleOptimizer([other], rules.lamb(), 0.1)]
     for t in range(4):
         for p, opt in zip((w, other), opts, strict=True):
             if t == 0:
@@ -271,6 +271,9 @@ def test_memory_that_moves_under_a_tensor_is_found(what, flat):
             for x in opts[0].state[w].values():
                 if isinstance(x, torch.Tensor):
                     x.share_memory_()
+        elif what == "contents":
+            for opt, p in zip(opts, (w, other), strict=True):
+                opt.state[p]["m"].data = 0.5 * opt.state[p]["m"]
         else:
             w.grad.data = torch.zeros(3, 4)
     torch.testing.assert_close(w, other, rtol=1e-6, atol=1e-7)

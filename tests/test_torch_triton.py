@@ -196,3 +196,12 @@ def test_the_kernels_for_a_gpu_load_vectors_and_spill_nothing(form, tmp_path):
         if name == last:
             assert re.search(r"st\.global\.v[24]\.b(32|64)", code)
             assert kernel.metadata.shared == 0  # no element goes to another thread
+
+
+@needs_triton
+@pytest.mark.skipif(_triton.interpreted(), reason="the interpreter compiles nothing")
+def test_a_clip_keeps_what_is_no_number():
+    code = compiled(form_of(rules.ClipByValue(0.1) >> rules.SGD()))["main0"].asm["ptx"]
+    for name in ("max", "min"):
+        assert f"{name}.NaN.f32" in code
+        assert f"{name}.f32" not in code

@@ -5,6 +5,7 @@ That is on a GPU, or under Triton's interpreter, which must be chosen before any
 
 import copy
 import math
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -44,6 +45,8 @@ RULES = [
     rules.LAMB(upper=1.5),
     rules.Layerwise(rules.RMSprop(), 0.02, clip=True, denominator="plain", min_ndim=0),
     rules.Layerwise(rules.NovoGrad()),
+    rules.Layerwise(rules.AdaDelta()),  # needs a slot as it was, too
+    rules.ScheduleFree(rules.LAMB()),
     rules.ClipByValue(0.3) >> rules.L1(0.1) >> rules.L2(0.1) >> rules.Adam() >> rules.DecoupledWeightDecay(0.1),
     rules.ClipByGlobalNorm(0.5) >> rules.LARS(),
     rules.ClipByNorm(0.3) >> rules.LARS() >> rules.ClipByGlobalNorm(0.1),
@@ -195,7 +198,7 @@ def test_chunks_of_several_blocks_give_the_same(monkeypatch, rule):
 
 
 @value
-class Constant(rules.Local):
+class Steady(rules.Local):
     """A rule whose update is not zero where nothing is."""
 
     def slots(self, full):
@@ -206,7 +209,28 @@ class Constant(rules.Local):
 
 
 def test_what_lies_behind_the_end_of_a_tensor_is_in_no_sum():
-    assert_same(*both(trained, rules.Layerwise(Constant())))
+    assert_same(*both(trained, rules.Layerwise(Steady())))
+
+
+class Velocity(NamedTuple):
+    v: Any
+
+
+@value
+class Bent(rules.Rule):
+    """A rule whose slot follows from the last norm, for which it is read too."""
+
+    def slots(self, full):
+        return Velocity(full(0.0))
+
+    def body(self, context, ps, gs, slots):
+        sums = context.sums([(s.v + g) * g for g, s in zip(gs, slots, strict=True)], range(len(gs)))
+        new = [Velocity(0.5 * s.v + g / (1.0 + x * x)) for g, s, x in zip(gs, slots, sums, strict=True)]
+        return [context.at(i).lr * s.v for i, s in enumerate(new)], new
+
+
+def test_a_slot_that_follows_from_the_last_norm_is_written_after_it():
+    assert_same(*both(trained, Bent()))
 
 
 def test_memory_in_any_order_is_updated_where_it_is():
@@ -274,8 +298,7 @@ def test_no_result_depends_on_memory_that_nothing_wrote(monkeypatch):
             assert_same(*both(trained, rule))
 
 
-# The eager form of Prodigy keeps another start than the pure rule.
-@pytest.mark.parametrize("rule", KINDS[:-1], ids=str)
+@pytest.mark.parametrize("rule", KINDS, ids=str)
 @pytest.mark.parametrize("master", [False, True])
 def test_the_state_goes_from_form_to_form(rule, master):
     dtype = torch.bfloat16 if master else torch.float64

@@ -1,7 +1,7 @@
 """What the arguments of `RuleOptimizer` must be."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from lrsched import Schedule, rules
+from lrsched_torch._facts import facts_of
 from lrsched_torch._triton import check_triton
+from lrsched_torch._update import named
 
 
 def check_rule(rule: Any) -> None:
@@ -41,8 +43,13 @@ def check_rate(lr: Any) -> None:
         raise ValueError(f"{must}, got {lr!r}")
 
 
-def check_compile(compile: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_over: Any) -> None:
-    """Raise an error if `compile` is neither True nor False, nor "triton" where Triton can do the updates."""
+def check_form(compile: Any, capturable: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_over: Any) -> None:
+    """Raise an error if a rule cannot update some parameters in the form that is asked for."""
+    _check_compile(compile, rule, ps, totals_over)
+    _check_capturable(capturable, compile, rule, ps, totals_over)
+
+
+def _check_compile(compile: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_over: Any) -> None:
     if isinstance(compile, bool):
         return
     if compile != "triton":
@@ -52,6 +59,33 @@ def check_compile(compile: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_o
             "RuleOptimizer(compile=...) must be True or False for parameters spread over processes, got 'triton'"
         )
     check_triton(rule, ps)
+
+
+def _check_capturable(capturable: Any, compile: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_over: Any) -> None:
+    must = "RuleOptimizer(capturable=...) must be"
+    if not isinstance(capturable, bool):
+        raise TypeError(f"{must} True or False, got {capturable!r}")
+    if not capturable:
+        return
+    if not compile:
+        raise ValueError(f"{must} False without compile=True or compile='triton', got True")
+    if totals_over is not None or any(map(is_sharded, ps)):
+        raise ValueError(f"{must} False for parameters spread over processes, got True")
+    if not facts_of(rule).packs:
+        raise ValueError(f"{must} False for a rule that needs tensors in their own shape, as {rule!r} does, got True")
+
+
+def check_state(state_dict: Any, owned: Iterable[tuple[rules.Rule, tuple[Any, Tensor]]]) -> None:
+    """Raise an error if a state is not that of rules, each given with the number of a parameter and the parameter."""
+    where = "RuleOptimizer.load_state_dict(...) must get the state of a RuleOptimizer"
+    for group in state_dict["param_groups"]:
+        if "updates" not in group:
+            raise ValueError(f"{where}, got a group with the entries {sorted(group)}")
+    for rule, (i, p) in owned:
+        saved = state_dict["state"].get(i)
+        wanted = ["step", *(name for name, _ in named(rule.init(torch.empty_like(p, device="meta"))))]
+        if saved and set(saved) - {"master"} != set(wanted):
+            raise ValueError(f"{where} with the rule {rule!r}, which keeps {wanted}, got {sorted(saved)}")
 
 
 def is_sharded(p: Tensor) -> bool:

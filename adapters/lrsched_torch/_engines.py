@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
+from lrsched_torch._captured import Captured
 from lrsched_torch._facts import Facts, ops, rebuilt
-from lrsched_torch._graphs import KEY, TABLES, Env, Form, Phase, flat_context, known_names, phases_of
+from lrsched_torch._graphs import TABLES, Env, Form, Phase, flat_context, known_names, phases_of
 from lrsched_torch._units import Unit
 from lrsched_torch._update import apart
 
@@ -114,8 +115,8 @@ class Eager:
 class Compiled:
     """Runs the compiled graphs of a rule."""
 
-    def __init__(self, rule: rules.Rule, facts: Facts) -> None:
-        self.rule, self.facts = rule, facts
+    def __init__(self, rule: rules.Rule, facts: Facts, captured: Captured | None) -> None:
+        self.rule, self.facts, self.captured = rule, facts, captured
         self._keys: dict[Any, Env] = {}
 
     def reduce(self, loaded: Loaded, index: int) -> Any:
@@ -142,8 +143,9 @@ class Compiled:
         if unit.phases is None:
             p = loaded.p.dtype if loaded.low is None else loaded.low.dtype
             rows, device = unit.rows is not None, unit.device.type
+            scaled = self.captured is not None and self.captured.scaled
             unit.phases = phases_of(
-                Form(self.rule, rows, p, loaded.g.dtype, unit.work, unit.maximize, unit.master, device)
+                Form(self.rule, rows, p, loaded.g.dtype, unit.work, unit.maximize, unit.master, device, scaled)
             )
         return unit.phases  # type: ignore[no-any-return]  # what was just put there
 
@@ -161,10 +163,11 @@ class Compiled:
     def _add_key(self, loaded: Loaded, phases: Sequence[Phase], index: int, env: Env) -> None:
         """Add what one graph needs of the learning rate, the step and the totals, computed once for all tensors."""
         unit = loaded.unit
-        key = (unit.number, unit.step, unit.rank if self.facts.ranked else 0, unit.work, unit.device, unit.rows is None)
+        rank = unit.rank if self.facts.ranked else 0
+        key = (unit.number, unit.label, rank, unit.work, unit.device, unit.rows is None)
         if (key, index) not in self._keys:
             if key not in self._keys:
-                self._keys[key] = _scalars(unit)
+                self._keys[key] = _scalars(unit, self.captured)
             wide = self._keys[key]
             totals = {
                 name: env[name].to(wide["step"])
@@ -172,20 +175,22 @@ class Compiled:
                 if asked.kind == "total"
                 for name in known_names(self.facts, i)
             }
-            found = phases[index].key(wide | totals) | {name: wide[name] for name in KEY}
+            found = phases[index].key(wide | totals) | wide
             self._keys[key, index] = {
                 name: x.to(unit.device, unit.work if x.is_floating_point() else x.dtype) for name, x in found.items()
             }
         env |= self._keys[key, index]
 
 
-def _scalars(unit: Unit) -> Env:
+def _scalars(unit: Unit, captured: Captured | None) -> Env:
     """Return learning rate, step and rank in float64; on the device only if the learning rate is there."""
     lr = unit.group["lr"]
-    device = lr.device if isinstance(lr, Tensor) else "cpu"
+    device = unit.device if captured else lr.device if isinstance(lr, Tensor) else "cpu"
 
     def scalar(number: Any) -> Tensor:
-        return torch.full((), number, dtype=torch.float64, device=device)
+        if isinstance(number, Tensor):
+            return number.to(device, torch.float64)
+        return torch.full((), float(number), dtype=torch.float64, device=device)
 
-    rate = lr.to(torch.float64) if isinstance(lr, Tensor) else scalar(float(lr))
-    return {"lr": rate, "step": scalar(float(unit.step)), "rank": scalar(float(unit.rank))}
+    env = {"lr": scalar(lr), "step": scalar(unit.step), "rank": scalar(unit.rank)}
+    return env | captured.told(unit.device) if captured else env

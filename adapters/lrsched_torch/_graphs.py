@@ -23,6 +23,8 @@ Env = dict[str, Any]
 TABLES = rules.RowTables._fields
 # What belongs to the update, not to the tensor.
 KEY = ("lr", "step", "rank")
+# And what a gradient scaler has said of its gradients: 1 / scale, and not 0 if one is infinite.
+SCALED = (*KEY, "inverse", "found")
 
 # An array between two loops costs more than to compute it twice: in one loop it is computed once in any case.
 FUSED = {"realize_reads_threshold": 10_000, "realize_opcount_threshold": 10_000}
@@ -39,6 +41,12 @@ class Form(NamedTuple):
     maximize: bool
     master: bool  # `p` is the copy in the working dtype, and `low` the parameter
     device: str
+    scaled: bool = False  # gradients are scaled, and may be infinite, in which case nothing is to change
+
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """The inputs that belong to the update."""
+        return SCALED if self.scaled else KEY
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ def phases_of(form: Form) -> tuple[Phase, ...]:
     for i in range(count + 1):
         graph = _traced(form, facts, i, tiny)
         totals = [n for j in range(i) if facts.reductions[j].kind == "total" for n in known_names(facts, j)]
-        key, main = _split(graph, {*KEY, *totals}, f"key{i}_")
+        key, main = _split(graph, {*form.scalars, *totals}, f"key{i}_")
         # What a tensor or a row needs once, such as its trust ratio, would else be computed for each element.
         wide = {label for label, name in zip(facts.labels, facts.names, strict=True) if name in facts.wide}
         unique, main = _split(main, {*main.takes} - {"p", "low", "g", *wide}, f"own{i}_")
@@ -119,7 +127,7 @@ def pieces_of(form: Form) -> tuple[Phase, ...]:
     wide = {label for label, name in zip(facts.labels, facts.names, strict=True) if name in facts.wide}
     passes = []
     for i in range(len(facts.reductions) + 1):
-        key, rest = _split(_traced(form, facts, i, tiny), set(KEY), f"key{i}_")
+        key, rest = _split(_traced(form, facts, i, tiny), set(form.scalars), f"key{i}_")
         own, main = _split(rest, {*rest.takes} - {"p", "low", "g", *wide}, f"own{i}_")
         passes.append(Phase(key, own, main))
     return tuple(passes)
@@ -146,7 +154,7 @@ def _examples(form: Form, facts: Facts, small: bool) -> Env:
         env["low"] = array(wide, form.p)
     for label, name in zip(facts.labels, facts.names, strict=True):
         env[label] = array(wide if name in facts.wide else (tensors,) if form.rows else (), form.work)
-    env |= {name: array((), form.work) for name in KEY}
+    env |= {name: array((), form.work) for name in form.scalars}
     if form.rows:
         counts = torch.tensor([2, 1]) if small else torch.tensor([rows - tensors + 1] + [1] * (tensors - 1))
         owner = torch.repeat_interleave(torch.arange(tensors), counts)
@@ -167,11 +175,15 @@ def traced(form: Form, facts: Facts, phase: int) -> Graph:
 def _traced(form: Form, facts: Facts, phase: int, tiny: Env) -> Piece:
     """Return the graph of the body as far as reduction number `phase`, or of all of it with the writing."""
     known = [name for i in range(phase) for name in known_names(facts, i)]
-    takes = ["p", *(["low"] if form.master else []), "g", *facts.labels, *(TABLES if form.rows else ()), *KEY, *known]
+    tables_of = TABLES if form.rows else ()
+    takes = ["p", *(["low"] if form.master else []), "g", *facts.labels, *tables_of, *form.scalars, *known]
 
     def function(*args: Tensor) -> tuple[Tensor, ...]:
         env = dict(zip(takes, args, strict=True))
         p, g = env["p"].to(form.work), env["g"].to(form.work)
+        skipped = env["found"] != 0.0 if form.scaled else None
+        if form.scaled:
+            g = g * env["inverse"]
         g = -g if form.maximize else g
         old = rebuilt(facts, [env[name] for name in facts.labels])
         taken = []
@@ -188,11 +200,12 @@ def _traced(form: Form, facts: Facts, phase: int, tiny: Env) -> Piece:
             assert found is not None  # facts say that there is one
             return tuple(found.result) if found.kind == "sums" else (found.result,)
         (update,), (new,) = form.rule.body(context.replaying(taken), [p], [g], [slots])
-        moved = p - update
+        moved = _unless(skipped, p - update, p)
         if form.rows:
             new = tables.narrow(new)
         targets = [env["p"], *([env["low"]] if form.master else []), *facts.arrays(old)]
-        contents = [moved, *([moved] if form.master else []), *facts.arrays(new)]
+        kept = map(_unless, [skipped] * len(facts.labels), facts.arrays(new), facts.arrays(old))
+        contents = [moved, *([moved] if form.master else []), *kept]
         for target, content in zip(targets, apart(targets, contents), strict=True):
             if content is not target:
                 target.copy_(content)
@@ -202,7 +215,29 @@ def _traced(form: Form, facts: Facts, phase: int, tiny: Env) -> Piece:
         graph = make_fx(function)(*(tiny[name] for name in takes))
     for node, name in zip((n for n in graph.graph.nodes if n.op == "placeholder"), takes, strict=True):
         node.name = node.target = name
+    if form.scaled:
+        _use_kept(graph.graph)
+        graph.recompile()
     return Piece(tuple(takes), (), graph)
+
+
+def _unless(skipped: Tensor | None, new: Tensor, old: Tensor) -> Tensor:
+    """Return the new content, or the old one in a step that is skipped."""
+    return new if skipped is None or new is old else torch.where(skipped, old, new)
+
+
+def _use_kept(graph: Graph) -> None:
+    """Let what follows from the new content of a slot follow from what is kept of it.
+
+    The two differ only in a step that is skipped, in which nothing follows; and a later pass finds the latter there.
+    """
+    for copy in graph.find_nodes(op="call_function", target=torch.ops.aten.copy_.default):
+        slot: Any = copy.args[0]
+        kept: Any = copy.args[1]
+        if kept.target == torch.ops.aten.where.self and kept.args[1] is slot and kept.args[2].op == "call_function":
+            new = kept.args[2]
+            new.append(kept)
+            new.replace_all_uses_with(kept, delete_user_cb=lambda user, kept=kept: user is not kept)
 
 
 def flat_context(lr: Any, step: Any, rank: Any) -> rules.Context:

@@ -11,14 +11,15 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT, StateDict
 
 from lrsched import Schedule, rules
-from lrsched_torch._arguments import check_compile, check_processes, check_rate, check_rule, is_sharded
+from lrsched_torch._arguments import check_form, check_processes, check_rate, check_rule, check_state, is_sharded
+from lrsched_torch._captured import Captured, counted, numbers, plain, refuse
 from lrsched_torch._facts import facts_of
 from lrsched_torch._flat import Flat, check_flat
 from lrsched_torch._jobs import Executor, Job, Listed
 from lrsched_torch._looped import Looped
 from lrsched_torch._packed import Packed
 from lrsched_torch._triton import Triton
-from lrsched_torch._units import Home
+from lrsched_torch._units import Home, unshared
 from lrsched_torch._update import compiled, named, update_with
 
 # Dtypes of parameters that may have a copy in float32.
@@ -59,16 +60,20 @@ class RuleOptimizer(Optimizer):
             gradients that are no views are copied into the buffer. Not for FSDP, tied or non-contiguous parameters.
         master: bfloat16 and float16 parameters get a float32 copy, part of the state, which is updated and then rounded
             to the parameter. What others write into the parameter is lost.
+        capturable: let a CUDA graph repeat `step`, captured after some steps of the same kind on a side stream. Counts
+            and learning rates are tensors on the device, schedules are part of the step, and a scaler gives it the
+            scale without a wait. `compile` must be on. After anything is loaded or added, or a step with other
+            gradients missing, capture again.
         totals_over: processes that hold other parameters of the same model, as under ZeRO: what the rule sums over all
             tensors, it sums over theirs too, so all of them must take part in every step.
 
-    Steps are counted on the host: do not capture `step` in a CUDA graph. No form waits for the device, if the learning
-    rate is a number, a schedule or a tensor there.
+    No form waits for the device, if the learning rate is a number, a schedule or a tensor there. Steps are counted on
+    the host, so a CUDA graph can repeat `step` with `capturable` only.
 
     Raises:
         TypeError: an argument is of the wrong kind, or a parameter is complex or no floating-point tensor. In `step`: a
             gradient is sparse.
-        ValueError: a learning rate is negative or not finite, or `compile` does not go with rule, device or processes.
+        ValueError: a learning rate is negative or not finite, or `compile` or `capturable` does not go with the rest.
         ImportError: Triton is asked for and not installed.
         NotImplementedError: Triton is asked for, and an operation of the rule has no translation.
 
@@ -95,30 +100,37 @@ class RuleOptimizer(Optimizer):
         compile: bool | Literal["triton"] = False,
         flat: bool = False,
         master: bool = False,
+        capturable: bool = False,
         totals_over: "ProcessGroup | None" = None,
     ) -> None:
         check_rule(rule)
         check_processes(totals_over)
         self.rule = rule
-        self.compile, self.flat, self.master = compile, flat, master
+        self.compile, self.flat, self.master, self.capturable = compile, flat, master, capturable
         self.totals_over = totals_over
         self._schedules: list[Schedule | None] = []
         self.group_rules: list[rules.Rule] = []
         super().__init__(params, {"lr": lr, "maximize": maximize})
 
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """What tells a gradient scaler that `step` takes its scale, and skips a step by itself."""
+        return self.capturable
+
     def _forget(self) -> None:
         """Drop what is made at the next step, and neither copied nor pickled."""
         self._jobs: list[Job] | None = None
         self._flat: Flat | None = None
+        self._captured = Captured() if self.capturable else None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles keep."""
         if self._flat is not None:
             self._flat.release()  # or each parameter would be pickled with all of the buffer
-        state: dict[Any, Any] = {p: {k: _own(v) for k, v in entry.items()} for p, entry in self.state.items()}
+        state: dict[Any, Any] = {p: {k: unshared(v) for k, v in entry.items()} for p, entry in self.state.items()}
         own = {
             name: getattr(self, name)
-            for name in ("rule", "compile", "flat", "master", "totals_over", "_schedules", "group_rules")
+            for name in ("rule", "compile", "flat", "master", "capturable", "totals_over", "_schedules", "group_rules")
         }
         return {**super().__getstate__(), "state": defaultdict(dict, state), **own}
 
@@ -157,18 +169,21 @@ class RuleOptimizer(Optimizer):
                     )
             lr = group["lr"]
             check_rate(lr)
-            check_compile(self.compile, rule, group["params"], self.totals_over)
+            check_form(self.compile, self.capturable, rule, group["params"], self.totals_over)
             if self.flat:
                 check_flat(self._numbered([*self.group_rules, rule]))
         except (ImportError, NotImplementedError, TypeError, ValueError):
             del self.param_groups[-1]
             raise
-        group["updates"] = self.param_groups[0].get("updates", 0)
+        (updates,) = numbers([self.param_groups[0].get("updates", 0)])
+        group["updates"] = int(updates)
         self.group_rules.append(rule)
         self._schedules.append(lr if isinstance(lr, Schedule) else None)
         if isinstance(lr, Schedule):
             group["lr"] = lr(group["updates"])
         self._forget()
+        if self._captured:
+            self._captured.adopt(self.param_groups)
         if self.flat:
             self._buffers().attach()
 
@@ -195,11 +210,18 @@ class RuleOptimizer(Optimizer):
                 loss = closure()
         if self.flat:
             self._buffers().attach()
+        if self._captured:
+            self._captured.begin(self)
+        else:
+            refuse()
         for job in self._current_jobs():
             job.step(self)
-        for group in self.param_groups:
-            group["updates"] += 1
-        self._write_rates()
+        if self._captured:
+            self._captured.finish(self.param_groups, self._schedules)
+        else:
+            for group in self.param_groups:
+                group["updates"] += 1
+            self._write_rates()
         return loss
 
     def _write_rates(self) -> None:
@@ -251,10 +273,10 @@ class RuleOptimizer(Optimizer):
             update = sharded_update_with(rule, compile=self.compile is True, totals_over=self.totals_over)
             return Listed(update, rule, apart=False, always=self.totals_over is not None)
         if self.compile == "triton":
-            return Triton(rule)
+            return Triton(rule, self._captured)
         if facts_of(rule).packs:
-            packed = Packed(rule, compile=self.compile, homes=homes)
-            if self.compile and all(p.device.type == "cpu" for p in ps):
+            packed = Packed(rule, compile=self.compile, homes=homes, captured=self._captured)
+            if self.compile and not self._captured and all(p.device.type == "cpu" for p in ps):
                 return Looped(rule, packed, resident=self.flat)
             return packed
         update = update_with(rule)
@@ -266,6 +288,17 @@ class RuleOptimizer(Optimizer):
         if self.master and p.dtype in LOW:
             state["master"] = p.detach().to(torch.float32)
         return state
+
+    def state_dict(self) -> StateDict:
+        """Return counts, moments and learning rates, as `load_state_dict` of every form takes them."""
+        if not self._captured:
+            return super().state_dict()
+        # Registered first, so that the hooks of others see what is returned.
+        handle = self.register_state_dict_post_hook(lambda _, found: plain(found["param_groups"]), prepend=True)
+        try:
+            return super().state_dict()
+        finally:
+            handle.remove()
 
     def load_state_dict(self, state_dict: StateDict) -> None:
         """Load counts, moments and learning rates; the moments keep the dtype in which they were saved.
@@ -300,7 +333,11 @@ class RuleOptimizer(Optimizer):
                 elif not leads:
                     self.state[p].pop("master", None)
         self._jobs = None
-        self._write_rates()
+        if self._captured:
+            self._captured.load(self.param_groups, self._schedules)
+        else:
+            counted(self.state.values())
+            self._write_rates()
 
     def _matched(self, state_dict: StateDict) -> Iterator[tuple[Any, Tensor]]:
         """Yield the number of each parameter in the state and the parameter; the base class checks the lengths."""
@@ -308,19 +345,6 @@ class RuleOptimizer(Optimizer):
         return zip(numbers, chain.from_iterable(group["params"] for group in self.param_groups), strict=False)
 
     def _check_state(self, state_dict: StateDict) -> None:
-        where = "RuleOptimizer.load_state_dict(...) must get the state of a RuleOptimizer"
-        for group in state_dict["param_groups"]:
-            if "updates" not in group:
-                raise ValueError(f"{where}, got a group with the entries {sorted(group)}")
         pairs = zip(self.group_rules, self.param_groups, strict=True)
         rules_of = [rule for rule, group in pairs for _ in group["params"]]
-        for rule, (i, p) in zip(rules_of, self._matched(state_dict), strict=False):
-            saved = state_dict["state"].get(i)
-            wanted = ["step", *(name for name, _ in named(rule.init(torch.empty_like(p, device="meta"))))]
-            if saved and set(saved) - {"master"} != set(wanted):
-                raise ValueError(f"{where} with the rule {rule!r}, which keeps {wanted}, got {sorted(saved)}")
-
-
-def _own(x: Any) -> Any:
-    """Return a tensor with memory of its own, or anything else as it is."""
-    return x.clone() if isinstance(x, Tensor) and x.untyped_storage().nbytes() > x.numel() * x.element_size() else x
+        check_state(state_dict, zip(rules_of, self._matched(state_dict), strict=False))

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
+from lrsched_torch._captured import Captured
 from lrsched_torch._engines import Compiled, Eager, Loaded
 from lrsched_torch._facts import facts_of
 from lrsched_torch._graphs import Env
 from lrsched_torch._native import Kernel, kernel_of
-from lrsched_torch._units import CPU, GPU, NATIVE, Home, Member, Unit, flattened
+from lrsched_torch._units import CPU, GPU, NATIVE, Home, Member, Unit, flattened, label
 
 
 class Engine(Protocol):
@@ -32,11 +33,18 @@ class Packed:
         rule: a rule that packs.
         compile: whether to compile it.
         homes: the places of parameters in one buffer, if they have some.
+        captured: what is kept on the device, if it is kept there.
     """
 
-    def __init__(self, rule: rules.Rule, *, compile: bool, homes: dict[Tensor, Home]) -> None:
-        self.rule, self.compile, self.homes = rule, compile, homes
+    def __init__(
+        self, rule: rules.Rule, *, compile: bool, homes: dict[Tensor, Home], captured: Captured | None = None
+    ) -> None:
+        self.rule, self.compile, self.homes, self.captured = rule, compile, homes, captured
         self.facts = facts_of(rule)
+        # The native kernels take the number of the update from the host.
+        self.kernel = None if captured else kernel_of(rule)
+        self._scaled = False
+        self._counts: list[Tensor] = []
         self._members: list[Member] = []
         self._gs: list[Tensor] = []
         self._dtypes: list[torch.dtype] = []
@@ -45,16 +53,19 @@ class Packed:
 
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members; the same lists stand for the same members and dtypes."""
-        if members is not self._members or gs is not self._gs:
+        scaled = self.captured is not None and self.captured.scaled
+        again = members is not self._members or scaled != self._scaled
+        if again or gs is not self._gs:
             dtypes = [g.dtype for g in gs]
-            if members is not self._members or dtypes != self._dtypes:
+            if again or dtypes != self._dtypes:
                 self._plan(members, dtypes)
-            self._gs = gs
+            self._gs, self._scaled = gs, scaled
         if not all(unit.fits() for unit in self._units):
             self._plan(members, self._dtypes)
-        kernel = kernel_of(self.rule)
-        units = self._units if kernel is None else self._natively(kernel, gs)
-        engine: Engine = Compiled(self.rule, self.facts) if self.compile else Eager(self.rule, self.facts)
+        units = self._units if self.kernel is None else self._natively(self.kernel, gs)
+        engine: Engine = (
+            Compiled(self.rule, self.facts, self.captured) if self.compile else Eager(self.rule, self.facts)
+        )
         if self.facts.totals:
             self._together(engine, units, gs)
         else:
@@ -66,6 +77,8 @@ class Packed:
                 self.store(unit, loaded.low if loaded.low is not None else loaded.p)
         for unit in self._units:
             unit.advance()
+        if self.captured:
+            self.captured.count(self._counts)
         if not self.homes:
             self._gs = []
 
@@ -113,7 +126,9 @@ class Packed:
 
     def _plan(self, members: list[Member], dtypes: list[torch.dtype]) -> None:
         """Lay out the members anew; their state goes on."""
-        limits = NATIVE if kernel_of(self.rule) else CPU
+        if self.captured:
+            self._counts = self.captured.settle(members)
+        limits = NATIVE if self.kernel else CPU
         if any(m.p.device.type != "cpu" for m in members):
             limits = GPU
         self._units = []
@@ -126,10 +141,8 @@ class Packed:
 
         for i, (member, dtype) in enumerate(zip(members, dtypes, strict=True)):
             p, home = member.p, self.homes.get(member.p)
-            key = (
-                member.number, member.state["step"], p.dim() if self.facts.ranked and self.facts.elementwise else 0,
-                p.dtype, dtype, p.device, home is not None,
-            )  # fmt: skip
+            rank = p.dim() if self.facts.ranked and self.facts.elementwise else 0
+            key = (member.number, label(member.state["step"]), rank, p.dtype, dtype, p.device, home is not None)
             size = p.numel()
             if size >= limits.alone and (home is None or not (self.compile or self.facts.elementwise)):
                 self._units.append(Unit([member], [i], self.facts, "master" in member.state, None))

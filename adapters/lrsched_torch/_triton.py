@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
+from lrsched_torch._captured import Captured, Upload, sent
 from lrsched_torch._facts import facts_of
 from lrsched_torch._graphs import Form, Phase, pieces_of
 from lrsched_torch._triton_source import BLOCK, COLUMNS, Source, source_of
-from lrsched_torch._units import Member
+from lrsched_torch._units import Member, label
 
 WARPS = 4
 # Enough chunks to fill a GPU some times over; beyond that they are longer, up to so many blocks.
@@ -62,10 +63,13 @@ def _check_device(p: Tensor) -> None:
         )
 
 
-def _form(rule: rules.Rule, p: Tensor, g: torch.dtype, *, maximize: bool, master: bool) -> Form:
+def _form(
+    rule: rules.Rule, p: Tensor, g: torch.dtype, *, maximize: bool, master: bool, captured: Captured | None = None
+) -> Form:
     work = torch.float64 if p.dtype == torch.float64 else torch.float32
     # Graphs are traced, and their scalar parts computed, where the learning rate usually is.
-    return Form(rule, False, p.dtype, g, work, maximize, master, "cpu")
+    device, scaled = (p.device.type, captured.scaled) if captured else ("cpu", False)
+    return Form(rule, False, p.dtype, g, work, maximize, master, device, scaled)
 
 
 class Program(NamedTuple):
@@ -104,10 +108,13 @@ class Triton:
 
     Args:
         rule: a rule that packs.
+        captured: what is kept on the device, if it is kept there.
     """
 
-    def __init__(self, rule: rules.Rule) -> None:
-        self.rule, self.facts = rule, facts_of(rule)
+    def __init__(self, rule: rules.Rule, captured: Captured | None = None) -> None:
+        self.rule, self.facts, self.captured = rule, facts_of(rule), captured
+        self._scaled = False
+        self._counts: list[Tensor] = []
         self._members: list[Member] = []
         self._dtypes: list[torch.dtype] = []
         self._tables: list[Table] = []
@@ -115,8 +122,11 @@ class Triton:
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members; the same lists stand for the same members and dtypes."""
         dtypes = [g.dtype for g in gs]
-        if members is not self._members or dtypes != self._dtypes or not all(t.fits() for t in self._tables):
+        scaled = self.captured is not None and self.captured.scaled
+        again = members is not self._members or dtypes != self._dtypes or scaled != self._scaled
+        if again or not all(t.fits() for t in self._tables):
             self._plan(members, dtypes)
+            self._scaled = scaled
         tables = self._tables
         for table in tables:
             table.take([gs[i] for i in table.indices] if len(tables) > 1 else gs)
@@ -129,17 +139,22 @@ class Triton:
                 total = found[0] if len(found) == 1 else torch.stack([x.to(found[0].device) for x in found]).sum()
         for table in tables:
             table.finish()
+        if self.captured:
+            self.captured.count(self._counts)
 
     def _plan(self, members: list[Member], dtypes: list[torch.dtype]) -> None:
         """Lay out tables for the members; their state goes on."""
+        if self.captured:
+            self._counts = self.captured.settle(members)
         found: dict[tuple[torch.device, Form], list[int]] = {}
         for i, (member, dtype) in enumerate(zip(members, dtypes, strict=True)):
             _check_device(member.p)
-            form = _form(
-                self.rule, member.p, dtype, maximize=bool(member.group["maximize"]), master="master" in member.state
-            )
+            maximize, master = bool(member.group["maximize"]), "master" in member.state
+            form = _form(self.rule, member.p, dtype, maximize=maximize, master=master, captured=self.captured)
             found.setdefault((member.p.device, form), []).append(i)
-        self._tables = [Table(program_of(form), [members[i] for i in own], own) for (_, form), own in found.items()]
+        self._tables = [
+            Table(program_of(form), [members[i] for i in own], own, self.captured) for (_, form), own in found.items()
+        ]
         self._members, self._dtypes = members, dtypes
 
 
@@ -150,10 +165,13 @@ class Table:
         program: the kernels.
         members: the parameters.
         indices: their places among the gradients of the step.
+        captured: what is kept on the device, if it is kept there.
     """
 
-    def __init__(self, program: Program, members: Sequence[Member], indices: Sequence[int]) -> None:
-        self.program, self.members, self.indices = program, members, indices
+    def __init__(
+        self, program: Program, members: Sequence[Member], indices: Sequence[int], captured: Captured | None
+    ) -> None:
+        self.program, self.members, self.indices, self.captured = program, members, indices, captured
         self.form, self.source = program.form, program.source
         self.facts = facts_of(self.form.rule)
         self.device = members[0].p.device
@@ -179,6 +197,7 @@ class Table:
         self.plain = all(p.is_contiguous() for p in self.ps)
         self.gs: Sequence[Tensor] = []
         self.filled: list[int] = []
+        self.upload = Upload(self.device, spare=captured is not None)
         self.host = self._host_table()
 
     def _laid_out(self, x: Tensor, p: Tensor) -> Tensor:
@@ -193,12 +212,13 @@ class Table:
 
     def _find_keys(self) -> None:
         """Find out which tensors have learning rate, step and rank in common."""
-        keys = [(m.number, m.state["step"], m.p.dim() if self.facts.ranked else 0) for m in self.members]
+        keys = [(m.number, label(m.state["step"]), m.p.dim() if self.facts.ranked else 0) for m in self.members]
         rows = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         self.rows = [rows[key] for key in keys]
         first = dict(zip(reversed(keys), reversed(self.members), strict=True))
         self.firsts = [first[key] for key in rows]  # for each row of the table of scalars
-        self.steps = [step for _, step, _ in rows]
+        self.steps = [m.state["step"] for m in self.firsts]
+        self.ranks = sent(torch.tensor([m.p.dim() for m in self.firsts], dtype=torch.float64), self.device)
 
     def _cut(self) -> None:
         """Cut the tensors into chunks, and make room for the sums."""
@@ -220,9 +240,10 @@ class Table:
     def fits(self) -> bool:
         """Return whether the members still are as they were when the tables were made."""
         for m, step in zip(self.firsts, self.steps, strict=True):
-            if m.state["step"] != step or bool(m.group["maximize"]) != self.form.maximize:
+            if label(m.state["step"]) != label(step) or bool(m.group["maximize"]) != self.form.maximize:
                 return False
-        return self._addresses() == self.addresses
+        counts = zip(self.states, self.rows, strict=True) if self.captured else ()
+        return all(state["step"] is self.steps[row] for state, row in counts) and self._addresses() == self.addresses
 
     def take(self, gs: Sequence[Tensor]) -> None:
         """Take the gradients of a step, and fill the tables."""
@@ -234,10 +255,8 @@ class Table:
                 g if _alike(g, p) else torch.empty_like(p, dtype=g.dtype).copy_(g)
                 for g, p in zip(gs, self.ps, strict=True)
             ]
-        found = list(map(Tensor.data_ptr, self.gs))
-        if found != self.filled:
-            self.filled = found
-            self.table = sent(self._filled(), self.device)
+        self.filled = list(map(Tensor.data_ptr, self.gs))
+        self.table = self.upload(self.filled, self._filled)
         self.scalars = self._scalars()
 
     def _host_table(self) -> Tensor:
@@ -260,6 +279,8 @@ class Table:
     def _scalars(self) -> Tensor:
         """Return what follows from learning rate, step and rank, from float64."""
         rates = [m.group["lr"] for m in self.firsts]
+        if self.captured:
+            return self._stacked(self._scalars_there(rates, self.captured), len(rates))
         there = next((lr.device for lr in rates if isinstance(lr, Tensor) and lr.device.type != "cpu"), None)
         ranks = [m.p.dim() for m in self.firsts]
         env = {name: torch.tensor(x, dtype=torch.float64) for name, x in (("step", self.steps), ("rank", ranks))}
@@ -269,9 +290,18 @@ class Table:
             env["lr"] = torch.stack([torch.as_tensor(lr, dtype=torch.float64, device=where) for lr in rates])
         else:
             env["lr"] = torch.tensor(rates, dtype=torch.float64)
+        return self._stacked(env, len(rates))
+
+    def _scalars_there(self, rates: Sequence[Tensor], captured: Captured) -> dict[str, Tensor]:
+        """Return learning rates, steps and ranks, and what a scaler has said, from tensors of the device."""
+        env = {"step": torch.stack(self.steps), "rank": self.ranks}
+        env["lr"] = torch.stack([lr.to(self.device, torch.float64) for lr in rates])
+        return env | captured.told(self.device)
+
+    def _stacked(self, env: dict[str, Tensor], rows: int) -> Tensor:
         for phase in self.program.phases:
             env |= phase.key(env)
-        columns = [env[name].to(torch.float64).expand(len(rates)) for name in self.source.scalars]
+        columns = [env[name].to(torch.float64).expand(rows) for name in self.source.scalars]
         return sent(torch.stack(columns, 1).to(self.form.work), self.device)
 
     def run(self, phase: int, total: Tensor | None) -> None:
@@ -299,17 +329,11 @@ class Table:
             self.members[i].p.copy_(p)
         # What a kernel writes autograd does not see.
         torch.autograd.graph.increment_version([m.p for m in self.members])
-        for state in self.states:
-            state["step"] += 1
-        self.steps = [step + 1 for step in self.steps]
+        if not self.captured:
+            for state in self.states:
+                state["step"] += 1
+            self.steps = [step + 1 for step in self.steps]
         self.gs = []  # or they would live on during the next backward pass
-
-
-def sent(x: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor of the host on a device, without waiting for it."""
-    if device.type != "cuda" or x.device.type != "cpu":
-        return x.to(device)
-    return x.pin_memory().to(device, non_blocking=True)
 
 
 def _alike(x: Tensor, p: Tensor) -> bool:

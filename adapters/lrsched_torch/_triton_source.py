@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from lrsched_torch._facts import Facts, facts_of
-from lrsched_torch._graphs import KEY, Form, Phase, Piece, known_names, pieces_of
+from lrsched_torch._graphs import Form, Phase, Piece, known_names, pieces_of
 from lrsched_torch._triton_early import early_slots, is_op, nodes_of, read_by
 from lrsched_torch._triton_ops import TYPES, expression
 
@@ -64,7 +64,7 @@ class _Writer:
         self.wide = ["p", *(["low"] if form.master else []), "g", *(n for n in facts.labels if n not in self.numbers)]
         self.arrays = [*self.wide, *self.numbers]
         keys = [name for phase in phases for name in phase.key.gives]
-        self.scalars = [*KEY, *keys]
+        self.scalars = [*form.scalars, *keys]
         self.known = [known_names(facts, i) for i in range(len(facts.reductions))]
         self.values = [*self.numbers, *chain.from_iterable(self.known), *(n for x in phases for n in x.own.gives)]
         # What is true or false stands in the tables as 1 or 0.

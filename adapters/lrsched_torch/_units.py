@@ -1,7 +1,7 @@
 """How parameters are laid out for a rule: large ones where they are, small ones together in buckets."""
 
 from collections.abc import Callable, Sequence
-from operator import is_, itemgetter
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -67,6 +67,7 @@ class Unit:
         self.members, self.indices, self.facts, self.master = members, indices, facts, master
         self.group, self.number, self.rank = first.group, first.number, first.p.dim()
         self.maximize = bool(first.group["maximize"])
+        # A number, or a count on the device that the members have in common.
         self.step = first.state["step"]
         self.work = torch.float64 if first.p.dtype == torch.float64 else torch.float32
         self.device = first.p.device
@@ -82,13 +83,13 @@ class Unit:
         self.tables: rules.RowTables | None = None
         self.phases: Any = None  # the compiled graphs
         self._places: dict[str, list[Tensor]] = {}
-        # For each slot, what reads it from a state, and what it was.
-        self.kept: list[tuple[Callable[[dict[str, Any]], Any], list[Tensor]]] = []
+        # For each slot, what reads it from a state, and where it was: memory may move under a tensor.
+        self.kept: list[tuple[Callable[[dict[str, Any]], Any], list[int]]] = []
         names = [*facts.names, *(["master"] if master else [])]
         if self.alone:
             self.size = first.p.numel()
             found = [first.state[name] for name in names]
-            self.kept = [(itemgetter(name), [x]) for name, x in zip(names, found, strict=True)]
+            self.kept = [(itemgetter(name), [x.data_ptr()]) for name, x in zip(names, found, strict=True)]
             self.slots = [flattened(x) if x.shape == first.p.shape else x for x in found]
             return
         if facts.elementwise:
@@ -126,7 +127,7 @@ class Unit:
         for state, view in zip(self.states, views, strict=True):
             view.copy_(state[name])
             state[name] = view
-        self.kept.append((itemgetter(name), list(views)))
+        self.kept.append((itemgetter(name), list(map(Tensor.data_ptr, views))))
         return buffer if numbers else self.shaped(buffer)
 
     def views(self, buffer: Tensor) -> list[Tensor]:
@@ -155,24 +156,45 @@ class Unit:
             self._places["pads"] = [zeros[: end - own.stop] for own, end in zip(self.slices, ends, strict=True)]
         return self._places["pads"]
 
+    @property
+    def label(self) -> int:
+        """What units have in common that have done as many updates."""
+        return label(self.step)
+
     def shaped(self, buffer: Tensor) -> Tensor:
         """Return a buffer of one dimension as the kernel sees it."""
         return buffer.view(-1, WIDTH) if self.rows is not None else buffer
 
     def fits(self) -> bool:
         """Return whether the state still is what this unit works on."""
-        if self.step != self.states[0]["step"] or self.maximize != bool(self.group["maximize"]):
+        if isinstance(self.step, Tensor):
+            known = all(state.get("step") is self.step for state in self.states)
+        else:
+            known = bool(self.step == self.states[0]["step"])
+        if not known or self.maximize != bool(self.group["maximize"]):
             return False
         try:
-            return all(all(map(is_, map(read, self.states), found)) for read, found in self.kept)
-        except KeyError:
+            return all(list(map(Tensor.data_ptr, map(read, self.states))) == found for read, found in self.kept)
+        except (KeyError, TypeError):
             return False
 
     def advance(self) -> None:
-        """Count one update."""
+        """Count one update, if the count is a number."""
+        if isinstance(self.step, Tensor):
+            return
         self.step += 1
         for state in self.states:
             state["step"] = self.step
+
+
+def unshared(x: Any) -> Any:
+    """Return a tensor that is no part of a bucket, or anything else as it is."""
+    return x.clone() if isinstance(x, Tensor) and x.untyped_storage().nbytes() > x.numel() * x.element_size() else x
+
+
+def label(step: int | Tensor) -> int:
+    """Return what stands for a count: itself, or which tensor it is."""
+    return id(step) if isinstance(step, Tensor) else step
 
 
 def _dense(member: Member) -> bool:
