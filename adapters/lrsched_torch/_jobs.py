@@ -1,7 +1,8 @@
 """The parameters of one rule in an optimizer, and what updates them."""
 
 from collections.abc import Callable, Sequence
-from operator import is_
+from itertools import repeat
+from operator import attrgetter, is_, is_not
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +15,9 @@ from lrsched_torch._update import Leaf, Update, batch_of
 
 # Updates parameters, slots and counts in place; the same list stands for the same members.
 Executor = Callable[[list[Member], list[Tensor]], None]
+
+
+_layout = attrgetter("layout")
 
 
 class Owner(Protocol):
@@ -77,14 +81,15 @@ class Job:
 
     def _look(self, gs: list[Tensor | None], owner: Owner) -> None:
         """Take what is there, and make the state of parameters that are new."""
-        found = [g for g in gs if g is not None]
-        for g in found:
-            if g.layout is not torch.strided:
-                raise TypeError(
-                    f"RuleOptimizer.step() must get dense gradients, got one of {g.layout} for a parameter of shape "
-                    f"{tuple(g.shape)}; write torch.nn.Embedding(..., sparse=False)"
-                )
-        missing = [g is None for g in gs]
+        whole = all(map(is_not, gs, repeat(None)))
+        found: list[Any] = gs if whole else [g for g in gs if g is not None]
+        if not set(map(_layout, found)) <= {torch.strided}:
+            g = next(g for g in found if g.layout is not torch.strided)
+            raise TypeError(
+                f"RuleOptimizer.step() must get dense gradients, got one of {g.layout} for a parameter of shape "
+                f"{tuple(g.shape)}; write torch.nn.Embedding(..., sparse=False)"
+            )
+        missing = [False] * len(gs) if whole else [g is None for g in gs]
         if missing != self._missing:
             self._missing, self._members = missing, []
             for p, i, none in zip(self.ps, self._owners, missing, strict=True):
