@@ -1,6 +1,7 @@
 """The rules as C++ for the CPU: the same numbers as the eager rule, wherever tensors lie and however they are cut."""
 
 import ctypes
+import os
 import re
 from dataclasses import replace
 from typing import NamedTuple
@@ -295,6 +296,15 @@ def test_a_folder_that_cannot_be_written_is_left_alone(tmp_path, monkeypatch):
     (tmp_path / "lrsched").write_text("a file in the way")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     assert _build.build('extern "C" int answer() { return 43; }\n').answer() == 43
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no owners of files")
+def test_a_folder_that_others_may_write_to_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    (tmp_path / "lrsched").mkdir()
+    (tmp_path / "lrsched").chmod(0o777)
+    assert _build.build('extern "C" int answer() { return 44; }\n').answer() == 44
+    assert not list((tmp_path / "lrsched").iterdir())
 
 
 @pytest.mark.parametrize("kind", sorted({*_cpp._FORMS, "clamp"}))

@@ -71,7 +71,9 @@ def build(source: str) -> ctypes.CDLL:
 
 def _place(base: Path, key: str) -> Path:
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not os.access(base, os.W_OK):
+    # What others may write there, this process must not load.
+    foreign = hasattr(os, "getuid") and (base.stat().st_uid != os.getuid() or base.stat().st_mode & 0o022)
+    if foreign or not os.access(base, os.W_OK):
         raise PermissionError(base)
     return base / f"{key}.so"
 
