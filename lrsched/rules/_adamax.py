@@ -81,6 +81,12 @@ class AdaBelief(Local):
         eps_root: added to v at each update, to stay there, >= 0.
         nesterov: look ahead, as `NAdam(momentum_decay=None)` (Optax).
 
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = AdaBelief(0.5, 0.5), np.ones(1), np.array([2.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)  # the gradient is 1 off its average of 1
+        array([-0.2])
+
     References:
         Zhuang et al., AdaBelief optimizer, NeurIPS 2020. arXiv:2010.07468
     """
@@ -123,6 +129,12 @@ class Yogi(Local):
         eps: added to the root of the corrected v, > 0.
         initial: m and v before the first update, >= 0.
         eps_root: added inside the root besides, >= 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = Yogi(0.5, 0.5, 1e-9), np.ones(1), np.array([2.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)  # as Adam at first
+        array([-0.1])
 
     References:
         Zaheer et al., Adaptive methods for nonconvex optimization, NeurIPS 2018.
@@ -176,6 +188,12 @@ class Adan(Local):
         eps: > 0.
         look_ahead: w, in [0, 1]; None for b2 (the paper, timm). Optax has `1 - b2`.
         eps_root: added inside the root, >= 0; 1e-8 in Optax.
+
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = Adan(), np.ones(1), np.array([2.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)  # as Adam at first
+        array([-0.1])
 
     References:
         Xie et al., Adan: adaptive Nesterov momentum algorithm, TPAMI 2024. arXiv:2208.06677. There the decays are

@@ -36,6 +36,12 @@ class AdaGrad(Local):
         eps_at: "outside" the root (PyTorch) or "inside" (Keras, Optax).
         initial: v before the first update, >= 0; 0 in PyTorch and the paper, 0.1 in Keras and Optax.
 
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = AdaGrad(), np.ones(1), np.array([2.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)  # 0.1 * 2 / sqrt(2**2)
+        array([-0.1])
+
     References:
         Duchi, Hazan & Singer, Adaptive subgradient methods, JMLR 12, 2011.
     """
@@ -75,6 +81,12 @@ class AdaDelta(Local):
     Args:
         b2: decay of both averages, in [0, 1); 0.9 in PyTorch and Optax, 0.95 in Keras.
         eps: > 0, sets the size of the first updates; 1e-6 in PyTorch and Optax, 1e-7 in Keras.
+
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = AdaDelta(0.25, eps=1.0), np.ones(1), np.array([2.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)  # 0.1 * sqrt(1 / (0.75 * 2**2 + 1)) * 2
+        array([-0.1])
 
     References:
         Zeiler, AdaDelta: an adaptive learning rate method, 2012. arXiv:1212.5701
@@ -129,6 +141,12 @@ class RMSprop(Local):
 
     Raises:
         ValueError: `nesterov` without momentum.
+
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = RMSprop(0.75), np.ones(1), np.array([2.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)  # 0.1 * 2 / sqrt(0.25 * 2**2)
+        array([-0.2])
 
     References:
         Tieleman & Hinton, Lecture 6.5, COURSERA: Neural networks for machine learning, 2012.

@@ -42,6 +42,13 @@ class Layerwise(Rule):
         clip: `min(ratio / lr, 1)` takes the place of the ratio: the ratio is a rate, and lr bounds it (LARC).
         upper: the largest ratio, > 0, or None (LAMB in timm: 1).
 
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched.rules import SGD
+        >>> rule, p, g = Layerwise(SGD(), trust_coefficient=0.1), np.array([[3.0, 4.0]]), np.array([[0.0, 10.0]])
+        >>> rule.delta(p, g, rule.init(p), lr=1.0, step=0)[0].round(6)  # 0.1 * 5 / 10 of the gradient
+        array([[-0. , -0.5]])
+
     References:
         You, Gitman & Ginsburg, Large batch training of convolutional networks, 2017 (LARS). arXiv:1708.03888
         You et al., Large batch optimization for deep learning, ICLR 2020 (LAMB). arXiv:1904.00962

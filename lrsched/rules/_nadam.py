@@ -102,6 +102,12 @@ class RAdam(Local):
         nesterov: look ahead, as `NAdam(momentum_decay=None)` (Optax).
         eps_root: added to the corrected v, >= 0 (Optax).
 
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = RAdam(), np.ones(1), np.array([2.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)  # too early for a variance: the average alone
+        array([-0.2])
+
     References:
         Liu et al., On the variance of the adaptive learning rate and beyond, ICLR 2020. arXiv:1908.03265
     """

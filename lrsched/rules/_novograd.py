@@ -35,6 +35,12 @@ class NovoGrad(Rule):
         weight_decay: >= 0.
         eps_root: added inside the root, >= 0.
 
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = NovoGrad(), np.ones(2), np.array([3.0, 4.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)  # the gradient over its norm
+        array([-0.06, -0.08])
+
     References:
         Ginsburg et al., Stochastic gradient methods with layer-wise adaptive moments for training of deep networks,
         2019. arXiv:1905.11286

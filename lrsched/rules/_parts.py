@@ -17,6 +17,13 @@ class ClipByValue(Part):
 
     Args:
         limit: the largest magnitude, > 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched.rules import SGD
+        >>> rule, p, g = ClipByValue(1.0) >> SGD(), np.ones(2), np.array([3.0, -0.5])
+        >>> rule.delta(p, g, rule.init(p), lr=1.0, step=0)[0].round(6)
+        array([-1. ,  0.5])
     """
 
     limit: Annotated[float, Real(low=0, open_low=True)]
@@ -41,6 +48,13 @@ class ClipByNorm(Part):
     Args:
         max_norm: the largest norm, > 0.
         eps: added to the norm; PyTorch has 1e-6.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched.rules import SGD
+        >>> rule, p, g = ClipByNorm(1.0) >> SGD(), np.ones(2), np.array([3.0, 4.0])
+        >>> rule.delta(p, g, rule.init(p), lr=1.0, step=0)[0].round(6)
+        array([-0.6, -0.8])
     """
 
     max_norm: Annotated[float, Real(low=0, open_low=True)]
@@ -63,6 +77,13 @@ class ClipByGlobalNorm(Part):
     Args:
         max_norm: the largest norm, > 0.
         eps: added to the norm; PyTorch has 1e-6.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched.rules import SGD, apply, init
+        >>> rule, params, grads = ClipByGlobalNorm(5.0) >> SGD(), [np.zeros(1)] * 2, [np.array([6.0]), np.array([8.0])]
+        >>> apply(rule, params, grads, init(rule, params), lr=1.0, step=0)[0]
+        [array([-3.]), array([-4.])]
 
     References:
         Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural networks, ICML 2013. arXiv:1211.5063
@@ -87,6 +108,13 @@ class L2(Part):
     Args:
         strength: per unit of parameter, >= 0.
         min_ndim: tensors of fewer dimensions are left alone; 2 spares biases and scales.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched.rules import SGD
+        >>> rule, p, g = L2(0.5) >> SGD(), np.array([2.0]), np.array([1.0])
+        >>> rule.delta(p, g, rule.init(p), lr=1.0, step=0)[0].round(6)  # 1 + 0.5 * 2
+        array([-2.])
     """
 
     after: ClassVar[bool] = False
@@ -110,6 +138,13 @@ class L1(Part):
     Args:
         strength: >= 0, in units of the gradient.
         min_ndim: tensors of fewer dimensions are left alone; 2 spares biases and scales.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched.rules import SGD
+        >>> rule, p, g = L1(0.5) >> SGD(), np.array([2.0, -2.0]), np.zeros(2)
+        >>> rule.delta(p, g, rule.init(p), lr=1.0, step=0)[0].round(6)
+        array([-0.5,  0.5])
     """
 
     after: ClassVar[bool] = False
@@ -135,6 +170,13 @@ class DecoupledWeightDecay(Part):
         times_lr: multiply by the learning rate, as every framework does; False is the form of the paper, in which
             the decay follows a schedule of its own.
         min_ndim: tensors of fewer dimensions are left alone; 2 spares biases and scales.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched.rules import SGD
+        >>> rule, p, g = SGD() >> DecoupledWeightDecay(0.5), np.array([2.0]), np.array([1.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)  # 0.1 * (1 + 0.5 * 2)
+        array([-0.2])
 
     References:
         Loshchilov & Hutter, Decoupled weight decay regularization, ICLR 2019. arXiv:1711.05101

@@ -12,7 +12,14 @@ from lrsched.rules._run import Full
 
 @value
 class SGD(Local):
-    """Gradient descent: the update is `-lr * g`."""
+    """Gradient descent: the update is `-lr * g`.
+
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = SGD(), np.ones(1), np.array([2.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)
+        array([-0.2])
+    """
 
     def slots(self, full: Full) -> tuple[()]:
         """Return (): there is no state."""
@@ -108,6 +115,12 @@ class Lion(Local):
     Args:
         b1: weight of the average in the direction, in [0, 1].
         b2: decay of the average, in [0, 1].
+
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = Lion(), np.ones(2), np.array([3.0, -2.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)
+        array([-0.1,  0.1])
 
     References:
         Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023. arXiv:2302.06675

@@ -17,6 +17,12 @@ class SignSGD(Local):
 
     The sign of 0 is 0, that of inf 1, that of NaN NaN.
 
+    Examples:
+        >>> import numpy as np
+        >>> rule, p, g = SignSGD(), np.ones(2), np.array([3.0, -2.0])
+        >>> rule.delta(p, g, rule.init(p), lr=0.1, step=0)[0].round(6)
+        array([-0.1,  0.1])
+
     References:
         Bernstein et al., signSGD: compressed optimisation for non-convex problems, ICML 2018. arXiv:1802.04434
     """
