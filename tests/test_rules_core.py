@@ -895,3 +895,11 @@ def test_containers_of_rates_must_fit():
 def test_a_rule_says_whether_tensors_depend_on_each_other(rule, couples):
     assert rule.couples is couples
     assert rule.packs
+
+
+@pytest.mark.parametrize("factor", ["rows", "columns", "larger", "none"])
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+def test_muon_takes_matrices_without_elements(factor: str, shape: tuple[int, int]):
+    rule, p = rules.Muon(factor=factor), np.zeros(shape)
+    (moved,), _ = rules.apply(rule, [p], [p], [rule.init(p)], lr=0.1, step=0)
+    assert moved.shape == shape
