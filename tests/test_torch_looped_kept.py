@@ -8,7 +8,7 @@ import torch
 
 from lrsched import rules
 from lrsched._value import value
-from lrsched_torch import RuleOptimizer, _build
+from lrsched_torch import RuleOptimizer, _build, _cpp, _loop
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),
@@ -277,3 +277,37 @@ def test_memory_that_moves_under_a_tensor_is_found(what, form):
         else:
             w.grad.data = torch.zeros(3, 4)
     torch.testing.assert_close(w, other, rtol=1e-6, atol=1e-7)
+
+
+def test_a_gradient_in_another_layout_is_read_at_each_step():
+    ps = [torch.nn.Parameter(torch.zeros(3, 4)) for _ in range(2)]
+    opts = [RuleOptimizer([ps[0]], rules.SGD(), 1.0, compile=True, flat=True), RuleOptimizer([ps[1]], rules.SGD(), 1.0)]
+    for p in ps:
+        p.grad = torch.zeros(4, 3).t()
+    for t in range(3):
+        for p, opt in zip(ps, opts, strict=True):
+            p.grad.fill_(float(t + 1))
+            opt.step()
+    assert ps[0].unique().tolist() == ps[1].unique().tolist() == [-6.0]
+
+
+def test_a_tensor_that_has_left_the_cpu_is_an_error():
+    w = torch.nn.Parameter(torch.ones(3))
+    opt = RuleOptimizer([w], rules.Momentum(0.9), 0.1, compile=True)
+    w.grad = torch.ones(3)
+    opt.step()
+    opt.state[w]["v"] = opt.state[w]["v"].to("meta")
+    with pytest.raises(ValueError, match=r"on the CPU, where it began, got one of shape \(3,\) on meta"):
+        opt.step()
+
+
+def test_what_a_tensor_has_for_itself_keeps_it_whole():
+    written = _loop.Phase((), (), False, (("p", "slot0"),))
+    (stage,) = _cpp.stages_of(_loop.Program(("p",), ("slot0",), (written,), ()))
+    assert not stage.pieces
+
+
+def test_a_dtype_without_arithmetic_is_left_to_inductor():
+    program = _loop.Program(("p",), (), (_loop.Phase((), (), False, (("p", 1.0),)),), ())
+    with pytest.raises(_loop.Unsupported, match="float8_e5m2"):
+        _cpp.source_of(program, torch.float32, {"p": torch.float8_e5m2})

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from lrsched_torch._graphs import KEY
-from lrsched_torch._loop import TRUTHS, Constant, Level, Operation, Phase, Program, loads
+from lrsched_torch._loop import TRUTHS, Constant, Level, Operation, Phase, Program, Unsupported, loads
 
 TYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16", torch.float16: "_Float16"}
 _FORMS = {
@@ -48,7 +48,8 @@ def stages_of(program: Program) -> tuple[Stage, ...]:
         if phase.total or i == len(program.phases) - 1:
             own = [op for j in open_ for op in program.phases[j].operations if op.level in (Level.OWN, Level.AFTER)]
             narrow = own or any(target in program.numbers for target, _ in phase.stores)
-            takes = any(x in _own_inputs(program) for j in open_ for x in program.phases[j].used(Level.WIDE))
+            taken = {*phase.used(Level.WIDE), *(value for _, value in phase.stores)}
+            takes = bool(taken & _own_inputs(program))
             found.append(Stage(tuple(open_), not narrow and not takes and len(open_) == 1 and not phase.total))
             open_ = []
     return tuple(found)
@@ -79,7 +80,12 @@ def source_of(program: Program, work: torch.dtype, dtypes: Mapping[str, torch.dt
         program: the passes.
         work: the dtype in which elements are computed.
         dtypes: that of each array and of each number.
+
+    Raises:
+        Unsupported: C++ has no such dtype.
     """
+    if unknown := {*dtypes.values()} - {*TYPES}:
+        raise Unsupported(f"arrays must be of a dtype in {[*TYPES]}, got {unknown}")
     printer = _Printer(program, {label: TYPES[dtype] for label, dtype in dtypes.items()})
     lines = [
         f"typedef {TYPES[work]} W;",

@@ -78,7 +78,7 @@ class Phase(NamedTuple):
     stores: tuple[tuple[str, str | Constant], ...]
 
     def used(self, level: Level) -> list[str]:
-        """Return what operations of a level, and what is written at it, take from elsewhere."""
+        """Return the names that operations of a level take from elsewhere."""
         own = {op.name for op in self.operations if op.level == level}
         named = [x for op in self.operations if op.level == level for x in op.args]
         return list(dict.fromkeys(x for x in named if isinstance(x, str) and x not in own))

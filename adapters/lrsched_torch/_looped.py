@@ -54,7 +54,7 @@ class Looped:
             self.instead(members, gs)
             return
         totals: list[float] = []
-        for i in range(self._batches[0].library.stages if self._batches else 0):
+        for i in range(self._batches[0].built.stages if self._batches else 0):
             found = [batch.run(i, totals) for batch in self._batches]
             totals += map(sum, zip(*found, strict=True))
         for batch in self._batches:
@@ -111,14 +111,14 @@ class _Batch:
         work = torch.float64 if p == torch.float64 else torch.float32
         form = Form(rule, False, p, g, work, maximize, master, "cpu")
         facts = facts_of(rule)
-        self.library = _library(form, tuple(kept))
-        program = self.library.program
+        self.built = _library(form, tuple(kept))
+        program = self.built.program
         self.members, self.indices, self.maximize, self.resident = members, indices, maximize, resident
         self.ps, self.states = [m.p for m in members], [m.state for m in members]
         self.count = len(members)
         arrays = [*program.wide, *program.numbers]
         self._row = {label: i for i, label in enumerate(arrays)}
-        self.table = array("q", bytes(8 * self.count * len(arrays)))
+        self.table = array("q", [-1]) * (self.count * len(arrays))  # no address
         self.sizes = array("q", map(Tensor.numel, self.ps))
         # Parameters with gaps between their elements are updated in a copy.
         dense = torch.ops.aten.is_non_overlapping_and_dense.default
@@ -136,9 +136,10 @@ class _Batch:
         self._leading = "low" if master else "p"
         self._number(ranked)
         self.known = array("d", bytes(8 * self.count * max(len(known_sums(program)), 1)))
-        self.totals = array("d", bytes(8 * max(*self.library.gives, 1)))
+        self.totals = array("d", bytes(8 * max(*self.built.gives, 1)))
         # What the tables point to, and what only this update needs.
         self._gs: Sequence[Tensor] = []
+        self._copied = False
         self._copies: list[Tensor] = []
 
     def _slot(self, state: dict[str, Any], name: str, layout: tuple[int, ...]) -> Tensor:
@@ -158,8 +159,16 @@ class _Batch:
         self.steps, self.ranks = [key[1] for key in numbers], [float(key[2]) for key in numbers]
 
     def _point(self, label: str, arrays: Sequence[Tensor]) -> None:
-        begin = self._row[label] * self.count
-        self.table[begin : begin + self.count] = array("q", map(Tensor.data_ptr, arrays))
+        begin, found = self._row[label] * self.count, array("q", map(Tensor.data_ptr, arrays))
+        if found != self.table[begin : begin + self.count]:
+            # The library would follow any address.
+            for x in arrays:
+                if not x.is_cpu:
+                    raise ValueError(
+                        "RuleOptimizer.step() must find parameters, gradients and state on the CPU, where it began, "
+                        f"got one of shape {tuple(x.shape)} on {x.device}; build the optimizer after moving the model"
+                    )
+            self.table[begin : begin + self.count] = found
 
     def fits(self) -> bool:
         """Return whether states and groups still are what the tables say.
@@ -175,8 +184,8 @@ class _Batch:
             return False
 
     def holds_gradients(self) -> bool:
-        """Return whether the gradients still are where they were found."""
-        return self._points("g", self._gs)
+        """Return whether the gradients still are where they were found; of a copy the content is old."""
+        return not self._copied and self._points("g", self._gs)
 
     def _points(self, label: str, arrays: Iterable[Tensor]) -> bool:
         begin = self._row[label] * self.count
@@ -185,11 +194,13 @@ class _Batch:
     def point_gradients(self, gs: Sequence[Tensor]) -> None:
         """Tell where the gradients are; one that is laid out in another way than its parameter is copied."""
         own = gs if len(self.indices) == len(gs) else [gs[i] for i in self.indices]
+        self._copied = False
         if not (self._plain and all(map(Tensor.is_contiguous, own))):
             own = [
                 g if g.stride() == layout else _laid_out(g, layout)
                 for g, layout in zip(own, self._layouts, strict=True)
             ]
+            self._copied = True
         self._point("g", own)
         self._gs = own
 
@@ -206,14 +217,14 @@ class _Batch:
     def run(self, stage: int, totals: Sequence[float]) -> list[float]:
         """Do the passes of a stage, and return the totals that it ends with."""
         scalars = array("d")
-        rest = [0.0] * (self.library.width - len(KEY) - len(totals))
+        rest = [0.0] * (self.built.width - len(KEY) - len(totals))
         for (group, _), step, rank in zip(self.firsts, self.steps, self.ranks, strict=True):
             scalars.extend((float(group["lr"]), float(step), rank, *totals, *rest))
-        self.library.calls[stage](
+        self.built.calls[stage](
             self.count, _at(self.table), _at(self.sizes), _at(self.keys), len(self.firsts), _at(scalars),
             _at(self.known), _at(self.totals), torch.get_num_threads(),
         )  # fmt: skip
-        return list(self.totals[: self.library.gives[stage]])
+        return list(self.totals[: self.built.gives[stage]])
 
     def finish(self) -> None:
         """Count one update."""
