@@ -354,7 +354,7 @@ def test_the_wheel_holds_every_module(wheel: zipfile.ZipFile):
         if path.suffix in SOURCES
     }
     assert {name for name in wheel.namelist() if name.endswith(SOURCES)} == expected
-    assert "lrsched_torch/walk.h" in expected
+    assert "lrsched_torch/_loops/walk.h" in expected
 
 
 @pytest.mark.parametrize("package", PACKAGES)

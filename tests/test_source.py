@@ -333,7 +333,7 @@ def test_a_torch_scheduler_goes_through_this_library_into_optax_and_back(name: s
     torch = pytest.importorskip("torch")
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
     scheduler = live_schedulers()[name](optimizer)
-    (schedule,) = pytest.importorskip("lrsched_torch._import").from_torch(scheduler)
+    (schedule,) = pytest.importorskip("lrsched_torch._imports._import").from_torch(scheduler)
     rates = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

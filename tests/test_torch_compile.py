@@ -8,7 +8,8 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from lrsched import Constant, Cosine, Exponential, Polynomial, Repeat, Warmup, rules
-from lrsched_torch import RuleOptimizer, ScheduleLR, _build, _graphs, _looped
+from lrsched_torch import RuleOptimizer, ScheduleLR, _graphs
+from lrsched_torch._loops import _batch, _build
 
 S = Warmup(10) >> Constant(0.05, steps=20) >> Cosine(0.05, 0.0, steps=70)
 
@@ -42,12 +43,12 @@ def no_libraries(monkeypatch):
     def build(source):
         raise _build.CannotBuild("no compiler")
 
-    monkeypatch.setattr(_looped, "build", build)
-    _looped._library.cache_clear()
+    monkeypatch.setattr(_batch, "build", build)
+    _batch.library.cache_clear()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".* is compiled by Inductor instead: no compiler")
         yield
-    _looped._library.cache_clear()
+    _batch.library.cache_clear()
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ Two processes do all the work once; the tests read what they report.
 """
 
 import contextlib
-import gc
 import itertools
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from processes import gathered
 
 from lrsched import Cosine, rules
 from lrsched_torch import RuleOptimizer
@@ -95,8 +94,6 @@ def trained(rank, dtype, form, wrapped, reset, way):
 
 
 def work(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=PROCESSES)
     found = {}
     for name, (dtype, _) in DTYPES.items():
         for case in CASES:
@@ -112,21 +109,14 @@ def work(rank, folder):
         resumed.load_state_dict(optimizer.state_dict())
         train(twin, resumed, range(4, 8), torch.float64, rank=rank)
         found["resumed", wrapped, compiled] = [p.detach().clone() for p in twin.parameters()]
-    every = [None] * PROCESSES
-    dist.all_gather_object(every, found)
-    if rank == 0:
-        torch.save(every, folder / "found.pt")
-    gc.collect()  # whatever still holds a group of processes when the interpreter ends may abort it
-    dist.barrier()
-    dist.destroy_process_group()
+    return found
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What each process found."""
     path = tmp_path_factory.mktemp("ddp")
-    mp.spawn(work, (path,), nprocs=PROCESSES)
-    return torch.load(path / "found.pt", weights_only=True)
+    return gathered(work, path, PROCESSES)
 
 
 def assert_equal(every, expected, tolerance):

@@ -116,6 +116,16 @@ def test_a_sequence_in_a_product_takes_away_what_came_before_it():
     agree([schedule], take(optimizer, scheduler, 20))
 
 
+def test_a_cosine_that_has_taken_a_step_before_ends_at_its_turn_too():
+    optimizer = sgd(0.1)
+    steps = lr_scheduler.SequentialLR(optimizer, [lr_scheduler.StepLR(optimizer, 6) for _ in range(2)], [5])
+    product = lr_scheduler.ChainedScheduler([lr_scheduler.CosineAnnealingLR(optimizer, 20), steps], optimizer)
+    scheduler = lr_scheduler.SequentialLR(optimizer, [product], [])
+    (schedule,) = from_torch(scheduler)
+    assert schedule(19) > 0.0 == schedule(20)
+    agree([schedule], take(optimizer, scheduler, 21))
+
+
 def test_a_cosine_in_a_sequence_in_a_product_ends_at_its_turn():
     optimizer = sgd(0.1)
     parts = [lr_scheduler.LinearLR(optimizer), lr_scheduler.CosineAnnealingLR(optimizer, 20)]
@@ -206,7 +216,7 @@ def test_what_transformers_builds_by_name_is_imported_for_every_group(name: str,
 
 
 def test_the_turn_of_a_cosine_is_found_through_its_sequence():
-    turn = pytest.importorskip("lrsched_torch._import")._turn
+    turn = pytest.importorskip("lrsched_torch._imports._import")._turn
     optimizer = sgd(0.1)
     parts = [lr_scheduler.CosineAnnealingLR(optimizer, steps) for steps in (9, 4)]
     sequence = lr_scheduler.SequentialLR(optimizer, parts, [6])

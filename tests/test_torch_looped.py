@@ -12,9 +12,10 @@ import torch
 
 from lrsched import rules
 from lrsched._value import value
-from lrsched_torch import RuleOptimizer, _build, _cpp, _loop, _looped
+from lrsched_torch import RuleOptimizer
 from lrsched_torch._facts import facts_of
 from lrsched_torch._graphs import Form
+from lrsched_torch._loops import _batch, _build, _cpp, _looped, _program
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),
@@ -238,27 +239,27 @@ def form(rule):
 
 
 def test_a_pass_reads_only_what_it_needs():
-    program = _loop.program_of(form(rules.lars()))
-    assert [list(_loop.loads(phase, program)) for phase in program.phases] == [["p", "g"], ["p", "g", "slot0"]]
-    program = _loop.program_of(form(rules.lamb()))
+    program = _program.program_of(form(rules.lars()))
+    assert [list(_program.loads(phase, program)) for phase in program.phases] == [["p", "g"], ["p", "g", "slot0"]]
+    program = _program.program_of(form(rules.lamb()))
     everything = ["p", "g", "slot0", "slot1"]
-    assert [list(_loop.loads(phase, program)) for phase in program.phases] == [everything, everything]
+    assert [list(_program.loads(phase, program)) for phase in program.phases] == [everything, everything]
     assert not program.phases[0].stores
 
 
 def test_what_depends_on_the_step_alone_is_not_computed_for_each_element():
-    (phase,) = _loop.program_of(form(rules.NAdam())).phases
+    (phase,) = _program.program_of(form(rules.NAdam())).phases
     levels = {op.kind: op.level for op in phase.operations}
-    assert levels["expm1"] == _loop.Level.KEY
-    assert sum(op.kind == "sqrt" and op.level == _loop.Level.WIDE for op in phase.operations) == 1
+    assert levels["expm1"] == _program.Level.KEY
+    assert sum(op.kind == "sqrt" and op.level == _program.Level.WIDE for op in phase.operations) == 1
 
 
 def test_an_operation_without_a_translation_falls_back_to_inductor(monkeypatch):
-    _loop.program_of.cache_clear(), _looped._library.cache_clear()
-    monkeypatch.delitem(_loop.OPERATIONS, torch.ops.aten.sign.default)
+    _program.program_of.cache_clear(), _batch.library.cache_clear()
+    monkeypatch.delitem(_program.OPERATIONS, torch.ops.aten.sign.default)
     try:
-        with pytest.raises(_loop.Unsupported, match="sign"):
-            _loop.program_of(form(rules.SignSGD()))
+        with pytest.raises(_program.Unsupported, match="sign"):
+            _program.program_of(form(rules.SignSGD()))
         asked = []
         looped = _looped.Looped(rules.SignSGD(), lambda members, gs: asked.append(len(gs)), resident=False)
         w = torch.nn.Parameter(torch.ones(3))
@@ -270,7 +271,7 @@ def test_an_operation_without_a_translation_falls_back_to_inductor(monkeypatch):
         opt.step()
         assert asked == [1, 1]
     finally:
-        _loop.program_of.cache_clear(), _looped._library.cache_clear()
+        _program.program_of.cache_clear(), _batch.library.cache_clear()
 
 
 def test_a_library_is_built_once_for_all_processes(tmp_path, monkeypatch):
@@ -309,7 +310,7 @@ def test_a_folder_that_others_may_write_to_is_left_alone(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", sorted({*_cpp._FORMS, "clamp"}))
 def test_every_operation_means_what_torch_means(kind):
-    target = next(op for op, name in _loop.OPERATIONS.items() if name == kind)
+    target = next(op for op, name in _program.OPERATIONS.items() if name == kind)
     x = torch.tensor([-2.5, -0.0, 0.0, 0.75, 3.0, float("inf"), float("-inf"), float("nan")], dtype=torch.float64)
     y = torch.tensor([1.5, 0.0, -1.0, 0.75, float("nan"), 2.0, -3.0, 1.0], dtype=torch.float64)
     truths = kind in ("and", "or", "not")
@@ -323,16 +324,16 @@ def test_every_operation_means_what_torch_means(kind):
     ops, inputs = [], []
     for name, array in zip(names, arrays, strict=True):
         if array.dtype == torch.bool:  # arrays are numbers, so a truth is made of one
-            ops.append(_loop.Operation(f"{name}t", "gt", (name, 0.0), _loop.Level.WIDE))
+            ops.append(_program.Operation(f"{name}t", "gt", (name, 0.0), _program.Level.WIDE))
             args = tuple(f"{name}t" if x == name else x for x in args)
             array = array.to(torch.float64)
         inputs.append(array)
-    ops.append(_loop.Operation("r", kind, args, _loop.Level.WIDE))
+    ops.append(_program.Operation("r", kind, args, _program.Level.WIDE))
     result = "r"
     if expected.dtype == torch.bool:
-        ops.append(_loop.Operation("n", "where", ("r", 1.0, 0.0), _loop.Level.WIDE))
+        ops.append(_program.Operation("n", "where", ("r", 1.0, 0.0), _program.Level.WIDE))
         result, expected = "n", expected.to(torch.float64)
-    program = _loop.Program((*names, "out"), (), (_loop.Phase(tuple(ops), (), False, (("out", result),)),), ())
+    program = _program.Program((*names, "out"), (), (_program.Phase(tuple(ops), (), False, (("out", result),)),), ())
     dtypes = dict.fromkeys((*names, "out"), torch.float64)
     call = _build.build(_cpp.source_of(program, torch.float64, dtypes)).stage0
     out = torch.full_like(expected, 7.0)
@@ -345,4 +346,4 @@ def test_every_operation_means_what_torch_means(kind):
 
 def test_the_names_of_a_form_are_all_that_a_graph_depends_on():
     one, other = form(rules.Adam()), replace(rules.Adam(), b1=0.5)
-    assert _loop.program_of(one) != _loop.program_of(one._replace(rule=other))
+    assert _program.program_of(one) != _program.program_of(one._replace(rule=other))

@@ -8,7 +8,8 @@ import torch
 
 from lrsched import rules
 from lrsched._value import value
-from lrsched_torch import RuleOptimizer, _build, _cpp, _loop
+from lrsched_torch import RuleOptimizer
+from lrsched_torch._loops import _build, _cpp, _program
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),
@@ -302,12 +303,12 @@ def test_a_tensor_that_has_left_the_cpu_is_an_error():
 
 
 def test_what_a_tensor_has_for_itself_keeps_it_whole():
-    written = _loop.Phase((), (), False, (("p", "slot0"),))
-    (stage,) = _cpp.stages_of(_loop.Program(("p",), ("slot0",), (written,), ()))
+    written = _program.Phase((), (), False, (("p", "slot0"),))
+    (stage,) = _cpp.stages_of(_program.Program(("p",), ("slot0",), (written,), ()))
     assert not stage.pieces
 
 
 def test_a_dtype_without_arithmetic_is_left_to_inductor():
-    program = _loop.Program(("p",), (), (_loop.Phase((), (), False, (("p", 1.0),)),), ())
-    with pytest.raises(_loop.Unsupported, match="float8_e5m2"):
+    program = _program.Program(("p",), (), (_program.Phase((), (), False, (("p", 1.0),)),), ())
+    with pytest.raises(_program.Unsupported, match="float8_e5m2"):
         _cpp.source_of(program, torch.float32, {"p": torch.float8_e5m2})

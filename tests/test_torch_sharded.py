@@ -6,7 +6,6 @@ Two processes do all the work once; the tests read what they report.
 import contextlib
 import copy
 import functools
-import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from processes import gathered
 
 from lrsched import Cosine, rules
 from lrsched_torch import RuleOptimizer
@@ -142,8 +141,8 @@ def fully_sharded(rank):
 def report_fsdp(rank, found):
     from torch.distributed.tensor.debug import CommDebugMode
 
-    from lrsched_torch import _shards
     from lrsched_torch._jobs import Listed
+    from lrsched_torch._spread import _shards
     from lrsched_torch._update import update_with
 
     olds = list(network().parameters())
@@ -187,7 +186,7 @@ def report_first_values(rank, found):
     """Train by a rule that keeps the parameters of the first update: in float32 and in float64 nothing is converted."""
     from torch.distributed.fsdp import fully_shard
 
-    from lrsched_torch import _shards
+    from lrsched_torch._spread import _shards
 
     rule = rules.Prodigy(d0=0.1)
     for dtype in (torch.float32, torch.float64):
@@ -325,29 +324,19 @@ def report_checkpoints(rank, found, folder):
 
 
 def work(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=PROCESSES)
     found = {}
     report_fsdp(rank, found)
     report_first_values(rank, found)
     report_layouts(rank, found)
     report_zero(rank, found, folder)
     report_checkpoints(rank, found, folder)
-    every = [None] * PROCESSES
-    dist.all_gather_object(every, found)
-    if rank == 0:
-        torch.save(every, folder / "found.pt")
-    gc.collect()  # whatever still holds a group of processes when the interpreter ends may abort it
-    dist.barrier()
-    dist.destroy_process_group()
+    return found
 
 
 def work_on_grid(rank, folder):
     from torch.distributed.fsdp import fully_shard
     from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=4)
     found = {}
     mesh = dist.init_device_mesh("cpu", (2, 2), mesh_dim_names=("outer", "inner"))
     plan = {"0": ColwiseParallel(), "2": RowwiseParallel()}
@@ -364,18 +353,12 @@ def work_on_grid(rank, folder):
             train(model, RuleOptimizer(model.parameters(), RULES[name], lr=S), range(4), rank // 2)
             found[case, name] = apart(model.parameters(), alone, olds)
             found[case, "placements"] = str([p.placements for p in model.parameters()])
-    every = [None] * 4
-    dist.all_gather_object(every, found)
-    if rank == 0:
-        torch.save(every, folder / "found.pt")
-    gc.collect()  # whatever still holds a group of processes when the interpreter ends may abort it
-    dist.barrier()
-    dist.destroy_process_group()
+    return found
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The folder in which the processes have left what they found, and their checkpoints."""
+    """Where the checkpoints of one process are, and then those of several."""
     import torch.distributed.checkpoint as checkpoint
 
     path = tmp_path_factory.mktemp("sharded")
@@ -384,14 +367,13 @@ def folder(tmp_path_factory):
         optimizer = RuleOptimizer(model.parameters(), RULES[name], lr=S)
         train(model, optimizer, range(2))
         checkpoint.save(state_of(model, optimizer), checkpoint_id=path / f"one {name}")
-    mp.spawn(work, (path,), nprocs=PROCESSES)
     return path
 
 
 @pytest.fixture(scope="module")
 def found(folder):
     """What each process found."""
-    return torch.load(folder / "found.pt", weights_only=False)
+    return gathered(work, folder, PROCESSES)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -490,6 +472,7 @@ def test_a_checkpoint_of_one_process_goes_on_in_two(found, name):
     assert max(one["one to two", name] for one in found) < 1e-10
 
 
+@pytest.mark.usefixtures("found")
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_checkpoint_of_two_processes_goes_on_in_one(folder, name):
     model = network()
@@ -503,8 +486,7 @@ def test_a_checkpoint_of_two_processes_goes_on_in_one(folder, name):
 def grid(tmp_path_factory):
     """What each of four processes found."""
     path = tmp_path_factory.mktemp("grid")
-    mp.spawn(work_on_grid, (path,), nprocs=4)
-    return torch.load(path / "found.pt", weights_only=False)
+    return gathered(work_on_grid, path, 4)
 
 
 @pytest.mark.slow

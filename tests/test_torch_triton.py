@@ -13,9 +13,10 @@ import torch
 
 from lrsched import rules
 from lrsched._value import value
-from lrsched_torch import RuleOptimizer, _triton
+from lrsched_torch import RuleOptimizer
 from lrsched_torch._graphs import Form
-from lrsched_torch._triton_source import BLOCK, source_of
+from lrsched_torch._kernels import _triton
+from lrsched_torch._kernels._source import BLOCK, source_of
 
 ROOT = Path(__file__).resolve().parents[1]
 F32, BF16 = torch.float32, torch.bfloat16

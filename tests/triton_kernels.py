@@ -12,9 +12,10 @@ import torch
 
 from lrsched import Cosine, rules
 from lrsched._value import value
-from lrsched_torch import RuleOptimizer, _triton
+from lrsched_torch import RuleOptimizer
 from lrsched_torch._facts import facts_of, rebuilt
-from lrsched_torch._triton_source import COLUMNS
+from lrsched_torch._kernels import _triton
+from lrsched_torch._kernels._source import COLUMNS
 
 DEVICE = "cpu" if _triton.interpreted() else "cuda"
 BLOCK = _triton.BLOCK

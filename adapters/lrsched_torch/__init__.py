@@ -10,7 +10,7 @@
 
 from lrsched_torch._averaged import averaged
 from lrsched_torch._feedback import FeedbackLR
-from lrsched_torch._import import from_torch
+from lrsched_torch._imports._import import from_torch
 from lrsched_torch._lightning import lightning_config
 from lrsched_torch._optimizer import RuleOptimizer
 from lrsched_torch._range_test import run_range_test

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lrsched import Schedule, rules
 from lrsched_torch._facts import facts_of
-from lrsched_torch._triton import check_triton
+from lrsched_torch._kernels._triton import check_triton
 from lrsched_torch._update import named
 
 

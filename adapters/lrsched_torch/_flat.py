@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._facts import facts_of
+from lrsched_torch._loops._look import Places
 from lrsched_torch._units import WIDTH, Home
 
 # Elements to which tensors are aligned where a bucket needs no whole rows: 64 bytes of float32.
@@ -21,13 +22,14 @@ class Flat:
     Args:
         groups: the parameters with their rule and the number of their group. Neighbours in a buffer are those that one
             kernel updates.
+        quick: whether to build what looks at all tensors in one call.
 
     Raises:
         TypeError: a parameter is of a kind that moves its memory by itself, or the rule needs tensors in their shape.
         ValueError: a parameter is not contiguous, or two share memory.
     """
 
-    def __init__(self, groups: Iterable[tuple[rules.Rule, int, Sequence[Tensor]]]) -> None:
+    def __init__(self, groups: Iterable[tuple[rules.Rule, int, Sequence[Tensor]]], *, quick: bool) -> None:
         groups = list(groups)
         check_flat(groups)
         self.homes: dict[Tensor, Home] = {}
@@ -39,11 +41,11 @@ class Flat:
         for (rule, *_), ps in buffers.items():
             self._settle(ps, ALIGNMENT if facts_of(rule).elementwise else WIDTH)
         self._ps = list(self.homes)
-        self._pointers = [home.p.data_ptr() for home in self.homes.values()]
         self._gs = [home.g for home in self.homes.values()]
         # Where the gradients lie, for those who get another memory.
         self._slopes = [g.detach() for g in self._gs]
-        self._slope_pointers = list(map(Tensor.data_ptr, self._gs))
+        self._attach_parameters()
+        self._ps_here, self._gs_here = Places(self._ps, quick=quick), Places(self._gs, quick=quick)
 
     def _settle(self, ps: Sequence[Tensor], unit: int) -> None:
         """Make two buffers, and views of them of the parameters."""
@@ -64,9 +66,9 @@ class Flat:
         Raises:
             ValueError: a parameter has another shape, dtype or device than when the optimizer was built.
         """
-        if list(map(Tensor.data_ptr, self._ps)) != self._pointers:
+        if not self._ps_here:
             self._attach_parameters()
-        if list(map(Tensor.data_ptr, self._gs)) != self._slope_pointers:
+        if not self._gs_here:
             for g, slope in zip(self._gs, self._slopes, strict=True):
                 if g.data_ptr() != slope.data_ptr():
                     slope.copy_(g)

@@ -1,6 +1,7 @@
 """The parameters of one rule in an optimizer, and what updates them."""
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from itertools import repeat
 from operator import attrgetter, is_, is_not
 from typing import Any, Protocol
@@ -13,10 +14,6 @@ from lrsched_torch._facts import facts_of, rebuilt
 from lrsched_torch._units import Member
 from lrsched_torch._update import Leaf, Update, batch_of
 
-# Updates parameters, slots and counts in place; the same list stands for the same members.
-Executor = Callable[[list[Member], list[Tensor]], None]
-
-
 _layout = attrgetter("layout")
 
 
@@ -25,6 +22,21 @@ class Owner(Protocol):
 
     def new_state(self, rule: rules.Rule, p: Tensor) -> dict[str, Any]:
         """Return the state of a parameter before its first update."""
+
+
+class Executor(ABC):
+    """Updates parameters, slots and counts in place."""
+
+    # Whether an update without a tensor is one too, as other processes wait for it.
+    always = False
+
+    @abstractmethod
+    def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
+        """Do one update; the same list stands for the same members."""
+
+    def again(self) -> bool:
+        """Do one more update of the same members if nothing but their gradients is new; return whether it was done."""
+        return False
 
 
 class Job:
@@ -55,6 +67,7 @@ class Job:
         self._owners = [i for i, group in zip(numbers, self.groups, strict=True) for _ in group["params"]]
         self._members: list[Member] = []
         self._missing: list[bool] = []
+        self._all = False  # whether each parameter had a gradient in the last update
         self._gs: list[Tensor | None] = []
         self._found: list[Tensor] = []
 
@@ -70,18 +83,20 @@ class Job:
 
     def step(self, owner: Owner) -> None:
         """Do one update of the parameters that have a gradient."""
+        if self._all and self.executor.again():
+            return
         gs = [p.grad for p in self.ps]
         # Gradients that stay the same objects, as views of a buffer do, have been looked at.
         if len(gs) != len(self._gs) or not all(map(is_, gs, self._gs)):
             self._look(gs, owner)
-        if self._found or getattr(self.executor, "always", False):
+        if self._found or self.executor.always:
             self.executor(self._members, self._found)
         if not self.resident:
             self._gs, self._found = [], []  # or they would live on during the next backward pass
 
     def _look(self, gs: list[Tensor | None], owner: Owner) -> None:
         """Take what is there, and make the state of parameters that are new."""
-        whole = all(map(is_not, gs, repeat(None)))
+        whole = self._all = all(map(is_not, gs, repeat(None)))
         found: list[Any] = gs if whole else [g for g in gs if g is not None]
         if not set(map(_layout, found)) <= {torch.strided}:
             g = next(g for g in found if g.layout is not torch.strided)
@@ -101,14 +116,14 @@ class Job:
         self._gs, self._found = gs, found
 
 
-class Listed:
+class Listed(Executor):
     """Runs an `Update` on the list of all tensors in their own shapes.
 
     Args:
         update: does it.
         rule: the rule.
         apart: whether each tensor is a bucket of its own, which needs the least memory.
-        always: whether an update without a tensor is one too, as other processes wait for it.
+        always: whether an update without a tensor is one too.
     """
 
     def __init__(self, update: Update, rule: rules.Rule, *, apart: bool, always: bool = False) -> None:

@@ -16,9 +16,9 @@ from lrsched_torch._captured import Captured, counted, numbers, plain, refuse
 from lrsched_torch._facts import facts_of
 from lrsched_torch._flat import Flat, check_flat
 from lrsched_torch._jobs import Executor, Job, Listed
-from lrsched_torch._looped import Looped
+from lrsched_torch._kernels._triton import Triton
+from lrsched_torch._loops._looped import Looped
 from lrsched_torch._packed import Packed
-from lrsched_torch._triton import Triton
 from lrsched_torch._units import Home, unshared
 from lrsched_torch._update import compiled, named, update_with
 
@@ -105,9 +105,8 @@ class RuleOptimizer(Optimizer):
     ) -> None:
         check_rule(rule)
         check_processes(totals_over)
-        self.rule = rule
+        self.rule, self.totals_over = rule, totals_over
         self.compile, self.flat, self.master, self.capturable = compile, flat, master, capturable
-        self.totals_over = totals_over
         self._schedules: list[Schedule | None] = []
         self.group_rules: list[rules.Rule] = []
         super().__init__(params, {"lr": lr, "maximize": maximize})
@@ -244,7 +243,7 @@ class RuleOptimizer(Optimizer):
 
     def _buffers(self) -> Flat:
         if self._flat is None:
-            self._flat = Flat(self._numbered(self.group_rules))
+            self._flat = Flat(self._numbered(self.group_rules), quick=self.compile is True)
         return self._flat
 
     def _numbered(self, rules_of_groups: Sequence[rules.Rule]) -> list[tuple[rules.Rule, int, list[Tensor]]]:
@@ -268,7 +267,8 @@ class RuleOptimizer(Optimizer):
     def _executor(self, rule: rules.Rule, ps: Sequence[Tensor], homes: dict[Tensor, Home]) -> Executor:
         """Choose what updates the parameters of one rule; they may be spread over processes."""
         if self.totals_over is not None or any(map(is_sharded, ps)):
-            from lrsched_torch._sharded import sharded_update_with  # torch may be built without torch.distributed
+            # PyTorch may be built without torch.distributed.
+            from lrsched_torch._spread._sharded import sharded_update_with
 
             update = sharded_update_with(rule, compile=self.compile is True, totals_over=self.totals_over)
             return Listed(update, rule, apart=False, always=self.totals_over is not None)

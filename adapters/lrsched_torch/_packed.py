@@ -12,6 +12,7 @@ from lrsched_torch._captured import Captured
 from lrsched_torch._engines import Compiled, Eager, Loaded
 from lrsched_torch._facts import facts_of
 from lrsched_torch._graphs import Env
+from lrsched_torch._jobs import Executor
 from lrsched_torch._native import Kernel, kernel_of
 from lrsched_torch._units import CPU, GPU, NATIVE, Home, Member, Unit, flattened, label
 
@@ -26,7 +27,7 @@ class Engine(Protocol):
         """Write the new parameter and slots; all reductions are known."""
 
 
-class Packed:
+class Packed(Executor):
     """Does the updates of one rule.
 
     Args:

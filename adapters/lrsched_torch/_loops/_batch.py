@@ -1,94 +1,28 @@
-"""Updates on a CPU by a library that walks over parameters, gradients and slots where they lie: nothing is gathered."""
+"""Members of the same dtypes, and the library that updates them where they are."""
 
 import ctypes
-import warnings
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lrsched import rules
-from lrsched_torch._build import CannotBuild, build
-from lrsched_torch._cpp import known_sums, scalar_names, source_of, stages_of
 from lrsched_torch._facts import facts_of
 from lrsched_torch._graphs import KEY, Form
-from lrsched_torch._loop import Program, Unsupported, program_of
+from lrsched_torch._loops._build import CannotBuild, build
+from lrsched_torch._loops._cpp import known_sums, scalar_names, source_of, stages_of
+from lrsched_torch._loops._look import Watch, start
+from lrsched_torch._loops._program import Program, program_of
 from lrsched_torch._units import Member
 
-_dtype = attrgetter("dtype")
 Call = Callable[..., None]
 
 
-class Looped:
-    """Does the updates of one rule on a CPU.
-
-    Args:
-        rule: a rule that packs.
-        instead: what does the updates where the rule cannot be built.
-        resident: whether parameters stay at their place in memory, and gradients while their list is the same.
-    """
-
-    def __init__(
-        self, rule: rules.Rule, instead: Callable[[list[Member], list[Tensor]], None], *, resident: bool
-    ) -> None:
-        self.rule, self.instead, self.resident = rule, instead, resident
-        self._possible = True
-        self._members: list[Member] = []
-        self._gs: list[Tensor] = []
-        self._dtypes: list[torch.dtype] = []
-        self._batches: list[_Batch] = []
-
-    def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
-        """Do one update of the members; the same lists stand for the same members and gradients."""
-        if self._possible:
-            try:
-                self._prepare(members, gs)
-            except (CannotBuild, Unsupported) as error:
-                warnings.warn(f"{self.rule!r} is compiled by Inductor instead: {error}", stacklevel=2)
-                self._possible = False
-        if not self._possible:
-            self.instead(members, gs)
-            return
-        totals: list[float] = []
-        for i in range(self._batches[0].built.stages if self._batches else 0):
-            found = [batch.run(i, totals) for batch in self._batches]
-            totals += map(sum, zip(*found, strict=True))
-        for batch in self._batches:
-            batch.finish()
-
-    def _prepare(self, members: list[Member], gs: list[Tensor]) -> None:
-        """Bring the tables up to date."""
-        again = members is not self._members or not all(batch.fits() for batch in self._batches)
-        if again or gs is not self._gs or not all(batch.holds_gradients() for batch in self._batches):
-            dtypes = list(map(_dtype, gs))
-            if again or dtypes != self._dtypes:
-                self._plan(members, dtypes)
-            for batch in self._batches:
-                batch.point_gradients(gs)
-            self._gs = gs if self.resident else []
-        for batch in self._batches:
-            batch.point_parameters()
-
-    def _plan(self, members: list[Member], dtypes: list[torch.dtype]) -> None:
-        """Put members that one library updates together."""
-        facts = facts_of(self.rule)
-        found: dict[Any, list[int]] = {}
-        for i, (member, dtype) in enumerate(zip(members, dtypes, strict=True)):
-            kept = tuple(member.state[name].dtype for name in facts.names)
-            key = (member.p.dtype, dtype, kept, "master" in member.state, bool(member.group["maximize"]))
-            found.setdefault(key, []).append(i)
-        self._batches = [
-            _Batch(self.rule, [members[i] for i in own], own, *key, ranked=facts.ranked, resident=self.resident)
-            for key, own in found.items()
-        ]
-        self._members, self._dtypes = members, dtypes
-
-
-class _Batch:
+class Batch:
     """Members of the same dtypes, and the tables that tell the library where they are.
 
     Args:
@@ -111,7 +45,7 @@ class _Batch:
         work = torch.float64 if p == torch.float64 else torch.float32
         form = Form(rule, False, p, g, work, maximize, master, "cpu")
         facts = facts_of(rule)
-        self.built = _library(form, tuple(kept))
+        self.built = library(form, tuple(kept))
         program = self.built.program
         self.members, self.indices, self.maximize, self.resident = members, indices, maximize, resident
         self.ps, self.states = [m.p for m in members], [m.state for m in members]
@@ -125,13 +59,15 @@ class _Batch:
         self._spread = [i for i, x in enumerate(self.ps) if not dense(x)]
         layouts = [torch.empty_like(x, device="meta").stride() for x in self.ps]
         self._plain = all(x.is_contiguous() for x in self.ps)
+        self._forms = list(map(_form, self.ps))
         self._layouts = layouts
-        # For each slot, what reads it from a state.
-        self._kept: list[tuple[str, Callable[[dict[str, Any]], Any]]] = []
+        # For each slot its row, its name and what reads it from a state.
+        self._kept: list[tuple[str, str, Callable[[dict[str, Any]], Any]]] = []
         named = [*zip(facts.labels, facts.names, strict=True), *([("p", "master")] if master else [])]
         for label, name in named:
-            found = [self._slot(state, name, layout) for state, layout in zip(self.states, layouts, strict=True)]
-            self._kept.append((label, itemgetter(name)))
+            wide = name in facts.wide or name == "master"
+            found = [self._slot(m, name, x, wide=wide) for m, x in zip(members, layouts, strict=True)]
+            self._kept.append((label, name, itemgetter(name)))
             self._point(label, found)
         self._leading = "low" if master else "p"
         self._number(ranked)
@@ -141,12 +77,21 @@ class _Batch:
         self._gs: Sequence[Tensor] = []
         self._copied = False
         self._copies: list[Tensor] = []
+        self._watch: Watch | None = None
+        self._watched = self._plain and not self._spread
+        self._g = g
 
-    def _slot(self, state: dict[str, Any], name: str, layout: tuple[int, ...]) -> Tensor:
-        """Return a slot in the layout of its parameter."""
-        found: Tensor = state[name]
-        if found.dim() == len(layout) and found.stride() != layout:
-            found = state[name] = _laid_out(found, layout)
+    def _slot(self, member: Member, name: str, layout: tuple[int, ...], *, wide: bool) -> Tensor:
+        """Return a slot, in the layout of its parameter if it has its shape."""
+        found: Tensor = member.state[name]
+        shape = member.p.shape if wide else torch.Size()
+        if found.shape != shape:
+            raise ValueError(
+                f"RuleOptimizer.step() must find {name!r} in shape {tuple(shape)} for a parameter of shape "
+                f"{tuple(member.p.shape)}, got {tuple(found.shape)}"
+            )
+        if wide and found.stride() != layout:
+            found = member.state[name] = _laid_out(found, layout)
         return found
 
     def _number(self, ranked: bool) -> None:
@@ -170,16 +115,42 @@ class _Batch:
                     )
             self.table[begin : begin + self.count] = found
 
+    def again(self) -> bool:
+        """Return whether all but the gradients is as the tables say; then they say where the gradients are too."""
+        if not self._watched or not self._counted():
+            return False
+        if self._watch is None:
+            kept = [(name, self._row[label]) for label, name, _ in self._kept]
+            try:
+                self._watch = Watch(
+                    self.ps, self.states, kept, self._row[self._leading], self.sizes, self.table, self._row["g"],
+                    self._g,
+                )  # fmt: skip
+            except CannotBuild:
+                self._watched = False
+                return False
+        return self._watch.again()
+
+    def release(self) -> None:
+        """Let go of gradients that `again` has found."""
+        if self._watch is not None:
+            self._watch.release()
+
+    def _counted(self) -> bool:
+        return all(
+            state.get("step") == step and bool(group["maximize"]) == self.maximize
+            for (group, state), step in zip(self.firsts, self.steps, strict=True)
+        )
+
     def fits(self) -> bool:
         """Return whether states and groups still are what the tables say.
 
         Memory may move under a tensor too, as `share_memory_` and `x.data = ...` make it.
         """
-        for (group, state), step in zip(self.firsts, self.steps, strict=True):
-            if state.get("step") != step or bool(group["maximize"]) != self.maximize:
-                return False
+        if not self._counted() or list(map(_form, self.ps)) != self._forms:
+            return False
         try:
-            return all(self._points(label, map(read, self.states)) for label, read in self._kept)
+            return all(self._points(label, map(read, self.states)) for label, _, read in self._kept)
         except (AttributeError, KeyError, TypeError):
             return False
 
@@ -195,6 +166,12 @@ class _Batch:
         """Tell where the gradients are; one that is laid out in another way than its parameter is copied."""
         own = gs if len(self.indices) == len(gs) else [gs[i] for i in self.indices]
         self._copied = False
+        for p, g in zip(self.ps, own, strict=True):
+            if g.shape != p.shape:
+                raise ValueError(
+                    f"RuleOptimizer.step() must get gradients of the shape of their parameter, {tuple(p.shape)}, "
+                    f"got {tuple(g.shape)}"
+                )
         if not (self._plain and all(map(Tensor.is_contiguous, own))):
             own = [
                 g if g.stride() == layout else _laid_out(g, layout)
@@ -221,8 +198,8 @@ class _Batch:
         for (group, _), step, rank in zip(self.firsts, self.steps, self.ranks, strict=True):
             scalars.extend((float(group["lr"]), float(step), rank, *totals, *rest))
         self.built.calls[stage](
-            self.count, _at(self.table), _at(self.sizes), _at(self.keys), len(self.firsts), _at(scalars),
-            _at(self.known), _at(self.totals), torch.get_num_threads(),
+            self.count, start(self.table), start(self.sizes), start(self.keys), len(self.firsts), start(scalars),
+            start(self.known), start(self.totals), torch.get_num_threads(),
         )  # fmt: skip
         return list(self.totals[: self.built.gives[stage]])
 
@@ -243,15 +220,15 @@ class _Batch:
                 state["step"] = self.steps[key]
 
 
+def _form(x: Tensor) -> tuple[Any, ...]:
+    return x.shape, x.stride(), x.dtype
+
+
 def _laid_out(x: Tensor, strides: tuple[int, ...]) -> Tensor:
     return x.new_empty_strided(x.shape, strides).copy_(x)
 
 
-def _at(x: "array[Any]") -> int:
-    return x.buffer_info()[0]
-
-
-class _Library(NamedTuple):
+class Library(NamedTuple):
     """A rule, built.
 
     Args:
@@ -273,7 +250,7 @@ class _Library(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _library(form: Form, kept: tuple[torch.dtype, ...]) -> _Library:
+def library(form: Form, kept: tuple[torch.dtype, ...]) -> Library:
     """Return a rule, built for some dtypes.
 
     Raises:
@@ -292,4 +269,4 @@ def _library(form: Form, kept: tuple[torch.dtype, ...]) -> _Library:
         calls.append(call)
         last = program.phases[stage.phases[-1]]
         gives.append(len(last.gives) if last.total else 0)
-    return _Library(program, tuple(calls), tuple(gives), len(scalar_names(program)))
+    return Library(program, tuple(calls), tuple(gives), len(scalar_names(program)))

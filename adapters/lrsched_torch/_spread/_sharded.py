@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor, Replicate
 
 from lrsched import rules
 from lrsched_torch._facts import facts_of
-from lrsched_torch._shards import Groups, Shards
+from lrsched_torch._spread._shards import Groups, Shards
 from lrsched_torch._update import Batch, Update, arrays_of, compiled, named, spread
 
 

@@ -23,7 +23,8 @@ from lrsched import rules
 from lrsched_torch._captured import Captured, Upload, sent
 from lrsched_torch._facts import facts_of
 from lrsched_torch._graphs import Form, Phase, pieces_of
-from lrsched_torch._triton_source import BLOCK, COLUMNS, Source, source_of
+from lrsched_torch._jobs import Executor
+from lrsched_torch._kernels._source import BLOCK, COLUMNS, Source, source_of
 from lrsched_torch._units import Member, label
 
 WARPS = 4
@@ -103,7 +104,7 @@ def loaded(text: str) -> dict[str, Any]:
 _TEXTS: list[str] = []
 
 
-class Triton:
+class Triton(Executor):
     """Does the updates of one rule.
 
     Args:

@@ -21,8 +21,8 @@ import torch
 
 from lrsched_torch._facts import Facts, facts_of
 from lrsched_torch._graphs import Form, Phase, Piece, known_names, pieces_of
-from lrsched_torch._triton_early import early_slots, is_op, nodes_of, read_by
-from lrsched_torch._triton_ops import TYPES, expression
+from lrsched_torch._kernels._early import early_slots, is_op, nodes_of, read_by
+from lrsched_torch._kernels._ops import TYPES, expression
 
 # First chunk, chunks, elements, row of `keys`, whether all addresses are multiples of 16.
 COLUMNS = ("first", "count", "size", "row", "aligned")

@@ -47,8 +47,12 @@ def folder() -> Path:
     return base / "lrsched"
 
 
-def build(source: str) -> ctypes.CDLL:
+def build(source: str, load: type[ctypes.CDLL] = ctypes.CDLL) -> ctypes.CDLL:
     """Return the library that a source becomes.
+
+    Args:
+        source: the text.
+        load: `ctypes.PyDLL` for functions that call Python.
 
     Raises:
         CannotBuild: there is no compiler, it fails, or what it builds cannot be loaded.
@@ -64,7 +68,7 @@ def build(source: str) -> ctypes.CDLL:
     try:
         if not path.exists():
             _compile(named, source, path)
-        return ctypes.CDLL(str(path))
+        return load(str(path))
     except OSError as error:
         raise CannotBuild(f"{named} has built what cannot be loaded: {error}") from error
 

@@ -11,8 +11,8 @@ from torch.optim import lr_scheduler, swa_utils
 
 from lrsched import Constant, Hold, Product, Schedule, Shift
 from lrsched.compat import torch as recipes
-from lrsched_torch._import_ignite import is_handler, read_handler
-from lrsched_torch._import_transformers import read_lambda
+from lrsched_torch._imports._ignite import is_handler, read_handler
+from lrsched_torch._imports._transformers import read_lambda
 from lrsched_torch._scheduler import ScheduleLR
 
 # Steps of the copy that the check takes, and what torch's own rounding may come to in a long run.
@@ -174,8 +174,7 @@ def _starts(scheduler: Any, ahead: int) -> list[int]:
 def _sequential(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
     """Read a sequence; it lets its first part, and what that consists of, take one step more before update 0."""
     children, milestones = scheduler._schedulers, _starts(scheduler, ahead)
-    nested = hasattr(children[0], "_schedulers")
-    parts = [_read(children[0], i, ahead + 1 if nested else ahead)]
+    parts = [_read(children[0], i, ahead + _nested(children[0]))]
     for child, milestone in zip(children[1:], milestones, strict=True):
         if type(child) is swa_utils.SWALR:
             before = recipes.SequentialLR(parts, milestones[: len(parts) - 1])
@@ -183,6 +182,10 @@ def _sequential(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
         else:
             parts.append(_read(child, i))
     return recipes.SequentialLR(parts, milestones)
+
+
+def _nested(scheduler: Any) -> bool:
+    return hasattr(scheduler, "_schedulers")
 
 
 def _leaves(scheduler: Any) -> list[Any]:
@@ -228,7 +231,7 @@ def _chained(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
         piece = Product((*parts, Constant(scale)))
         local = Shift(piece, start) if start else piece
         # After its turn torch lets a cosine grow by adding, so here the curve ends.
-        turn = min(map(_turn, children)) - ahead if end is None else math.inf
+        turn = min(_turn(child, ahead) for child in children) if end is None else math.inf
         if start < turn < math.inf:
             end = int(turn)
         pieces.append(local if end is None else Hold(local, end - start))
@@ -292,24 +295,31 @@ def _horizon(scheduler: Any) -> float:
         children = _flat(scheduler)
         return _horizon(children[0]) if len(children) == 1 else min(map(_turn, children))
     if isinstance(scheduler, lr_scheduler.SequentialLR):
-        return _first_end(scheduler, lambda part: (_turn if hasattr(part, "_schedulers") else _horizon)(part))
+        return _first_end(scheduler, 0, lambda part, ahead: _turn(part, ahead) if _nested(part) else _horizon(part))
     return math.inf
 
 
-def _first_end(scheduler: Any, end_of: Callable[[Any], float]) -> float:
+def _first_end(scheduler: Any, ahead: int, end_of: Callable[[Any, int], float]) -> float:
     """Return the first step at which a part of a sequence comes to its own end before the next takes over."""
-    starts = [0, *scheduler._milestones, math.inf]
-    ends = [start + end_of(part) for start, part in zip(starts, scheduler._schedulers, strict=False)]
+    starts = [0, *_starts(scheduler, ahead), math.inf]
+    first = ahead + _nested(scheduler._schedulers[0])
+    ends = [
+        start + end_of(part, 0 if i else first)
+        for i, (start, part) in enumerate(zip(starts, scheduler._schedulers, strict=False))
+    ]
     return min((end for end, until in zip(ends, starts[1:], strict=True) if end < until), default=math.inf)
 
 
-def _turn(scheduler: Any) -> float:
-    """Return the step at which a cosine in a composite comes to its end, from where torch goes on by adding."""
+def _turn(scheduler: Any, ahead: int = 0) -> float:
+    """Return the step at which a cosine in a composite comes to its end, from where torch goes on by adding.
+
+    Sequences reach their milestones earlier for each step ahead, a cosine takes that step as its first one.
+    """
     if isinstance(scheduler, lr_scheduler.ChainedScheduler):
-        return min(map(_turn, scheduler._schedulers))
+        return min(_turn(part, ahead) for part in scheduler._schedulers)
     if isinstance(scheduler, lr_scheduler.CosineAnnealingLR):
         return float(scheduler.T_max)
-    return _first_end(scheduler, _turn) if isinstance(scheduler, lr_scheduler.SequentialLR) else math.inf
+    return _first_end(scheduler, ahead, _turn) if isinstance(scheduler, lr_scheduler.SequentialLR) else math.inf
 
 
 def _check(scheduler: Any, schedules: list[Schedule]) -> None:

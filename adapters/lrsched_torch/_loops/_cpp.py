@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from lrsched_torch._graphs import KEY
-from lrsched_torch._loop import TRUTHS, Constant, Level, Operation, Phase, Program, Unsupported, loads
+from lrsched_torch._loops._program import TRUTHS, Constant, Level, Operation, Phase, Program, Unsupported, loads
 
 TYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16", torch.float16: "_Float16"}
 _FORMS = {

@@ -1,0 +1,1 @@
+"""Reads the schedules of PyTorch, transformers and ignite from their objects."""

@@ -1,0 +1,90 @@
+// Looks at many tensors at once, through functions of PyTorch's C interface. A tensor is told by the address of its
+// `at::Tensor`, which lies in the Python object; each function returns an error code, 0 without one.
+#include <cstdint>
+
+struct Torch {
+  const void* (*gradient)(const void* implementation);  // `c10::TensorImpl::grad`: the `at::Tensor`
+  int32_t (*is_defined)(const void*, bool*);
+  int32_t (*is_contiguous)(const void*, bool*);
+  int32_t (*layout)(const void*, int32_t*);
+  int32_t (*device)(const void*, int32_t*);
+  int32_t (*dtype)(const void*, int32_t*);
+  int32_t (*numel)(const void*, int64_t*);
+  int32_t (*address)(const void*, void**);
+  int32_t (*hold)(const void*, void**);  // makes another `at::Tensor` of the same memory, for `release`
+  int32_t (*release)(void*);
+  const void* (*item)(const void* dictionary, const void* key);  // of Python; borrowed
+
+  bool lies(const void* tensor, int64_t at) const {
+    void* found;
+    return !address(tensor, &found) && int64_t(found) == at;
+  }
+  bool is_plain(const void* tensor, int64_t size) const {
+    bool contiguous;
+    int64_t elements;
+    return !numel(tensor, &elements) && elements == size && !is_contiguous(tensor, &contiguous) && contiguous;
+  }
+  int32_t kind(const void* tensor, int32_t (*of)(const void*, int32_t*)) const {
+    int32_t found;
+    return of(tensor, &found) ? -1 : found;
+  }
+  // The gradient of a leaf, as far as it is a plain one of this dtype beside its parameter; else null.
+  const void* plain_gradient(const void* leaf, int64_t size, int32_t dtype_) const {
+    const void* g = gradient(*static_cast<void* const*>(leaf));
+    bool defined;
+    if (!g || is_defined(g, &defined) || !defined) return nullptr;
+    if (kind(g, layout) != kind(leaf, layout) || kind(g, device) != kind(leaf, device)) return nullptr;
+    return kind(g, dtype) == dtype_ && is_plain(g, size) ? g : nullptr;
+  }
+};
+
+// What a list of members keeps: in row r of `tensors` the entry `names[r]` of each state, or the leaf itself if it has
+// no name; row r lies where row `rows[r]` of the table says.
+struct Members {
+  int64_t count, kept;
+  const void* const* leaves;   // (count,)
+  const void* const* states;   // (count,)
+  const void* const* names;    // (kept,)
+  const void* const* tensors;  // (kept, count)
+  const int64_t* rows;         // (kept,)
+  int64_t head;                // bytes of a Python object in front of its tensor
+};
+
+extern "C" {
+
+bool lie(const Torch* torch, int64_t count, const void* const* tensors, const int64_t* at) {
+  for (int64_t i = 0; i < count; i++)
+    if (!torch->lies(tensors[i], at[i])) return false;
+  return true;
+}
+
+void release(const Torch* torch, int64_t count, void** held) {
+  for (int64_t i = 0; i < count; i++) torch->release(held[i]);
+}
+
+// Whether everything but the gradients is where the table says, and each leaf has a gradient as before. Then row `g` of
+// the table says where they are, and they are held.
+bool again(const Torch* torch, const Members* members, const int64_t* sizes, int64_t* table, int64_t g, int32_t dtype,
+           void** held) {
+  const int64_t count = members->count;
+  for (int64_t i = 0; i < count; i++) {
+    bool fits = torch->is_plain(members->leaves[i], sizes[i]);
+    for (int64_t r = 0; fits && r < members->kept; r++) {
+      const void* tensor = members->tensors[r * count + i];
+      if (members->names[r]) {
+        const void* object = torch->item(members->states[i], members->names[r]);
+        fits = object && static_cast<const char*>(object) + members->head == tensor;
+      }
+      fits = fits && torch->lies(tensor, table[members->rows[r] * count + i]);
+    }
+    const void* gradient = fits ? torch->plain_gradient(members->leaves[i], sizes[i], dtype) : nullptr;
+    void* found;
+    if (!gradient || torch->address(gradient, &found) || torch->hold(gradient, held + i)) {
+      release(torch, i, held);
+      return false;
+    }
+    table[g * count + i] = int64_t(found);
+  }
+  return true;
+}
+}

@@ -1,0 +1,1 @@
+"""Updates of parameters that are spread over processes: `_shards` knows how, `_sharded` updates them."""
