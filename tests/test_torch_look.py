@@ -7,7 +7,7 @@ import torch
 
 from lrsched import rules
 from lrsched_torch import RuleOptimizer
-from lrsched_torch._loops import _build, _look, _looped
+from lrsched_torch._loops import _batch, _build, _look, _looped
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),
@@ -155,10 +155,11 @@ def again(change):
 
 def test_a_gradient_that_was_found_lives_until_it_is_released():
     ps = parameters()
-    opt = RuleOptimizer(ps, rules.Adam(), lr=0.01, compile=True)
+    opt = RuleOptimizer(ps, rules.ClipByGlobalNorm(1.0) >> rules.Adam(), lr=0.01, compile=True)
     set_gradients(ps, 0)
     opt.step()
     (batch,) = opt._jobs[0].executor._batches
+    assert not batch.at_once
     before = [p.grad._use_count() for p in ps]
     assert batch.again()
     assert [p.grad._use_count() for p in ps] == [count + 1 for count in before]
@@ -170,6 +171,42 @@ def test_a_gradient_that_was_found_lives_until_it_is_released():
     assert [p.grad._use_count() for p in ps[:-1]] == before[:-1]
     opt.step()
     assert [p.grad._use_count() for p in ps[:-1]] == before[:-1]
+
+
+# With one pass over parameters of one dtype, with two passes, and with parameters of two dtypes.
+KINDS = {
+    "at once": (rules.Adam(), ()),
+    "two passes": (rules.ClipByGlobalNorm(1.0) >> rules.Adam(), ()),
+    "two dtypes": (rules.Adam(), (torch.nn.Parameter(torch.ones(3)),)),
+    "many elements": (rules.Adam(), (torch.nn.Parameter(torch.ones(_batch.BRIEF, dtype=torch.float64)),)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_step_is_one_change_for_autograd(how, kind):
+    rule, more = KINDS[kind]
+    ps = [*parameters(), *more]
+    opt = RuleOptimizer(ps, rule, lr=0.01, compile=True)
+    for t in range(4):
+        for p in ps:
+            p.grad = torch.full_like(p, 1.0 + t)
+        before = [p._version for p in ps]
+        opt.step()
+        assert [p._version for p in ps] == [version + 1 for version in before]
+    batches = opt._jobs[0].executor._batches
+    assert [batch.at_once for batch in batches] == [kind == "at once"] * len(batches)
+
+
+def test_tensors_without_a_version_are_updated(how):
+    with torch.inference_mode():
+        (p,) = ps = [torch.zeros(3)]
+        opt = RuleOptimizer(ps, rules.SGD(), lr=0.25, compile=True)
+        p.grad = torch.ones(3)
+        opt.step()
+        opt.step()
+    opt.step()
+    opt.step()
+    assert p.tolist() == [-1.0] * 3
 
 
 def test_sparse_gradients_are_refused_after_a_step_with_dense_ones(how):

@@ -15,11 +15,13 @@ from lrsched_torch._facts import facts_of
 from lrsched_torch._graphs import KEY, Form
 from lrsched_torch._loops._build import CannotBuild, build
 from lrsched_torch._loops._cpp import known_sums, scalar_names, source_of, stages_of
-from lrsched_torch._loops._look import Watch, start
+from lrsched_torch._loops._look import AT, BIG, INT, Pass, Watch, start
 from lrsched_torch._loops._program import Program, program_of
 from lrsched_torch._units import Member
 
-Call = Callable[..., None]
+Call = Any  # a function of `ctypes`
+# Up to how many elements Python may wait for a pass.
+BRIEF = 2**22
 
 
 class Batch:
@@ -36,11 +38,12 @@ class Batch:
         maximize: whether to go up.
         ranked: whether the rule looks at the number of dimensions.
         resident: whether what the tables point to is kept for the next update.
+        sole: whether it holds all members.
     """
 
     def __init__(
         self, rule: rules.Rule, members: Sequence[Member], indices: Sequence[int], p: torch.dtype, g: torch.dtype,
-        kept: Sequence[torch.dtype], master: bool, maximize: bool, *, ranked: bool, resident: bool,
+        kept: Sequence[torch.dtype], master: bool, maximize: bool, *, ranked: bool, resident: bool, sole: bool,
     ) -> None:  # fmt: skip
         work = torch.float64 if p == torch.float64 else torch.float32
         form = Form(rule, False, p, g, work, maximize, master, "cpu")
@@ -70,6 +73,9 @@ class Batch:
             self._kept.append((label, name, itemgetter(name)))
             self._point(label, found)
         self._leading = "low" if master else "p"
+        # Whether looking and updating is one call.
+        self.at_once = sole and len(self.built.calls) == 1 and sum(self.sizes) <= BRIEF
+        self._updated = False
         self._number(ranked)
         self.known = array("d", bytes(8 * self.count * max(len(known_sums(program)), 1)))
         self.totals = array("d", bytes(8 * max(*self.built.gives, 1)))
@@ -116,7 +122,10 @@ class Batch:
             self.table[begin : begin + self.count] = found
 
     def again(self) -> bool:
-        """Return whether all but the gradients is as the tables say; then they say where the gradients are too."""
+        """Return whether all but the gradients is as the tables say; then they say where the gradients are too.
+
+        If the update can be done at once, it is.
+        """
         if not self._watched or not self._counted():
             return False
         if self._watch is None:
@@ -129,7 +138,11 @@ class Batch:
             except CannotBuild:
                 self._watched = False
                 return False
-        return self._watch.again()
+        if not self.at_once:
+            return self._watch.again()
+        scalars = self._scalars([])
+        self._updated = self._watch.again(Pass(ctypes.cast(self.built.calls[0], AT).value, *self._where(scalars)))
+        return self._updated
 
     def release(self) -> None:
         """Let go of gradients that `again` has found."""
@@ -191,17 +204,31 @@ class Batch:
             self._copies = [ps[i] for i in self._spread]
         self._point(self._leading, ps)
 
+    @property
+    def stages(self) -> int:
+        """How many stages the update still has."""
+        return 0 if self._updated else len(self.built.calls)
+
     def run(self, stage: int, totals: Sequence[float]) -> list[float]:
         """Do the passes of a stage, and return the totals that it ends with."""
-        scalars = array("d")
+        scalars = self._scalars(totals)
+        self.built.calls[stage](*self._where(scalars))
+        return list(self.totals[: self.built.gives[stage]])
+
+    def _scalars(self, totals: Sequence[float]) -> "array[float]":
+        """Return what members of one learning rate, step and rank have in common."""
+        found = array("d")
         rest = [0.0] * (self.built.width - len(KEY) - len(totals))
         for (group, _), step, rank in zip(self.firsts, self.steps, self.ranks, strict=True):
-            scalars.extend((float(group["lr"]), float(step), rank, *totals, *rest))
-        self.built.calls[stage](
+            found.extend((float(group["lr"]), float(step), rank, *totals, *rest))
+        return found
+
+    def _where(self, scalars: "array[float]") -> tuple[int, ...]:
+        """Return what a stage takes."""
+        return (
             self.count, start(self.table), start(self.sizes), start(self.keys), len(self.firsts), start(scalars),
             start(self.known), start(self.totals), torch.get_num_threads(),
         )  # fmt: skip
-        return list(self.totals[: self.built.gives[stage]])
 
     def finish(self) -> None:
         """Count one update."""
@@ -209,7 +236,9 @@ class Batch:
             self.ps[i].copy_(x)
         if not self.resident:
             self._gs, self._copies = [], []
-        torch.autograd.graph.increment_version(self.ps)
+        if not self._updated:  # else autograd knows
+            torch.autograd.graph.increment_version(self.ps)
+        self._updated = False
         self.steps = [step + 1 for step in self.steps]
         if len(self.steps) == 1:
             (step,) = self.steps
@@ -243,11 +272,6 @@ class Library(NamedTuple):
     gives: tuple[int, ...]
     width: int
 
-    @property
-    def stages(self) -> int:
-        """How often it is called."""
-        return len(self.calls)
-
 
 @lru_cache(maxsize=64)
 def library(form: Form, kept: tuple[torch.dtype, ...]) -> Library:
@@ -264,8 +288,7 @@ def library(form: Form, kept: tuple[torch.dtype, ...]) -> Library:
     calls, gives = [], []
     for i, stage in enumerate(stages_of(program)):
         call = getattr(built, f"stage{i}")
-        big, at = ctypes.c_int64, ctypes.c_void_p
-        call.argtypes, call.restype = (big, at, at, at, big, at, at, at, ctypes.c_int), None
+        call.argtypes, call.restype = (BIG, AT, AT, AT, BIG, AT, AT, AT, INT), None
         calls.append(call)
         last = program.phases[stage.phases[-1]]
         gives.append(len(last.gives) if last.total else 0)

@@ -24,6 +24,7 @@ FUNCTIONS = (
     "_ZNK3c1010TensorImpl4gradEv", "aoti_torch_is_defined", "aoti_torch_is_contiguous", "aoti_torch_get_layout",
     "aoti_torch_get_device_type", "aoti_torch_get_dtype", "aoti_torch_get_numel", "aoti_torch_get_data_ptr",
     "aoti_torch_new_tensor_handle", "aoti_torch_delete_tensor_object",
+    "_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE",
 )  # fmt: skip
 BIG, AT, INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32
 
@@ -44,6 +45,15 @@ class _Members(ctypes.Structure):
     _fields_ = [(name, BIG) for name in ("count", "kept", "leaves", "states", "names", "tensors", "rows", "head")]
 
 
+class Pass(ctypes.Structure):
+    """The pass of a rule that has one only."""
+
+    _fields_ = [
+        (name, BIG)
+        for name in ("run", "count", "table", "sizes", "keys", "groups", "scalars", "known", "totals", "threads")
+    ]
+
+
 @lru_cache(maxsize=1)
 def looker() -> _Looker | None:
     """Return the functions, None where they cannot be had."""
@@ -58,7 +68,7 @@ def looker() -> _Looker | None:
         return None
     found.append(ctypes.pythonapi.PyDict_GetItemWithError)
     built.lie.argtypes, built.lie.restype = (AT, BIG, AT, AT), ctypes.c_bool
-    built.again.argtypes, built.again.restype = (AT, AT, AT, AT, BIG, INT, AT), ctypes.c_bool
+    built.again.argtypes, built.again.restype = (AT, AT, AT, AT, BIG, INT, AT, AT), ctypes.c_bool
     built.release.argtypes, built.release.restype = (AT, BIG, AT), None
     dtype = found[FUNCTIONS.index("aoti_torch_get_dtype")]
     dtype.argtypes, dtype.restype = (AT, AT), INT
@@ -144,13 +154,19 @@ class Watch:
         found.dtype(id(like) + HEAD, ctypes.byref(code))
         self._dtype = code.value
 
-    def again(self) -> bool:
-        """Return whether all is as it was, with gradients of the same kind; then the table says where they lie."""
-        self._holds = self._looker.again(
+    def again(self, then: Pass | None = None) -> bool:
+        """Return whether all is as it was, with gradients of the same kind; then the table says where they lie.
+
+        Args:
+            then: what runs at once in that case, while Python waits and nobody can take a gradient away; autograd is
+                told that the parameters have changed. Without it the gradients live until `release`.
+        """
+        found: bool = self._looker.again(
             start(self._looker.torch), ctypes.byref(self._members), start(self._sizes), start(self._table), self._g,
-            self._dtype, start(self._held),
+            self._dtype, start(self._held), ctypes.byref(then) if then else None,
         )  # fmt: skip
-        return self._holds
+        self._holds = found and then is None
+        return found
 
     def release(self) -> None:
         """Let the gradients go; until then their memory stays."""

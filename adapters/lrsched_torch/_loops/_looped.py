@@ -66,7 +66,7 @@ class Looped(Executor):
 
     def _update(self) -> None:
         totals: list[float] = []
-        for i in range(self._batches[0].built.stages if self._batches else 0):
+        for i in range(self._batches[0].stages if self._batches else 0):
             found = [batch.run(i, totals) for batch in self._batches]
             totals += map(sum, zip(*found, strict=True))
         for batch in self._batches:
@@ -94,7 +94,10 @@ class Looped(Executor):
             key = (member.p.dtype, dtype, kept, "master" in member.state, bool(member.group["maximize"]))
             found.setdefault(key, []).append(i)
         self._batches = [
-            Batch(self.rule, [members[i] for i in own], own, *key, ranked=facts.ranked, resident=self.resident)
+            Batch(
+                self.rule, [members[i] for i in own], own, *key,
+                ranked=facts.ranked, resident=self.resident, sole=len(found) == 1,
+            )
             for key, own in found.items()
-        ]
+        ]  # fmt: skip
         self._members, self._dtypes = members, dtypes

@@ -13,6 +13,7 @@ struct Torch {
   int32_t (*address)(const void*, void**);
   int32_t (*hold)(const void*, void**);  // makes another `at::Tensor` of the same memory, for `release`
   int32_t (*release)(void*);
+  void (*bump)(const void*);  // `torch::autograd::impl::bump_version`; throws
   const void* (*item)(const void* dictionary, const void* key);  // of Python; borrowed
 
   bool lies(const void* tensor, int64_t at) const {
@@ -50,6 +51,17 @@ struct Members {
   int64_t head;                // bytes of a Python object in front of its tensor
 };
 
+// The one pass of a rule, as `walk.h` takes it.
+struct Pass {
+  void (*run)(int64_t, const void*, const void*, const void*, int64_t, const void*, void*, void*, int);
+  int64_t count;
+  const void *table, *sizes, *keys;
+  int64_t groups;
+  const void* scalars;
+  void *known, *totals;
+  int64_t threads;
+};
+
 extern "C" {
 
 bool lie(const Torch* torch, int64_t count, const void* const* tensors, const int64_t* at) {
@@ -63,9 +75,10 @@ void release(const Torch* torch, int64_t count, void** held) {
 }
 
 // Whether everything but the gradients is where the table says, and each leaf has a gradient as before. Then row `g` of
-// the table says where they are, and they are held.
+// the table says where they are, autograd knows that the leaves change, and the pass runs; without one, the gradients are
+// held for what follows.
 bool again(const Torch* torch, const Members* members, const int64_t* sizes, int64_t* table, int64_t g, int32_t dtype,
-           void** held) {
+           void** held, const Pass* pass) {
   const int64_t count = members->count;
   for (int64_t i = 0; i < count; i++) {
     bool fits = torch->is_plain(members->leaves[i], sizes[i]);
@@ -79,12 +92,20 @@ bool again(const Torch* torch, const Members* members, const int64_t* sizes, int
     }
     const void* gradient = fits ? torch->plain_gradient(members->leaves[i], sizes[i], dtype) : nullptr;
     void* found;
-    if (!gradient || torch->address(gradient, &found) || torch->hold(gradient, held + i)) {
-      release(torch, i, held);
+    if (!gradient || torch->address(gradient, &found) || (!pass && torch->hold(gradient, held + i))) {
+      if (!pass) release(torch, i, held);
       return false;
     }
     table[g * count + i] = int64_t(found);
   }
+  if (!pass) return true;
+  try {
+    for (int64_t i = 0; i < count; i++) torch->bump(members->leaves[i]);
+  } catch (...) {
+    return false;
+  }
+  pass->run(pass->count, pass->table, pass->sizes, pass->keys, pass->groups, pass->scalars, pass->known, pass->totals,
+            int(pass->threads));
   return true;
 }
 }
