@@ -2,13 +2,14 @@
 
 import copy
 import io
+import os
 import pickle
 
 import pytest
 import torch
 
 from lrsched import Cosine, Warmup, rules
-from lrsched_torch import RuleOptimizer
+from lrsched_torch import RuleOptimizer, _pages
 
 S = Warmup(5) >> Cosine(0.05, 0.0, steps=45)
 SHAPES = ((3, 4), (4,), (), (0,), (70, 1000), (2, 700))
@@ -273,3 +274,31 @@ def test_slots_that_start_above_zero_add_nothing_between_the_tensors():
             optimizer.step()
         found.append([p.detach().clone() for p in ps])
     torch.testing.assert_close(*found)
+
+
+def flags_of(address):
+    """Return what Linux notes about the memory at an address."""
+    found = False
+    with open("/proc/self/smaps") as file:
+        for line in file:
+            head = line.split(" ", 1)[0]
+            if "-" in head and not head.endswith(":"):
+                begin, end = (int(x, 16) for x in head.split("-"))
+                found = begin <= address < end
+            elif found and line.startswith("VmFlags:"):
+                return line.split()[1:]
+    return []
+
+
+@pytest.mark.skipif(_pages._advise() is None or not os.path.exists("/proc/self/smaps"), reason="Linux tells")
+def test_large_buffers_ask_for_large_pages():
+    w = torch.nn.Parameter(torch.ones(_pages.LARGE))
+    RuleOptimizer([w], rules.SGD(), 0.1, flat=True)
+    assert bool(w.eq(1.0).all())
+    assert "hg" in flags_of(w.data_ptr() + 2 * _pages.LARGE)
+
+
+def test_a_system_that_takes_no_advice_gives_memory_all_the_same(monkeypatch):
+    monkeypatch.setattr(_pages, "_advise", lambda: None)
+    x = _pages.zeros(_pages.LARGE, torch.empty(0, dtype=torch.float64))
+    torch.testing.assert_close(x, torch.zeros(_pages.LARGE, dtype=torch.float64))

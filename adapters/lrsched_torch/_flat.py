@@ -10,6 +10,7 @@ from torch import Tensor
 from lrsched import rules
 from lrsched_torch._facts import facts_of
 from lrsched_torch._loops._look import Places
+from lrsched_torch._pages import zeros
 from lrsched_torch._units import WIDTH, Home
 
 # Elements to which tensors are aligned where a bucket needs no whole rows: 64 bytes of float32.
@@ -54,7 +55,7 @@ class Flat:
             # An empty tensor has a row too.
             end += max(-(-p.numel() // unit), 1) * unit
             ends.append(end)
-        both = [torch.zeros(end, dtype=ps[0].dtype, device=ps[0].device) for _ in range(2)]
+        both = [zeros(end, ps[0]) for _ in range(2)]
         begins = [0, *ends[:-1]]
         for p, begin, end in zip(ps, begins, ends, strict=True):
             mine, slope = (buffer[begin : begin + p.numel()].view(p.shape) for buffer in both)

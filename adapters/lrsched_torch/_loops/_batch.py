@@ -75,7 +75,7 @@ class Batch:
         self._leading = "low" if master else "p"
         # Whether looking and updating is one call.
         self.at_once = sole and len(self.built.calls) == 1 and sum(self.sizes) <= BRIEF
-        self._updated = False
+        self._told = self._updated = False
         self._number(ranked)
         self.known = array("d", bytes(8 * self.count * max(len(known_sums(program)), 1)))
         self.totals = array("d", bytes(8 * max(*self.built.gives, 1)))
@@ -138,11 +138,11 @@ class Batch:
             except CannotBuild:
                 self._watched = False
                 return False
-        if not self.at_once:
-            return self._watch.again()
         scalars = self._scalars([])
-        self._updated = self._watch.again(Pass(ctypes.cast(self.built.calls[0], AT).value, *self._where(scalars)))
-        return self._updated
+        then = Pass(ctypes.cast(self.built.calls[0], AT).value, *self._where(scalars)) if self.at_once else None
+        self._told = self._watch.again(then)
+        self._updated = self._told and self.at_once
+        return self._told
 
     def release(self) -> None:
         """Let go of gradients that `again` has found."""
@@ -236,9 +236,9 @@ class Batch:
             self.ps[i].copy_(x)
         if not self.resident:
             self._gs, self._copies = [], []
-        if not self._updated:  # else autograd knows
+        if not self._told:  # else autograd knows
             torch.autograd.graph.increment_version(self.ps)
-        self._updated = False
+        self._told = self._updated = False
         self.steps = [step + 1 for step in self.steps]
         if len(self.steps) == 1:
             (step,) = self.steps

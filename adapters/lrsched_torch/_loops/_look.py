@@ -157,9 +157,11 @@ class Watch:
     def again(self, then: Pass | None = None) -> bool:
         """Return whether all is as it was, with gradients of the same kind; then the table says where they lie.
 
+        Autograd is told that the parameters have changed.
+
         Args:
-            then: what runs at once in that case, while Python waits and nobody can take a gradient away; autograd is
-                told that the parameters have changed. Without it the gradients live until `release`.
+            then: what runs at once in that case, while Python waits and nobody can take a gradient away. Without it the
+                gradients live until `release`.
         """
         found: bool = self._looker.again(
             start(self._looker.torch), ctypes.byref(self._members), start(self._sizes), start(self._table), self._g,

@@ -75,8 +75,8 @@ void release(const Torch* torch, int64_t count, void** held) {
 }
 
 // Whether everything but the gradients is where the table says, and each leaf has a gradient as before. Then row `g` of
-// the table says where they are, autograd knows that the leaves change, and the pass runs; without one, the gradients are
-// held for what follows.
+// the table says where they are, autograd is told that the leaves change, and the pass runs; without one, the gradients
+// are held for what follows.
 bool again(const Torch* torch, const Members* members, const int64_t* sizes, int64_t* table, int64_t g, int32_t dtype,
            void** held, const Pass* pass) {
   const int64_t count = members->count;
@@ -98,14 +98,15 @@ bool again(const Torch* torch, const Members* members, const int64_t* sizes, int
     }
     table[g * count + i] = int64_t(found);
   }
-  if (!pass) return true;
   try {
     for (int64_t i = 0; i < count; i++) torch->bump(members->leaves[i]);
   } catch (...) {
+    if (!pass) release(torch, count, held);
     return false;
   }
-  pass->run(pass->count, pass->table, pass->sizes, pass->keys, pass->groups, pass->scalars, pass->known, pass->totals,
-            int(pass->threads));
+  if (pass)
+    pass->run(pass->count, pass->table, pass->sizes, pass->keys, pass->groups, pass->scalars, pass->known,
+              pass->totals, int(pass->threads));
   return true;
 }
 }
