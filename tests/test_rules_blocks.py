@@ -274,12 +274,79 @@ def test_gradients_may_be_the_parameters_that_are_written(rule, whole):
 def test_the_memory_of_small_results_is_no_more_than_a_block():
     sizes = replace(_memory.NUMPY, pack=2**18, small=2**13)
     shapes = [(5,)] * 100_000
-    lists = _slots.Lists(shapes, [[np.zeros(5, np.float32)] * len(shapes)], {np.dtype(np.float32)})
+    column = [np.zeros(5, np.float32)] * len(shapes)
+    lists = _slots.Lists(rules.SGD(), shapes, column, [column])
     library = replace(_memory._NUMPY, sizes=lambda: sizes)
     context = rules.Context.of_list(rules.ops_of(np.ones(1)), [1] * len(shapes), 0.1, 0)
     found = [those for _, those in _blocks._bundles(lists, context, library)]
     assert sorted(i for those in found for i in those) == list(range(len(shapes)))
     assert max(map(len, found)) * 5 <= 2**17
+
+
+@pytest.fixture
+def gathered(monkeypatch):
+    """Return a list with the number of small tensors of each column that is gathered."""
+    counts: list[int] = []
+
+    def gather(arrays, memory):
+        counts.append(len(arrays))
+        return _memory._gather(arrays, memory)
+
+    monkeypatch.setattr(_memory, "_NUMPY", replace(_memory._NUMPY, gather=gather))
+    return counts
+
+
+@pytest.mark.parametrize(("donate", "columns"), [(False, 1), (True, 2)])
+def test_what_the_library_made_is_not_gathered(donate, columns, gathered, whole):
+    start, *gradients = problem([(4, 3)] * 6)
+    params, slots = trained(rules.apply, rules.Adam(), start, gradients[:1])
+    if donate:
+        params, slots = copies(params), rules.init(rules.Adam(), params)
+    expected = whole(rules.Adam(), params, gradients[1], slots, lr=0.1, step=1)
+    gathered.clear()
+    assert_same(rules.apply(rules.Adam(), params, gradients[1], slots, lr=0.1, step=1, donate=donate), expected)
+    # Four columns, in stacks of as many tensors as fit; only the gradients and the own parameters of the caller.
+    assert sum(gathered) == columns * 6
+
+
+def changed(how, arrays):
+    """Return arrays that are almost the parts of one memory."""
+    if how == "order":
+        return [arrays[1], arrays[0], *arrays[2:]]
+    if how == "twice":
+        return [arrays[0], arrays[0], *arrays[2:]]
+    if how == "other":
+        return [arrays[0].copy(), *arrays[1:]]
+    if how == "view":
+        return [x[::-1] for x in arrays]
+    if how in ("first", "last"):
+        return arrays[:-1] if how == "first" else arrays[1:]
+    arrays[0].flags.writeable = False
+    return arrays
+
+
+@pytest.mark.parametrize("donate", [False, True])
+@pytest.mark.parametrize("how", ["order", "twice", "other", "view", "first", "last", "read-only"])
+def test_almost_the_arrays_that_the_library_made(how, donate, whole):
+    start, *gradients = problem([(5,)] * 3)
+    params, slots = trained(rules.apply, rules.SGD(), start, gradients[:1])
+    given = changed(how, params)
+    donate = donate and how != "twice"  # what is donated must not overlap
+    before, n = copies(given), len(given)
+    expected = whole(rules.SGD(), copies(given), gradients[1][:n], slots[:n], lr=0.1, step=1)
+    assert_same(rules.apply(rules.SGD(), given, gradients[1][:n], slots[:n], lr=0.1, step=1, donate=donate), expected)
+    for a, b in zip(given, before, strict=True):
+        if not donate or not a.flags.writeable:
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_strides_that_were_changed_are_seen(whole):
+    start, *gradients = problem([(3, 3)] * 4)
+    params, slots = trained(rules.apply, rules.SGD(), start, gradients[:1])
+    params[1].strides = params[1].strides[::-1]
+    expected = whole(rules.SGD(), copies(params), gradients[1], slots, lr=0.1, step=1)
+    assert_same(rules.apply(rules.SGD(), params, gradients[1], slots, lr=0.1, step=1), expected)
 
 
 @pytest.mark.parametrize("donate", [False, True])

@@ -1,9 +1,11 @@
 """A rule on nested containers of parameters."""
 
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
 from lrsched.rules._base import Part, Rule
+from lrsched.rules._blocks import in_stacks
 from lrsched.rules._run import parameter_ops, run
 from lrsched.rules._tree import aligned, leaves, rebuilt
 
@@ -24,7 +26,8 @@ def init(rule: Rule, params: Any) -> Any:
         params: nested dicts, lists, tuples, named tuples and None, of arrays.
 
     Returns:
-        The containers of `params` with the slots in the places of the arrays.
+        The containers of `params` with the slots in the places of the arrays. As in the results of `apply`, small NumPy
+        arrays of one shape may be views of one memory.
 
     Raises:
         TypeError: `rule` is not a rule, or a leaf of `params` is not a real floating-point array.
@@ -36,10 +39,13 @@ def init(rule: Rule, params: Any) -> Any:
         {'w': MomentumSlots(v=array([0., 0.]))}
     """
     _check_rule("init(rule, ...)", rule)
-    slots = []
+    kinds, ps = [], []
     for path, (p,) in aligned(["init(params)"], [params]):
-        parameter_ops(f"init(params){path}", p)
-        slots.append(rule.init(p))
+        kinds.append(parameter_ops(f"init(params){path}", p))
+        ps.append(p)
+    slots: Sequence[Any] = list(map(rule.init, ps))
+    if ps and all(xp is kinds[0] for xp in kinds):
+        slots = in_stacks(rule, kinds[0], ps, slots)
     return rebuilt(params, iter(slots))
 
 
@@ -85,7 +91,8 @@ def apply(
     _check_rule("apply(rule, ...)", rule)
     names = ("apply(params)", "apply(grads)", "apply(slots)")
     ps, gs, owns = leaves(names, (params, grads, slots))
-    moves = [g is not None for g in gs]
+    still = type(None) in set(map(type, gs))
+    moves = [g is not None for g in gs] if still else [True] * len(gs)
     if not any(moves):
         return params, slots
     lr, step = _scalars("apply(lr=...)", params, lr, moves), _scalars("apply(step=...)", params, step, moves)
@@ -94,10 +101,10 @@ def apply(
         paths = [path for path, _ in aligned(names, (params, grads, slots))]
         return list(compress(paths, moves))[i]
 
-    moving = [column if all(moves) else list(compress(column, moves)) for column in (ps, gs, owns)]
+    moving = [list(compress(column, moves)) if still else column for column in (ps, gs, owns)]
     found = run(rule, names, path, moving[0], moving[1], moving[2], lr, step, add=True, donate=donate)
     new, after = (iter(column) for column in found)
-    if not all(moves):
+    if still:
         new = iter([next(new) if one else p for one, p in zip(moves, ps, strict=True)])
         after = iter([next(after) if one else own for one, own in zip(moves, owns, strict=True)])
     return rebuilt(params, new), rebuilt(params, after)

@@ -2,7 +2,8 @@
 
 The body of a rule makes a dozen arrays on its way. Of the size of a large tensor each of them costs a trip to memory,
 and fresh pages besides. So a large tensor is cut into blocks, small tensors of one shape are stacked to one block, and
-the body sees one block at a time. This needs a rule that `packs`.
+the body sees one block at a time. This needs a rule that `packs`. NumPy arrays that `init` or the update before made
+lie in such stacks already (`_results`).
 
 The body is recorded once and then run on each block with buffers that stay where they are (`_tape`, `_recorded`).
 
@@ -14,8 +15,7 @@ Several threads (`_crew`) share the tensors of a large update, and the blocks of
 """
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import is_
 from typing import Any
@@ -26,34 +26,35 @@ from lrsched.rules._crew import share
 from lrsched.rules._memory import Library, Space, library_for
 from lrsched.rules._passes import Unit
 from lrsched.rules._recorded import Recorded, Update
-from lrsched.rules._slots import Expecting, Lists, flat, rows
+from lrsched.rules._slots import SHAPE, Lists, flat, listed, rows
 
 # Tensors, or elements in all, from which on blocks pay.
 MANY, LARGE = 64, 2**18
 
 
-def _numbers(rule: Any, shape: tuple[int, ...]) -> list[bool] | None:
+def _numbers(shape: tuple[int, ...], slots: Any) -> list[bool] | None:
     """Return for each array of the slots whether it is one number; None if one is neither that nor like the tensor."""
-    slots = rule.slots(Expecting(shape))
     if not isinstance(slots, tuple) or not all(one.shape in (shape, ()) for one in flat(slots)):
         return None
     return [one.shape != shape for one in flat(slots)]
 
 
+def _pay(lists: Lists) -> bool:
+    return len(lists.shapes) >= MANY or lists.elements >= LARGE
+
+
 def _bundles(lists: Lists, context: Context, library: Library) -> list[tuple[Context, Sequence[int]]]:
     """Return the tensors of each unit by index, with the learning rate and the step that they have in common."""
-    sizes, shapes, arrays = library.sizes(), lists.shapes, len(lists.olds) + 1
-    alike = not context.each and len(lists.dtypes) == 1
-    if alike and len(set(shapes)) == 1:
-        groups: dict[Any, Sequence[int]] = {shapes[0]: range(len(shapes))}
-    else:
+    sizes, arrays = library.sizes(), len(lists.olds) + 1
+    groups: Iterable[Sequence[int]] = lists.groups.values()
+    if context.each or len(lists.dtypes) > 1:
         found: dict[Any, list[int]] = {}
-        for i, (shape, p) in enumerate(zip(shapes, lists.olds[0], strict=True)):
-            found.setdefault(shape if alike else (shape, p.dtype, id(context.at(i))), []).append(i)
-        groups = dict(found)
+        for i, (shape, p) in enumerate(zip(lists.shapes, lists.olds[0], strict=True)):
+            found.setdefault((shape, p.dtype, id(context.at(i))), []).append(i)
+        groups = found.values()
     bundles = []
-    for group in groups.values():
-        size = math.prod(shapes[group[0]])
+    for group in groups:
+        size = math.prod(lists.shapes[group[0]])
         most = max(1, sizes.pack // (arrays * max(1, size))) if size <= sizes.small else 1
         bundles += [(context.at(group[0]), group[k : k + most]) for k in range(0, len(group), most)]
     return bundles
@@ -81,12 +82,29 @@ def _units(
     return found
 
 
+def in_stacks(rule: Any, xp: Ops, ps: Sequence[Array], slots: Sequence[Any]) -> Sequence[Any]:
+    """Return new slots, those of small tensors as parts of the memory in which `in_blocks` can take them together."""
+    lists = listed(rule, ps, ps, slots) if rule.packs and isinstance(slots[0], tuple) else None
+    library = library_for(xp, False)
+    if lists is None or library is None or not _pay(lists) or not all(map(library.plain, lists.olds)):
+        return slots
+    columns = [list(column) for column in lists.olds[1:]]
+    for _, those in _bundles(lists, Context.of_list(xp, [], 0.0, 0), library):
+        shape = lists.shapes[those[0]]
+        for column in columns if len(those) > 1 else []:
+            arrays = [column[i] for i in those]
+            if set(map(SHAPE, arrays)) == {shape}:
+                stack = library.result((len(those), math.prod(shape)), arrays[0].dtype)
+                library.gather(arrays, stack.reshape(-1))
+                for i, part in zip(those, library.parts(stack, (len(those), *shape)), strict=True):
+                    column[i] = part
+    return rows(slots[0], iter(columns), len(slots))
+
+
 def in_blocks(
-    rule: Any,
     xp: Ops,
     wide: Any,
     context: Context,
-    gs: Sequence[Array],
     slots: Sequence[Any],
     dtypes: Sequence[Any],
     lists: Lists | None,
@@ -97,11 +115,9 @@ def in_blocks(
     """Do one update of tensors whose rule packs, and return the parameter and the slots of each.
 
     Args:
-        rule: what to do.
         xp: the operations of the library.
         wide: the working dtype.
         context: of the list of tensors.
-        gs: the gradients.
         slots: the slots of each tensor.
         dtypes: of the slots of each tensor, when done.
         lists: all tensors, column by column, if slots are of one structure.
@@ -112,29 +128,24 @@ def in_blocks(
         None where blocks cannot be or do not pay; nothing has been done then.
     """
     library = library_for(xp, donate) if lists else None
-    if library is None or lists is None:
+    if library is None or lists is None or not _pay(lists):
         return None
-    shapes = Counter(lists.shapes)
-    elements = sum(count * math.prod(shape) for shape, count in shapes.items())
-    if len(lists.shapes) < MANY and elements < LARGE:
-        return None
-    kinds = {shape: _numbers(rule, shape) for shape in shapes}
+    count, olds = len(lists.shapes), lists.olds
+    kinds = {shape: _numbers(shape, one) for shape, one in lists.expected.items()}
     numbers = {shape: one for shape, one in kinds.items() if one is not None}
-    if len(numbers) < len(kinds):
-        return None
-    if not all(library.plain(arrays) for arrays in (gs, *lists.olds)):
+    if len(numbers) < len(kinds) or not (lists.plain or all(map(library.plain, (lists.gs, *olds)))):
         return None
     uniform = all(dtype == wide for dtype in lists.dtypes)
-    news: list[list[Array]] = [[None] * len(gs) for _ in lists.olds]
-    update = Update(rule, xp, library, wide, add, donate, gs, lists.olds, dtypes, uniform, news)
+    news: list[list[Array]] = [[None] * count for _ in olds]
+    update = Update(lists.rule, xp, library, wide, add, donate, lists.gs, olds, dtypes, uniform, news)
     units = _units(update, _bundles(lists, context, library), slots, numbers)
     if units is None:
         return None
-    _work(update, units, elements)
+    _work(update, units, lists.elements)
     new, *own = news
-    if donate and all(map(is_, chain(*own), chain(*lists.olds[1:]))):
+    if donate and all(map(is_, chain(*own), chain(*olds[1:]))):
         return new, slots
-    return new, rows(slots[0], iter(own), len(gs))
+    return new, rows(slots[0], iter(own), count)
 
 
 def _work(update: Update, units: Sequence[tuple[Recorded, Unit]], elements: int) -> None:
@@ -144,7 +155,7 @@ def _work(update: Update, units: Sequence[tuple[Recorded, Unit]], elements: int)
     # Short operations would keep threads waiting for each other.
     large = [i for i in order if units[i][1].size >= sizes.shared]
     mass = sum(units[i][1].size for i in large)
-    threads = update.library.threads() if mass >= 8 * sizes.shared else 1
+    threads = update.library.threads() if mass >= 32 * sizes.shared else 1
     length = min(max(sizes.block, sizes.pack // (len(update.olds) + 1)), elements)
     spaces = [[Space(update.library, update.wide, length)] for _ in range(threads)]
     together = [space for (space,) in spaces]

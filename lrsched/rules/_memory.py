@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from lrsched.rules import _crew
+from lrsched.rules import _crew, _results
 from lrsched.rules._arrays import Array, Ops
 from lrsched.rules._tape import RETURNING, WRITING
 
@@ -33,7 +34,7 @@ class Sizes:
 
 # Two threads take turns in the interpreter between operations, so these must be long, and yet the arrays of a rule with
 # two moments and its buffers lie in a cache of some MiB. What is stacked fits into the next smaller one.
-NUMPY = Sizes(block=2**18, pack=2**18, small=2**13, kept=2**22, shared=2**18)
+NUMPY = Sizes(block=2**18, pack=2**18, small=2**13, kept=2**22, shared=2**16)
 # torch splits what is longer than 32768 among its threads.
 TORCH = Sizes(block=2**17, pack=2**19, small=2**17, kept=2**22, shared=sys.maxsize)
 # The operations that libraries call differently.
@@ -50,6 +51,9 @@ class Library:
         sizes: of what is done at a time.
         threads: how many threads there may be.
         empty: `empty(shape, dtype)`.
+        result: `result(shape, dtype)`, memory for what an update returns.
+        parts: the tensors in such an array; `parts(array, (count, *shape))`.
+        joined: the array of which some are the parts, all of them in their order; None if there is none.
         gather: the elements of arrays end to end, in memory given if they can be; `gather(arrays, memory)`.
         constant: a number as operations take it; `constant(number, dtype)`.
         write: arrays into others.
@@ -57,13 +61,16 @@ class Library:
         dots: whether sums of products are had without an array of products.
         functions: each operation of a tape; those that write take `out`.
         plain: whether arrays are nothing but memory of the processor, and no graph is made of what is done to them.
-        writable: whether results may be written into a plain array.
+        writable: whether results may be written into plain arrays.
         whole: whether an array lies in memory in the order of its elements.
     """
 
     sizes: Callable[[], Sizes]
     threads: Callable[[], int]
     empty: Callable[[tuple[int, ...], Any], Array]
+    result: Callable[[tuple[int, ...], Any], Array]
+    parts: Callable[[Array, tuple[int, ...]], list[Array]]
+    joined: Callable[[Sequence[Array]], Array | None]
     gather: Callable[[Sequence[Array], Array], Array]
     constant: Callable[[Any, Any], Any]
     write: Callable[[Sequence[Array], Sequence[Array]], Any]
@@ -71,7 +78,7 @@ class Library:
     dots: bool
     functions: dict[str, Callable[..., Array]]
     plain: Callable[[Sequence[Array]], bool]
-    writable: Callable[[Array], bool]
+    writable: Callable[[Sequence[Array]], bool]
     whole: Callable[[Array], bool]
 
 
@@ -115,6 +122,9 @@ _NUMPY = Library(
     sizes=lambda: NUMPY,
     threads=_crew.workers,
     empty=np.empty,
+    result=_results.result,
+    parts=_results.parts,
+    joined=_results.joined,
     gather=_gather,
     # An array costs an operation half the time to look at that a number does.
     constant=lambda number, dtype: number if isinstance(number, bool) else np.array(number, dtype),
@@ -125,7 +135,7 @@ _NUMPY = Library(
     | {name: getattr(np, name) for name in WRITING - OWN}
     | {"copy": _copy, "where": np.where, "rows": _rows, "dots": _dots},
     plain=lambda arrays: set(map(type, arrays)) <= {np.ndarray},
-    writable=lambda x: x.flags.writeable,
+    writable=lambda arrays: all(map(attrgetter("flags.writeable"), arrays)),
     whole=lambda x: x.flags.c_contiguous,
 )
 
@@ -143,6 +153,9 @@ def _torch(torch: Any) -> Library:
             for x in arrays
         )
 
+    def empty(shape: tuple[int, ...], dtype: Any) -> Array:
+        return torch.empty(shape, dtype=dtype)
+
     def sign(x: Array, out: Array) -> Array:  # torch takes the sign of NaN for 0
         return out.copy_(torch.where(torch.isnan(x), x, torch.sign(x)))
 
@@ -153,7 +166,10 @@ def _torch(torch: Any) -> Library:
     return Library(
         sizes=lambda: TORCH,
         threads=lambda: 1,  # it has its own
-        empty=lambda shape, dtype: torch.empty(shape, dtype=dtype),
+        empty=empty,
+        result=empty,
+        parts=lambda made, shape: list(made.reshape(shape)),
+        joined=lambda arrays: None,
         gather=gather,
         constant=lambda number, dtype: torch.tensor(float(number), dtype=torch.float64),
         write=lambda targets, contents: torch._foreach_copy_(targets, contents),
@@ -170,7 +186,7 @@ def _torch(torch: Any) -> Library:
             "rows": _rows,
         },
         plain=plain,
-        writable=lambda x: True,
+        writable=lambda arrays: True,
         whole=lambda x: x.is_contiguous(),
     )
 

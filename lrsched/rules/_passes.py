@@ -36,10 +36,16 @@ class Unit:
         self._given = [picked(column, those) for column in update.olds]
         self._gs = picked(update.gs, those)
         p = self._given[0][0]
+        self._stacked = len(those) > 1
+        # For each of these columns the array in which it lies end to end, if there is one.
+        self._joined: list[Any] = [
+            None if number else update.library.joined(given) if self._stacked else given[0]
+            for given, number in zip(self._given, self._numbers, strict=True)
+        ]
         self._dtypes = [p.dtype, *[update.dtypes[those[0]]] * len(numbers)]
         self._tensor = tuple(p.shape)
         self.size = math.prod(self._tensor)
-        self._whole, self._stacked = recorded.tape.whole, len(those) > 1
+        self._whole = recorded.tape.whole
         self._shape = (len(those), self.size) if self._whole else (self.size,)
         # By place: constants, numbers of the tensors, sums and totals.
         self._contents: list[Any] = [None] * recorded.tape.places
@@ -59,8 +65,8 @@ class Unit:
         update, stacked = self._update, self._stacked
         copied = stacked and update.donate  # the results are made in a stack and then copied to where they belong
         owns = [
-            not stacked and not number and update.library.whole(given[0]) and self._may_write(given[0], dtype)
-            for given, dtype, number in zip(self._given, self._dtypes, self._numbers, strict=True)
+            joined is not None and update.library.whole(joined) and self._may_write(given, dtype)
+            for given, joined, dtype in zip(self._given, self._joined, self._dtypes, strict=True)
         ]
         direct = [
             not number and (copied or dtype == update.wide)
@@ -72,12 +78,12 @@ class Unit:
         room = not self._whole and (fresh or self.size <= update.library.sizes().kept)
         passes = self._recorded.passes(direct, in_place, room)
         outs = [
-            None
-            if number or copied
-            else given[0].reshape(self._shape)
+            joined.reshape(self._shape)
             if own
-            else update.library.empty(self._shape, dtype)
-            for own, given, number, dtype in zip(owns, self._given, self._numbers, self._dtypes, strict=True)
+            else None
+            if number or copied
+            else update.library.result(self._shape, dtype)
+            for own, joined, number, dtype in zip(owns, self._joined, self._numbers, self._dtypes, strict=True)
         ]
         if any(len(outs) in one.outs for one in passes):
             outs.append(outs[0] if fresh else spaces[0].kept(self.size))
@@ -92,8 +98,8 @@ class Unit:
                 for place, content in zip(one.asked.results, sums, strict=True):
                     self._contents[place] = self._number(content)
 
-    def _may_write(self, given: Array, dtype: Any) -> bool:
-        return bool(self._update.donate and given.dtype == dtype and self._update.library.writable(given))
+    def _may_write(self, given: Sequence[Array], dtype: Any) -> bool:
+        return bool(self._update.donate and given[0].dtype == dtype and self._update.library.writable(given))
 
     def _number(self, content: float) -> Array:
         return self._update.xp.full(self._gs[0], content, (), self._update.wide)
@@ -103,11 +109,15 @@ class Unit:
         tape, update = self._recorded.tape, self._update
         memory = spaces[0].inputs(len(outs) + 1) if self._stacked else []
         rows = [x[: len(self._those) * self.size] for x in memory]
-        inputs = [*zip(self._recorded.inputs, self._given, strict=True), (self._recorded.g, self._gs)]
+        g = None if self._stacked else self._gs[0]
+        inputs = [
+            *zip(self._recorded.inputs, self._given, self._joined, strict=True),
+            (self._recorded.g, self._gs, g),
+        ]
         arrays: list[tuple[int, Array]] = []
-        for i, (place, those) in enumerate(inputs):
+        for i, (place, those, joined) in enumerate(inputs):
             if place in one.do.reads and self._contents[place] is None:
-                united = update.library.gather(those, rows[i]) if self._stacked else those[0]
+                united = update.library.gather(those, rows[i]) if joined is None else joined
                 arrays.append((place, united.reshape(self._shape)))
         arrays += [(place, outs[j]) for place, j in one.given]
         for i, j in enumerate(one.outs):
@@ -185,9 +195,7 @@ class Unit:
                     column = update.library.empty((count,), dtype)
                     column[...] = content.reshape((-1,)) if hasattr(content, "reshape") else content
                     content = column
-                rows = content.reshape((count, *(() if number else self._tensor)))
-                # Of a vector NumPy would yield scalars.
-                results = [rows[i, ...] for i in range(count)] if rows.ndim == 1 else list(rows)
+                results = update.library.parts(content, (count, *(() if number else self._tensor)))
                 if update.donate:
                     results = self._handed(results, given, dtype, self._stacked and not number)
             if isinstance(self._those, range):
@@ -212,7 +220,7 @@ class Unit:
                 pass
             else:
                 return given
-        may = [self._may_write(old, dtype) for old in given]
+        may = [self._may_write([old], dtype) for old in given]
         pairs = [pair for pair, one in zip(zip(given, made, strict=True), may, strict=True) if one]
         if pairs:
             self._update.library.write([old for old, _ in pairs], [new for _, new in pairs])

@@ -10,7 +10,7 @@ import numpy as np
 from lrsched.rules._arrays import FLOATS, Array, Ops, described, dtype_name, ops_of, same_shape, shape_of
 from lrsched.rules._blocks import in_blocks
 from lrsched.rules._context import Context, shared
-from lrsched.rules._slots import Expected, Expecting, Lists, alike, columns, flat, listed
+from lrsched.rules._slots import DTYPE, SHAPE, Expected, Expecting, Lists, alike, columns, flat, listed
 
 # What the names of the dtypes of scalars begin with.
 NUMBERS = ("float", "bfloat", "int", "uint")
@@ -129,28 +129,23 @@ def _cast(xp: Ops, slots: Any, dtype: Any) -> Any:
 
 def _usual(rule: Body, ps: Sequence[Array], gs: Sequence[Array], slots: Sequence[Any]) -> Lists | None:
     """Return all as columns if they are plain NumPy arrays as they must be: the quick form of `_check`."""
-    shapes = [p.shape for p in ps]
-    found = columns(slots) if {*map(type, ps), *map(type, gs)} == {np.ndarray} else None
-    if found is None or shapes != [g.shape for g in gs]:
+    found = columns(slots)
+    if found is None or any(set(map(type, column)) != {np.ndarray} for column in (ps, gs, *found)):
         return None
-    dtypes = {p.dtype for p in ps} | {g.dtype for g in gs}
-    if len(dtypes) > 1:
+    shapes = list(map(SHAPE, ps))
+    lists = Lists(rule, shapes, gs, [ps, *found], plain=True)
+    if shapes != list(map(SHAPE, gs)):
         return None
-    expected = {shape: rule.slots(Expecting(shape)) for shape in set(shapes)}
-    if not all(alike(one, slots[0]) for one in expected.values()):
+    if len(lists.dtypes) > 1 and len({*map(DTYPE, ps), *map(DTYPE, gs)}) > 1:
         return None
-    wanted = {shape: [one.shape for one in flat(slots)] for shape, slots in expected.items()}
+    if not all(alike(one, slots[0]) for one in lists.expected.values()):
+        return None
+    wanted = {shape: [one.shape for one in flat(slots)] for shape, slots in lists.expected.items()}
     for i, column in enumerate(found):
-        if set(map(type, column)) != {np.ndarray}:
+        fitting = [wanted[shape][i] for shape in shapes] if len(wanted) > 1 else [wanted[shapes[0]][i]] * len(shapes)
+        if list(map(SHAPE, column)) != fitting:
             return None
-        if len(wanted) == 1:
-            fit = {x.shape for x in column} == {wanted[shapes[0]][i]}
-        else:
-            fit = [x.shape for x in column] == [wanted[shape][i] for shape in shapes]
-        if not fit:
-            return None
-        dtypes |= {x.dtype for x in column}
-    return Lists(shapes, [ps, *found], dtypes)
+    return lists
 
 
 def _check(
@@ -262,8 +257,8 @@ def run(
     # inf and NaN pass in NumPy as they do in the other libraries, without a warning.
     with np.errstate(all="ignore") if xp.name == "numpy" else nullcontext():
         if rule.packs:
-            lists = lists or listed(ps, gs, slots)
-            found = in_blocks(rule, xp, wide, context, gs, slots, own, lists, add=add, donate=donate)
+            lists = lists or listed(rule, ps, gs, slots)
+            found = in_blocks(xp, wide, context, slots, own, lists, add=add, donate=donate)
             if found is not None:
                 return found
         context, slots = context.ahead(rule, wide, ps, gs, slots)

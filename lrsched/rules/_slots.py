@@ -1,11 +1,16 @@
 """The slots of tensors as containers, and as one list for each array in them."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from functools import cached_property
+from itertools import chain, repeat
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from lrsched.rules._arrays import Array
+
+SHAPE, DTYPE = attrgetter("shape"), attrgetter("dtype")
 
 
 @dataclass(frozen=True)
@@ -62,27 +67,54 @@ def columns(slots: Sequence[tuple[Any, ...]]) -> list[Sequence[Array]] | None:
     return found
 
 
-class Lists(NamedTuple):
+@dataclass(frozen=True)
+class Lists:
     """The tensors of an update, column by column.
 
     Args:
+        rule: of the update.
         shapes: of the tensors.
+        gs: the gradients.
         olds: the parameters, and for each array of the slots those of all tensors.
-        dtypes: that occur among these and the gradients.
+        plain: all are known to be plain NumPy arrays.
     """
 
+    rule: Any
     shapes: Sequence[tuple[int, ...]]
+    gs: Sequence[Array]
     olds: list[Sequence[Array]]
-    dtypes: set[Any]
+    plain: bool = False
+
+    @cached_property
+    def expected(self) -> dict[tuple[int, ...], Any]:
+        """For each shape what the slots must be."""
+        return {shape: self.rule.slots(Expecting(shape)) for shape in set(self.shapes)}
+
+    @cached_property
+    def dtypes(self) -> set[Any]:
+        """The dtypes that occur."""
+        return set(map(DTYPE, chain(self.gs, *self.olds)))
+
+    @cached_property
+    def elements(self) -> int:
+        """How many there are in a column."""
+        return sum(len(those) * math.prod(shape) for shape, those in self.groups.items())
+
+    @cached_property
+    def groups(self) -> dict[tuple[int, ...], Sequence[int]]:
+        """For each shape its tensors, by index."""
+        if len(self.expected) == 1:
+            return {self.shapes[0]: range(len(self.shapes))}
+        found: dict[tuple[int, ...], list[int]] = {}
+        for i, shape in enumerate(self.shapes):
+            found.setdefault(shape, []).append(i)
+        return dict(found)
 
 
-def listed(ps: Sequence[Array], gs: Sequence[Array], slots: Sequence[tuple[Any, ...]]) -> Lists | None:
+def listed(rule: Any, ps: Sequence[Array], gs: Sequence[Array], slots: Sequence[tuple[Any, ...]]) -> Lists | None:
     """Return the columns, or None if the slots are not of one structure."""
     found = columns(slots)
-    if found is None:
-        return None
-    olds = [ps, *found]
-    return Lists([tuple(p.shape) for p in ps], olds, {x.dtype for column in (gs, *olds) for x in column})
+    return None if found is None else Lists(rule, [tuple(p.shape) for p in ps], gs, [ps, *found])
 
 
 def refilled(slots: Any, arrays: Iterator[Array]) -> Any:
@@ -100,4 +132,5 @@ def rows(like: Any, found: Iterator[Sequence[Array]], count: int) -> list[Any]:
         for item in like
     ]
     made = zip(*items, strict=True) if items else repeat((), count)
-    return list(map(type(like)._make, made) if hasattr(like, "_make") else made)
+    # What `_make` of a named tuple does, but for a call of Python.
+    return list(map(tuple.__new__, repeat(type(like)), made) if hasattr(like, "_make") else made)
