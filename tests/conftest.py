@@ -1,5 +1,7 @@
 """What all tests share: Hypothesis profiles and a quiet environment on the CPU."""
 
+import contextlib
+import importlib
 import os
 from pathlib import Path
 
@@ -21,6 +23,9 @@ QUIET = {
 }
 for name, content in QUIET.items():
     os.environ.setdefault(name, content)
+# PyTorch imports Triton where it finds it, and after TensorFlow that ends the process: both bring an LLVM.
+with contextlib.suppress(ImportError):
+    importlib.import_module("triton")
 # For the processes that tests start: the checkout need not be installed.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), str(ROOT / "adapters"), *filter(None, [os.environ.get("PYTHONPATH")])]
