@@ -1,6 +1,7 @@
 """Update rules on one CUDA device: first checked, then timed beside the native optimizers, then written down.
 
     python -m benchmarks.gpu                     # everything, gpu.json
+    python -m benchmarks.gpu --within 540        # as much as begins in nine minutes; the same again goes on from there
     python -m benchmarks.gpu --device cpu --shrink 200 --rounds 3     # a rehearsal without a GPU
     TRITON_INTERPRET=1 python -m benchmarks.gpu --device cpu --shrink 400 --lists small --rounds 1 --no-jax
 
@@ -13,6 +14,8 @@ a kernel that reads what nothing wrote is seen. One that fails is reported and n
 
 Times are medians over rounds in which all variants run in turn. `limit` is the time over that of moving the bytes that
 the rule must move at the copy bandwidth, measured in the same rounds.
+
+PyTorch, and for their rows Triton, JAX and Optax are all it needs: this package is taken from the checkout.
 """
 
 import argparse
@@ -22,9 +25,11 @@ import math
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,8 +37,10 @@ import torch
 from benchmarks._lists import LISTS, Shapes, size
 from lrsched import rules
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))
 UPDATES = 5  # of the check
-LISTED = ("resnet50", "transformer", "small")
+TRACED = 300  # tensors that XLA compiles in less than minutes
+LISTED = ("transformer", "resnet50", "small")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Step = Callable[[], object]
 
@@ -241,7 +248,7 @@ def jitted(case: Case, shapes: Shapes, dtype: torch.dtype, device: str, name: st
         transform = from_rule(case.rule, case.lr)
 
     def array(x: torch.Tensor) -> Any:
-        return jnp.asarray(x.float().cpu().numpy(), dtype=jnp.bfloat16 if dtype == torch.bfloat16 else jnp.float32)
+        return jnp.array(jax.dlpack.from_dlpack(x), copy=True)
 
     held = {"p": [array(p) for p in numbers(shapes, 0, dtype, device, 0.05)]}
     held["s"] = transform.init(held["p"])
@@ -261,7 +268,7 @@ def jitted(case: Case, shapes: Shapes, dtype: torch.dtype, device: str, name: st
         "lrsched jax" if name == "lrsched" else "optax jit",
         step,
         lambda gs: held.update(g=[array(g) for g in gs]),
-        lambda: [torch.tensor(jax.device_get(p.astype(jnp.float32))) for p in held["p"]],
+        lambda: [torch.from_dlpack(p).clone() for p in held["p"]],
     )
 
 
@@ -285,7 +292,7 @@ def makers(
             yield lambda form=form: ours(case, shapes, dtype, device, **form)
         if case.native and case.native[0] in ("Adam", "AdamW"):
             yield lambda: native(case, shapes, dtype, device, "captured")
-    if with_jax:
+    if with_jax and len(shapes) <= TRACED:
         for name in ("lrsched", "optax"):
             yield lambda name=name: jitted(case, shapes, dtype, device, name)
 
@@ -420,24 +427,37 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--shrink", type=int, default=1, help="divide the number of tensors by this, for a rehearsal")
     parser.add_argument("--no-jax", dest="jax", action="store_false", help="leave JAX and Optax out")
-    parser.add_argument("--out", default="gpu.json", help="where the figures go")
+    parser.add_argument("--out", default="gpu.json", help="where the figures go; what it has already is not repeated")
+    parser.add_argument("--within", type=float, default=math.inf, help="seconds after which nothing more begins")
     options = parser.parse_args()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no CUDA device; --device cpu --shrink 50 rehearses")
     if options.device == "cpu" and not os.environ.get("TRITON_INTERPRET"):
         print("the Triton kernels are left out; TRITON_INTERPRET=1 runs them in Python, for a small list")
-    written: dict[str, Any] = {"machine": machine(options.device), "lines": []}
+    begin = time.perf_counter()
+    written = {"machine": {**machine(options.device), "shrink": options.shrink}, "lines": []}
     print(json.dumps(written["machine"]))
-    for label in options.lists:
+    if os.path.exists(options.out):
+        with open(options.out) as file:
+            found = json.load(file)
+        if found["machine"] | {"date": None} != written["machine"] | {"date": None}:
+            parser.error(f"{options.out} holds the figures of another machine; move it, or name another --out")
+        written = found
+    done = {(line["list"], line["dtype"], line["rule"]) for line in written["lines"]}
+    cases = [(label, name, rule) for label in options.lists for name in options.dtypes for rule in options.rules]
+    missing = [case for case in cases if case not in done]
+    for i, (label, name, rule) in enumerate(missing):
+        if time.perf_counter() - begin > options.within:
+            print(f"\n{len(missing) - i} of {len(cases)} are left: the same command goes on with them")
+            return
         shapes = LISTS[label]()[:: options.shrink]
-        for name in options.dtypes:
-            for rule in options.rules:
-                lines = measure(label, CASES[rule], shapes, name, options)
-                table(rule, CASES[rule], lines)
-                written["lines"] += [{"rule": rule, **line} for line in lines]
-                with open(options.out, "w") as file:  # after each, so that nothing is lost
-                    json.dump(written, file, indent=1, allow_nan=True)
+        lines = measure(label, CASES[rule], shapes, name, options)
+        table(rule, CASES[rule], lines)
+        written["lines"] += [{"rule": rule, **line} for line in lines]
+        with open(options.out, "w") as file:  # after each, so that nothing is lost
+            json.dump(written, file, indent=1, allow_nan=True)
+    print(f"\nall {len(cases)} are in {options.out}")
 
 
 if __name__ == "__main__":
