@@ -9,6 +9,7 @@ from torch._dynamo.testing import CompileCounter
 
 from lrsched import Constant, Cosine, Exponential, Polynomial, Repeat, Warmup, rules
 from lrsched_torch import RuleOptimizer, ScheduleLR, _graphs
+from lrsched_torch._facts import facts_of
 from lrsched_torch._loops import _batch, _build
 
 S = Warmup(10) >> Constant(0.05, steps=20) >> Cosine(0.05, 0.0, steps=70)
@@ -205,6 +206,30 @@ def test_a_compiled_step_compares_with_torch_and_compiles_in_time():
             one.step()
     assert time.process_time() - begin < 30.0
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", [rules.Adam(), rules.Muon()], ids=repr)
+@pytest.mark.parametrize("form", [{}, {"compile": True}, {"flat": True}, {"compile": True, "flat": True}], ids=str)
+def test_a_training_step_may_be_compiled_as_a_whole(form, rule):
+    if "flat" in form and not facts_of(rule).packs:
+        form = {**form, "flat": False}  # matrices stay matrices
+    found = []
+    for compiled in (True, False):
+        torch.manual_seed(0)
+        (p,) = ps = [torch.nn.Parameter(torch.randn(3, 4, dtype=torch.float64))]
+        opt = RuleOptimizer(ps, rule, lr=S, **form)
+
+        def train(x, p=p, opt=opt):
+            loss = (p * x).square().sum()
+            loss.backward()
+            opt.step()
+            opt.zero_grad()
+            return loss
+
+        train = torch.compile(train, backend="eager") if compiled else train
+        losses = [train(torch.full((4,), 1.0 + t, dtype=torch.float64)) for t in range(5)]
+        found.append((torch.stack(losses).detach(), p.detach()))
+    torch.testing.assert_close(*found, rtol=1e-12, atol=0.0)
 
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam])

@@ -28,8 +28,19 @@ def check_processes(totals_over: Any) -> None:
         raise TypeError(f"RuleOptimizer(totals_over=...) must be a ProcessGroup or None, got {totals_over!r}")
 
 
-def check_rate(lr: Any) -> None:
-    """Raise an error if `lr` is no learning rate."""
+def check_group(group: dict[str, Any], rule: Any, compile: Any, capturable: Any, totals_over: Any) -> None:
+    """Raise an error if a rule cannot update the parameters of a group in the form that is asked for."""
+    check_rule(rule)
+    ps = group["params"]
+    for p in ps:
+        if not p.is_floating_point():
+            raise TypeError(f"RuleOptimizer(params=...) must be real floating-point tensors, got one of {p.dtype}")
+    _check_rate(group["lr"])
+    _check_compile(compile, rule, ps, totals_over)
+    _check_capturable(capturable, compile, rule, ps, totals_over)
+
+
+def _check_rate(lr: Any) -> None:
     must = "RuleOptimizer(lr=...) must be a finite number >= 0, a 0-d tensor or a schedule"
     if isinstance(lr, Schedule):
         lr(0)  # a warm-up without a neighbour has no height
@@ -41,12 +52,6 @@ def check_rate(lr: Any) -> None:
             raise ValueError(f"{must}, got a tensor of shape {tuple(lr.shape)}")
     elif not 0.0 <= float(lr) < float("inf"):
         raise ValueError(f"{must}, got {lr!r}")
-
-
-def check_form(compile: Any, capturable: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_over: Any) -> None:
-    """Raise an error if a rule cannot update some parameters in the form that is asked for."""
-    _check_compile(compile, rule, ps, totals_over)
-    _check_capturable(capturable, compile, rule, ps, totals_over)
 
 
 def _check_compile(compile: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_over: Any) -> None:

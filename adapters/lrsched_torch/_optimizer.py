@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT, StateDict
 
 from lrsched import Schedule, rules
-from lrsched_torch._arguments import check_form, check_processes, check_rate, check_rule, check_state, is_sharded
+from lrsched_torch._arguments import check_group, check_processes, check_rule, check_state, is_sharded
 from lrsched_torch._captured import Captured, counted, numbers, plain, refuse
 from lrsched_torch._facts import facts_of
 from lrsched_torch._flat import Flat, check_flat
@@ -20,6 +20,7 @@ from lrsched_torch._kernels._triton import Triton
 from lrsched_torch._loops._looped import Looped
 from lrsched_torch._packed import Packed
 from lrsched_torch._units import Home, unshared
+from lrsched_torch._untraced import untraced
 from lrsched_torch._update import compiled, named, update_with
 
 # Dtypes of parameters that may have a copy in float32.
@@ -160,15 +161,7 @@ class RuleOptimizer(Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            check_rule(rule)
-            for p in group["params"]:
-                if not p.is_floating_point():
-                    raise TypeError(
-                        f"RuleOptimizer(params=...) must be real floating-point tensors, got one of {p.dtype}"
-                    )
-            lr = group["lr"]
-            check_rate(lr)
-            check_form(self.compile, self.capturable, rule, group["params"], self.totals_over)
+            check_group(group, rule, self.compile, self.capturable, self.totals_over)
             if self.flat:
                 check_flat(self._numbered([*self.group_rules, rule]))
         except (ImportError, NotImplementedError, TypeError, ValueError):
@@ -176,6 +169,7 @@ class RuleOptimizer(Optimizer):
             raise
         (updates,) = numbers([self.param_groups[0].get("updates", 0)])
         group["updates"] = int(updates)
+        lr = group["lr"]
         self.group_rules.append(rule)
         self._schedules.append(lr if isinstance(lr, Schedule) else None)
         if isinstance(lr, Schedule):
@@ -190,9 +184,12 @@ class RuleOptimizer(Optimizer):
     def step(self, closure: None = None) -> None: ...
     @overload
     def step(self, closure: Callable[[], float]) -> float: ...
+    @untraced
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Do one update of all parameters that have a gradient.
+
+        In a function under `torch.compile` it runs as it is, between two graphs.
 
         Args:
             closure: computes the loss again, with gradients, and returns it; or None.
