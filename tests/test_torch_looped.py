@@ -12,10 +12,10 @@ import torch
 
 from lrsched import rules
 from lrsched._value import value
-from lrsched_torch import RuleOptimizer
+from lrsched_torch import RuleOptimizer, _program
 from lrsched_torch._facts import facts_of
 from lrsched_torch._graphs import Form
-from lrsched_torch._loops import _batch, _build, _cpp, _looped, _program
+from lrsched_torch._loops import _batch, _build, _cpp, _looped
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),

@@ -8,8 +8,8 @@ import torch
 
 from lrsched import rules
 from lrsched._value import value
-from lrsched_torch import RuleOptimizer
-from lrsched_torch._loops import _build, _cpp, _program
+from lrsched_torch import RuleOptimizer, _program
+from lrsched_torch._loops import _build, _cpp
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),

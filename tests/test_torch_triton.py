@@ -1,12 +1,14 @@
 """`compile="triton"`: what the kernels compute, what they move, what they are compiled to, and what they refuse."""
 
 import importlib.util
+import math
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -16,7 +18,9 @@ from lrsched._value import value
 from lrsched_torch import RuleOptimizer
 from lrsched_torch._graphs import Form
 from lrsched_torch._kernels import _triton
+from lrsched_torch._kernels._ops import computed
 from lrsched_torch._kernels._source import BLOCK, source_of
+from lrsched_torch._program import OPERATIONS, Level, Operation
 
 ROOT = Path(__file__).resolve().parents[1]
 F32, BF16 = torch.float32, torch.bfloat16
@@ -53,6 +57,23 @@ def test_one_kernel_of_each_kind_computes_what_the_rules_say():
     assert code == 0, said
 
 
+class Velocity(NamedTuple):
+    v: Any
+
+
+@value
+class Leaning(rules.Rule):
+    """A rule that would move more if its slot were written with the norms."""
+
+    def slots(self, full):
+        return Velocity(full(0.0))
+
+    def body(self, context, ps, gs, slots):
+        sums = context.sums([g * g for g in gs], range(len(gs)))
+        new = [Velocity(0.5 * s.v + g) for g, s in zip(gs, slots, strict=True)]
+        return [context.lr * (s.v + g) * x for g, s, x in zip(gs, new, sums, strict=True)], new
+
+
 def moved(form):
     """Return the bytes that the kernels read and write for an element, by the text of their loops over vectors."""
     source = source_of(form)
@@ -74,6 +95,8 @@ def moved(form):
         # 8 for norms and 20; 24 for norms and moments and 16.
         (form_of(rules.LARS()), 28),
         (form_of(rules.LAMB()), 40),
+        (form_of(rules.Layerwise(rules.NovoGrad())), 4 + 16 + 12),
+        (form_of(Leaning()), 4 + 20),
         (form_of(rules.ClipByGlobalNorm(1.0) >> rules.LAMB()), 40 + 4),
         (form_of(rules.ClipByGlobalNorm(1.0) >> rules.Adam()), 28 + 4),
         (form_of(rules.Adam(), BF16, master=True), 28),
@@ -85,6 +108,18 @@ def test_no_more_is_moved_than_the_rule_must(form, least):
     assert moved(form) == least
 
 
+def test_what_follows_from_a_total_is_not_computed_for_each_element():
+    link, main = source_of(form_of(rules.ClipByGlobalNorm(0.5) >> rules.SGD())).text.split("def main1")
+    assert "tl.sqrt_rn(known0_0)" in link
+    assert "sqrt" not in main
+    assert "known0_0" not in main
+
+
+def test_what_a_scaler_says_is_not_computed_for_each_tensor():
+    form = form_of(rules.Adam())
+    assert source_of(form).links == source_of(form._replace(scaled=True)).links == (False,)
+
+
 def test_both_loops_of_a_kernel_load_the_same():
     text = source_of(form_of(rules.LAMB())).text
     vectors, elements = (re.findall(rf"tl\.(load|store)\({at}_(\w+) \+ i", text) for at in "vu")
@@ -92,22 +127,67 @@ def test_both_loops_of_a_kernel_load_the_same():
     assert vectors
 
 
+class Sum(NamedTuple):
+    s: Any
+
+
 @value
-class Curved(rules.Local):
+class Curved(rules.Rule):
     """A rule with an operation that has no translation."""
 
-    def slots(self, full):
-        return ()
+    name: str
 
-    def kernel(self, context):
-        return lambda p, g, s: (context.lr * context.xp.expm1(g), s)
+    def slots(self, full):
+        return Sum(full(0.0).sum())
+
+    def body(self, context, ps, gs, slots):
+        sums = [Sum(context.xp.total(g)) if self.name == "sum" else s for g, s in zip(gs, slots, strict=True)]
+        return [context.lr * (g if self.name == "sum" else getattr(g, self.name)()) for g in gs], sums
 
 
 @needs_triton
-def test_an_operation_without_a_translation_is_named_when_the_optimizer_is_built(monkeypatch):
+@pytest.mark.parametrize(("name", "said"), [("expm1", "expm1"), ("tanh", "aten.tanh.default"), ("sum", "sum")])
+def test_an_operation_without_a_translation_is_named_when_the_optimizer_is_built(monkeypatch, name, said):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    with pytest.raises(NotImplementedError, match=r"must be True or False for a rule that uses aten\.expm1\.default"):
-        RuleOptimizer([torch.ones(3)], Curved(), lr=0.1, compile="triton")
+    words = f"RuleOptimizer(compile=...) must be True or False for a rule that uses {said}, which has no translation to"
+    with pytest.raises(NotImplementedError, match=re.escape(f"{words} Triton, got 'triton'")):
+        RuleOptimizer([torch.ones(3)], Curved(name), lr=0.1, compile="triton")
+
+
+def arguments_of(target, kind):
+    """Return arguments of an operation as names and numbers, and others with a number in place of an array."""
+    if kind == "clamp":
+        return [("x0", -1.0, 2.0), ("x0", None, 2.0), ("x0", -1.0)]
+    arrays = [a.type.kind() == "TensorType" for a in target._schema.arguments if a.name != "alpha"]
+    args = tuple(f"x{i}" if array else 0.6 for i, array in enumerate(arrays))
+    if kind in ("and", "or", "pow") or sum(arrays) == 1:
+        return [args, *((args[0], x) for x in (0.0, 1, 3.0) if target == torch.ops.aten.pow.Tensor_Scalar)]
+    found = [args, *((*args[:i], math.inf, *args[i + 1 :]) for i in range(kind == "where", len(args)))]
+    return [*found, ("x0", 0.1, -0.1)] if kind == "where" else found
+
+
+CASES = [(target, kind, args) for target, kind in OPERATIONS.items() for args in arguments_of(target, kind)]
+
+
+def inputs_and_result(target, kind, args, dtype):
+    """Return arrays under the names among the arguments, and what torch makes of all."""
+    x = torch.tensor([-2.5, -0.0, 0.0, 0.75, 3e30, math.inf, -math.inf, math.nan], dtype=dtype)
+    y = torch.tensor([1.5, 0.0, -1.0, 0.75, math.nan, 2.0, -3.0, 1.0], dtype=dtype)
+    x = x.abs() if args[1:] == (0.6,) and kind == "pow" else x
+    env = {"x0": x > 0 if kind in ("and", "or", "not", "where") else x, "x1": y > 0 if kind in ("and", "or") else y}
+    env = {name: content for name, content in (env | {"x2": -x}).items() if name in args}
+    taken = [
+        env[x] if x in env else torch.tensor(x, dtype=dtype) if a.type.kind() == "TensorType" else x
+        for x, a in zip(args, target._schema.arguments, strict=False)
+    ]
+    return env, target(*taken)
+
+
+@pytest.mark.parametrize(("target", "kind", "args"), CASES, ids=str)
+def test_what_belongs_to_the_update_is_what_torch_makes_of_it(target, kind, args):
+    env, expected = inputs_and_result(target, kind, args, torch.float64)
+    found = computed([Operation("r", kind, args, Level.KEY)], env | {"lr": torch.ones(1)})["r"]
+    torch.testing.assert_close(found, expected, rtol=1e-15, atol=0.0, equal_nan=True)
 
 
 @needs_triton
@@ -144,7 +224,20 @@ def test_another_word_is_refused():
         RuleOptimizer([torch.ones(3)], rules.Adam(), lr=0.1, compile="tritom")
 
 
+@value
+class Flagged(rules.Local):
+    """A rule in which a truth of an update meets those of elements."""
+
+    def slots(self, full):
+        return ()
+
+    def kernel(self, context):
+        fast = context.choose(context.step > 0, context.step > 1, context.lr > 0.03)
+        return lambda p, g, s: (context.choose(fast & (g > 0.5), context.lr * g, 0.0 * g), s)
+
+
 COMPILED = [
+    form_of(Flagged()),
     form_of(rules.Adam()),
     form_of(rules.LAMB()),
     form_of(rules.LARS(), BF16, master=True),
@@ -185,6 +278,7 @@ def test_the_kernels_for_a_gpu_load_vectors_and_spill_nothing(form, tmp_path):
     for name, kernel in compiled(form).items():
         code = kernel.asm["ptx"]
         assert ".local" not in code
+        assert not re.search(r"(div|sqrt)\.(full|approx)", code)  # as they are not correctly rounded
         with tempfile.NamedTemporaryFile(dir=tmp_path, suffix=".cubin") as file:
             file.write(kernel.asm["cubin"])
             file.flush()

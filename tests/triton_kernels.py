@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from test_torch_triton import CASES, inputs_and_result
 
 from lrsched import Cosine, rules
 from lrsched._value import value
 from lrsched_torch import RuleOptimizer
 from lrsched_torch._facts import facts_of, rebuilt
-from lrsched_torch._kernels import _triton
+from lrsched_torch._jobs import Executor
+from lrsched_torch._kernels import _ops, _triton
 from lrsched_torch._kernels._source import COLUMNS
+from lrsched_torch._program import Level, Operation
 
 DEVICE = "cpu" if _triton.interpreted() else "cuda"
 BLOCK = _triton.BLOCK
@@ -102,7 +105,15 @@ class Pure(RuleOptimizer):
         super().__init__(params, rule, lr, **options)
 
     def _executor(self, rule, ps, homes):
-        return lambda members, gs: _purely(rule, members, gs)
+        return Purely(rule)
+
+
+class Purely(Executor):
+    def __init__(self, rule):
+        self.rule = rule
+
+    def __call__(self, members, gs):
+        _purely(self.rule, members, gs)
 
 
 def _purely(rule, members, gs):
@@ -209,6 +220,22 @@ class Steady(rules.Local):
         return lambda p, g, s: (context.lr * (0.0 * g + 1.0), s)
 
 
+@value
+class Switched(rules.Local):
+    """A rule with truths of an update that follow from truths."""
+
+    def slots(self, full):
+        return ()
+
+    def kernel(self, context):
+        fast = context.choose(context.step > 0, context.step > 1, context.lr > 0.03)
+        return lambda p, g, s: (context.choose(fast, context.lr * g, 0.0 * g), s)
+
+
+def test_what_is_true_of_an_update_is_true_in_a_kernel():
+    assert_same(*both(trained, Switched()))
+
+
 def test_what_lies_behind_the_end_of_a_tensor_is_in_no_sum():
     assert_same(*both(trained, rules.Layerwise(Steady())))
 
@@ -230,8 +257,41 @@ class Bent(rules.Rule):
         return [context.at(i).lr * s.v for i, s in enumerate(new)], new
 
 
-def test_a_slot_that_follows_from_the_last_norm_is_written_after_it():
-    assert_same(*both(trained, Bent()))
+@value
+class Late(Bent):
+    """A rule whose update follows from the slot as it was, and whose norm from what it will be."""
+
+    def body(self, context, ps, gs, slots):
+        new = [Velocity(0.5 * s.v + g) for g, s in zip(gs, slots, strict=True)]
+        sums = context.sums([s.v * s.v for s in new], range(len(gs)))
+        return [context.at(i).lr * s.v / (1.0 + x) for i, (s, x) in enumerate(zip(slots, sums, strict=True))], new
+
+
+@pytest.mark.parametrize("rule", [Bent(), Late()], ids=str)
+def test_a_slot_that_follows_from_the_last_norm_or_is_read_after_it_is_written_after_it(rule):
+    assert_same(*both(trained, rule))
+
+
+TRANSLATED = [
+    (target, kind, args)
+    for target, kind, args in CASES
+    if kind in {*_ops._FORMS, "clamp"} and not (kind == "pow" and isinstance(args[1], str))
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(("target", "kind", "args"), TRANSLATED, ids=str)
+def test_an_operation_is_what_torch_makes_of_it(target, kind, args, dtype):
+    env, expected = inputs_and_result(target, kind, args, dtype)
+    lines = ["i = tl.arange(0, 8)"]
+    lines += [f"{name} = tl.load(at_{name} + i){' > 0.0' * (x.dtype == torch.bool)}" for name, x in env.items()]
+    lines += [f"r = {_ops.expression(Operation('r', kind, args, Level.WIDE), dtype)}"]
+    lines += [f"tl.store(out + i, {'tl.where(r, 1.0, 0.0)' if expected.dtype == torch.bool else 'r'})"]
+    text = "\n    ".join([f"@triton.jit\ndef main({', '.join(f'at_{name}' for name in env)}, out):", *lines, ""])
+    out = torch.full((8,), 7.0, dtype=dtype, device=DEVICE)
+    _triton.loaded(text)["main"][(1,)](*(x.to(DEVICE, dtype) for x in env.values()), out)
+    rtol = 2e-7 if dtype == torch.float32 else 1e-14
+    torch.testing.assert_close(out.cpu(), expected.to(dtype).expand(8), rtol=rtol, atol=0.0, equal_nan=True)
 
 
 def test_memory_in_any_order_is_updated_where_it_is():

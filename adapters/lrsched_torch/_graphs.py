@@ -116,23 +116,6 @@ def phases_of(form: Form) -> tuple[Phase, ...]:
     return tuple(passes)
 
 
-@lru_cache(maxsize=64)
-def pieces_of(form: Form) -> tuple[Phase, ...]:
-    """Return the passes over one tensor as graphs that are not compiled.
-
-    What follows from totals is with what belongs to the tensor, as is what follows from sums.
-    """
-    facts = facts_of(form.rule)
-    tiny = _examples(form, facts, small=True)
-    wide = {label for label, name in zip(facts.labels, facts.names, strict=True) if name in facts.wide}
-    passes = []
-    for i in range(len(facts.reductions) + 1):
-        key, rest = _split(_traced(form, facts, i, tiny), set(form.scalars), f"key{i}_")
-        own, main = _split(rest, {*rest.takes} - {"p", "low", "g", *wide}, f"own{i}_")
-        passes.append(Phase(key, own, main))
-    return tuple(passes)
-
-
 def _after_sums(facts: Facts, phase: int) -> bool:
     return phase > 0 and facts.reductions[phase - 1].kind == "sums"
 

@@ -1,11 +1,11 @@
-"""Operations of the graphs of a rule as expressions of Triton, rounded as PyTorch rounds them."""
+"""Operations of a rule as expressions of Triton, rounded as PyTorch rounds them, or done by PyTorch."""
 
-import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable
 
 import torch
-from torch.fx import Node
+
+from lrsched_torch._graphs import Env
+from lrsched_torch._program import Constant, Operation
 
 TYPES = {
     torch.float16: "tl.float16",
@@ -13,115 +13,77 @@ TYPES = {
     torch.float32: "tl.float32",
     torch.float64: "tl.float64",
 }
-# An operand as text. A number is typed by what it meets, or, if asked for, by the working dtype.
-Operand = Callable[..., str]
+_FORMS = {
+    "add": "{0} + {1}", "sub": "{0} - {1}", "rsub": "{1} - {0}", "mul": "{0} * {1}", "div": "{0} / {1}", "neg": "-{0}",
+    "abs": "tl.abs({0})", "sign": "({0} > 0.0).to(T) - ({0} < 0.0).to(T)", "sqrt": "tl.sqrt({0})",
+    "reciprocal": "1.0 / {0}",
+    # In float64, as the exponent multiplies the error of the logarithm; of a whole one the base may be negative.
+    "pow": "tl.exp2({1} * tl.log2({0}.to(tl.float64))).to(T)",
+    "maximum": "tl.maximum({0}, {1}, propagate_nan=tl.PropagateNan.ALL)",
+    "minimum": "tl.minimum({0}, {1}, propagate_nan=tl.PropagateNan.ALL)",
+    "where": "tl.where({0}, {1}, {2})", "isnan": "{0} != {0}", "and": "{0} & {1}", "or": "{0} | {1}", "not": "~{0}",
+    "gt": "{0} > {1}", "ge": "{0} >= {1}", "lt": "{0} < {1}", "le": "{0} <= {1}", "eq": "{0} == {1}",
+    "ne": "{0} != {1}",
+}  # fmt: skip
+# Where the plain sign or function is not correctly rounded.
+_SINGLE = {"div": "tl.div_rn({0}, {1})", "reciprocal": "tl.div_rn(tl.full((), 1.0, T), {0})", "sqrt": "tl.sqrt_rn({0})"}
+# The operations in which a number is not typed by what it meets.
+_TYPED = ("div", "maximum", "minimum", "where", "clamp")
+_NAMES = {"and": "logical_and", "or": "logical_or", "not": "logical_not"}
 
-_BINARY = {
-    "add.Tensor": "+",
-    "sub.Tensor": "-",
-    "mul.Tensor": "*",
-    "bitwise_and.Tensor": "&",
-    "bitwise_or.Tensor": "|",
-    "logical_and.default": "&",
-    "logical_or.default": "|",
-    **{
-        f"{name}.{kind}": sign
-        for name, sign in {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}.items()
-        for kind in ("Scalar", "Tensor")
-    },
-}
+
+def untranslated(used: object) -> NotImplementedError:
+    """Return the error about what a rule uses."""
+    return NotImplementedError(
+        f"RuleOptimizer(compile=...) must be True or False for a rule that uses {used}, which has no translation to "
+        "Triton, got 'triton'"
+    )
 
 
-def expression(node: Node, work: torch.dtype) -> str:
-    """Return what a node computes.
+def operand(x: str | Constant, work: torch.dtype, typed: bool = True) -> str:
+    """Return a name, or a constant of the dtype of the arithmetic or of none."""
+    if isinstance(x, str):
+        return x
+    number = repr(float(x)).replace("inf", 'float("inf")').replace("nan", 'float("nan")')
+    return f"tl.full((), {number}, {TYPES[work]})" if typed else number
+
+
+def expression(op: Operation, work: torch.dtype) -> str:
+    """Return what an operation computes.
 
     Args:
-        node: an operation of a graph; its inputs are known by their names.
+        op: one of elements or of numbers.
         work: dtype of the arithmetic, float32 or float64.
 
     Raises:
         NotImplementedError: there is no translation.
     """
-    name = str(node.target).removeprefix("aten.")
-
-    def text(x: Any, typed: bool = False) -> str:
-        if isinstance(x, Node):
-            return x.name
-        if isinstance(x, bool) or not isinstance(x, int | float):
-            raise _unknown(node)
-        number = repr(float(x)) if math.isfinite(x) else f'float("{float(x)}")'
-        return f"tl.full((), {number}, {TYPES[work]})" if typed else number
-
-    kept = {key: x for key, x in node.kwargs.items() if key not in ("dtype", "layout", "device", "pin_memory")}
-    if not kept:
-        if name in _BINARY and len(node.args) == 2:
-            return f"{text(node.args[0])} {_BINARY[name]} {text(node.args[1])}"
-        if name in _CALLS:
-            return _CALLS[name](text, work, *node.args)
-        dtype: Any = node.kwargs.get("dtype")
-        if name == "_to_copy.default" and dtype in TYPES:
-            return f"{text(node.args[0])}.to({TYPES[dtype]})"
-        if name in ("scalar_tensor.default", "full.default") and dtype in TYPES and node.args[0] in ([], node.args[-1]):
-            return f"tl.full((), {text(node.args[-1])}, {TYPES[dtype]})"
-    raise _unknown(node)
+    forms = _FORMS | (_SINGLE if work == torch.float32 else {})
+    args = [x if x is None else operand(x, work, i == 0 or op.kind in _TYPED) for i, x in enumerate(op.args)]
+    if op.kind == "clamp":
+        text = str(args[0])
+        for kind, bound in zip(("maximum", "minimum"), args[1:], strict=False):
+            text = text if bound is None else forms[kind].format(text, bound)
+        return text
+    exponent = op.args[1] if op.kind == "pow" else 0.5
+    if isinstance(exponent, float | int) and exponent in range(9):
+        return " * ".join([str(args[0])] * int(exponent)) or operand(1.0, work)
+    if op.kind not in forms or not isinstance(exponent, float) or exponent.is_integer():
+        raise untranslated(op.kind)
+    return forms[op.kind].format(*args).replace("T)", f"{TYPES[work]})")
 
 
-def _unknown(node: Node) -> NotImplementedError:
-    return NotImplementedError(
-        f"RuleOptimizer(compile=...) must be True or False for a rule that uses {node.target}, which has no "
-        f"translation to Triton, got 'triton' ({node.format_node()})"
-    )
-
-
-def _divided(text: Operand, work: torch.dtype, a: Any, b: Any) -> str:
-    # The plain sign is not correctly rounded in float32.
-    if work == torch.float64:
-        return f"{text(a, True)} / {text(b)}"
-    return f"tl.div_rn({text(a, True)}, {text(b, True)})"
-
-
-def _root(text: Operand, work: torch.dtype, x: Any) -> str:
-    return f"tl.sqrt({text(x)})" if work == torch.float64 else f"tl.sqrt_rn({text(x)})"
-
-
-def _larger(text: Operand, work: torch.dtype, a: Any, b: Any) -> str:
-    return f"tl.maximum({text(a, True)}, {text(b, True)}, propagate_nan=tl.PropagateNan.ALL)"
-
-
-def _smaller(text: Operand, work: torch.dtype, a: Any, b: Any) -> str:
-    return f"tl.minimum({text(a, True)}, {text(b, True)}, propagate_nan=tl.PropagateNan.ALL)"
-
-
-def _clamped(text: Operand, work: torch.dtype, x: Any, low: Any = None, high: Any = None) -> str:
-    found = text(x)
-    if low is not None:
-        found = f"tl.maximum({found}, {text(low, True)}, propagate_nan=tl.PropagateNan.ALL)"
-    if high is not None:
-        found = f"tl.minimum({found}, {text(high, True)}, propagate_nan=tl.PropagateNan.ALL)"
+def computed(operations: Iterable[Operation], env: Env) -> Env:
+    """Return what is known and what follows from it, in float64."""
+    found = dict(env)
+    for op in operations:
+        args = [
+            found[x] if isinstance(x, str)
+            # Neither a first operand nor both may be numbers.
+            else torch.full((), x, dtype=torch.float64, device=env["lr"].device)
+            if x is not None and (i == 0 or op.kind in _TYPED)
+            else x
+            for i, x in enumerate(op.args)
+        ]  # fmt: skip
+        found[op.name] = getattr(torch, _NAMES.get(op.kind, op.kind))(*args)
     return found
-
-
-def _power(text: Operand, work: torch.dtype, x: Any, exponent: Any) -> str:
-    if exponent == 2:
-        return f"{text(x)} * {text(x)}"
-    # In float64, as the exponent multiplies the error of the logarithm.
-    return f"tl.exp2({exponent!r} * tl.log2({text(x)}.to(tl.float64))).to({TYPES[work]})"
-
-
-_CALLS: dict[str, Callable[..., str]] = {
-    "abs.default": lambda text, work, x: f"tl.abs({text(x)})",
-    "bitwise_not.default": lambda text, work, x: f"~{text(x)}",
-    "clamp.default": _clamped,
-    "div.Tensor": _divided,
-    "isnan.default": lambda text, work, x: f"{text(x)} != {text(x)}",
-    "logical_not.default": lambda text, work, x: f"~{text(x)}",
-    "maximum.default": _larger,
-    "minimum.default": _smaller,
-    "neg.default": lambda text, work, x: f"-{text(x)}",
-    "pow.Tensor_Scalar": _power,
-    "reciprocal.default": lambda text, work, x: _divided(text, work, 1.0, x),
-    "rsub.Scalar": lambda text, work, x, other: f"{text(other)} - {text(x)}",
-    "sign.default": lambda text, work, x: f"({text(x)} > 0.0).to({TYPES[work]}) - ({text(x)} < 0.0).to({TYPES[work]})",
-    "sqrt.default": _root,
-    "where.self": lambda text, work, mask, yes, no: f"tl.where({text(mask)}, {text(yes, True)}, {text(no, True)})",
-}

@@ -1,4 +1,4 @@
-"""The graphs of a rule as the text of Triton kernels that read all tensors where they are.
+"""The passes of a rule as the text of Triton kernels that read all tensors where they are.
 
 For each pass there are two kernels. `main{i}` runs over chunks of the tensors: it ends in a sum for each chunk, or
 writes the results. `link{i}` comes before it and runs over the tensors: it adds up the sums of the chunks in their
@@ -11,18 +11,15 @@ order and computes what a tensor needs once, such as its trust ratio. All kernel
 * `chunks`: how many there are. `chunk`: elements of one, a multiple of `BLOCK`.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Any
 
-import torch
-
-from lrsched_torch._facts import Facts, facts_of
-from lrsched_torch._graphs import Form, Phase, Piece, known_names, pieces_of
-from lrsched_torch._kernels._early import early_slots, is_op, nodes_of, read_by
-from lrsched_torch._kernels._ops import TYPES, expression
+from lrsched_torch._graphs import Form
+from lrsched_torch._kernels._early import early_slots
+from lrsched_torch._kernels._ops import TYPES, expression, operand, untranslated
+from lrsched_torch._program import TRUTHS, Level, Operation, Phase, Program, Unsupported, loads, program_of
 
 # First chunk, chunks, elements, row of `keys`, whether all addresses are multiples of 16.
 COLUMNS = ("first", "count", "size", "row", "aligned")
@@ -32,9 +29,10 @@ ARGUMENTS = "table, keys, values, owner, partials, total, chunks, chunk, BLOCK: 
 
 @dataclass(frozen=True)
 class Source:
-    """The kernels of a form, and what the columns of their tables hold."""
+    """The kernels of a form, what the columns of their tables hold, and how `scalars` follow from the first ones."""
 
     text: str
+    operations: tuple[Operation, ...]
     arrays: tuple[str, ...]
     scalars: tuple[str, ...]
     values: tuple[str, ...]
@@ -48,66 +46,61 @@ def source_of(form: Form) -> Source:
     Raises:
         NotImplementedError: the body uses an operation that has no translation.
     """
-    facts, phases = facts_of(form.rule), pieces_of(form)
-    wide = [label for label, name in zip(facts.labels, facts.names, strict=True) if name in facts.wide]
-    last = known_names(facts, len(phases) - 2) if len(phases) > 1 else []
-    return _Writer(form, facts, early_slots(phases, wide, last)).source()
+    try:
+        # A total is known to the device only, and what follows from it there alone.
+        program = program_of(form, Level.OWN)
+    except Unsupported as error:
+        raise untranslated(error.args[1]) from error
+    return _Writer(form, early_slots(program)).source()
 
 
 class _Writer:
     """Writes the kernels of one form."""
 
-    def __init__(self, form: Form, facts: Facts, phases: Sequence[Phase]) -> None:
-        self.form, self.facts, self.phases = form, facts, phases
-        pairs = list(zip(facts.labels, facts.names, strict=True))
-        self.numbers = [label for label, name in pairs if name not in facts.wide]
-        self.wide = ["p", *(["low"] if form.master else []), "g", *(n for n in facts.labels if n not in self.numbers)]
-        self.arrays = [*self.wide, *self.numbers]
-        keys = [name for phase in phases for name in phase.key.gives]
-        self.scalars = [*form.scalars, *keys]
-        self.known = [known_names(facts, i) for i in range(len(facts.reductions))]
-        self.values = [*self.numbers, *chain.from_iterable(self.known), *(n for x in phases for n in x.own.gives)]
-        # What is true or false stands in the tables as 1 or 0.
-        self.flags = {
-            name
-            for phase in phases
-            for piece in (phase.key, phase.own)
-            for name, dtype in zip(piece.gives, _output_dtypes(piece), strict=True)
-            if dtype == torch.bool
-        }
+    def __init__(self, form: Form, program: Program) -> None:
+        self.form, self.program, self.phases, self.known = form, program, program.phases, program.known
+        self.wide, self.numbers = program.wide, program.numbers
+        self.arrays = (*self.wide, *self.numbers)
+        self.operations = {op.name: op for phase in self.phases for op in phase.operations}
+        self.scalars = tuple(dict.fromkeys([*form.scalars, *self._handed(Level.KEY)]))
+        self.values = tuple(dict.fromkeys([*self.numbers, *chain(*self.known), *self._handed(Level.OWN)]))
         self.type = TYPES[form.work]
         self.dtypes = dict.fromkeys(self.arrays, form.work) | {"g": form.g, "low" if form.master else "p": form.p}
 
+    def _handed(self, level: Level) -> Iterator[str]:
+        return chain.from_iterable(phase.handed(level) for phase in self.phases)
+
     def source(self) -> Source:
-        links = tuple(
-            i > 0 or bool(x.own.gives or {*self.numbers} & read_by(x.main)) for i, x in enumerate(self.phases)
-        )
+        for phase in self.phases:
+            for op in phase.operations:
+                if op.level == Level.AFTER and (op.kind != "sum" or op.name not in phase.gives):
+                    raise untranslated(op.kind)
+        links = tuple(i > 0 or bool({*self.values} & x.later(Level.OWN)) for i, x in enumerate(self.phases))
         kernels = [_kernel(f"link{i}", self._link(i)) for i, wanted in enumerate(links) if wanted]
         kernels += [_kernel(f"main{i}", self._main(i)) for i in range(len(self.phases))]
-        return Source("\n\n".join(kernels), tuple(self.arrays), tuple(self.scalars), tuple(self.values), links)
+        once = tuple(op for op in self.operations.values() if op.level == Level.KEY)
+        return Source("\n\n".join(kernels), once, self.arrays, self.scalars, self.values, links)
 
-    def _link(self, phase: int) -> Iterator[str]:
+    def _link(self, index: int) -> Iterator[str]:
         """Yield the kernel that computes what each tensor needs once before a pass."""
+        phase, fresh = self.phases[index], self.known[index - 1] if index else ()
+        read = {*phase.used(Level.OWN)}
         yield "number = tl.program_id(0)"
         yield from self._row()
-        piece = self.phases[phase].own
-        fresh = self.known[phase - 1] if phase else []
-        yield from self._sums(phase - 1) if phase else ()
-        read = {*piece.takes, *self.numbers}
-        yield from self._scalars([name for name in self.scalars if name in read])
+        yield from self._sums(index - 1) if index else ()
+        yield from self._scalars(read)
         for name in self.numbers:
             yield f"{name} = tl.load({self._address(name)})"
-        yield from self._values([name for names in self.known[: max(phase - 1, 0)] for name in names if name in read])
-        outputs = yield from self._statements(nodes_of(piece))
-        found = [*zip(self.numbers, self.numbers, strict=True), *zip(fresh, fresh, strict=True)]
-        for name, source in [*found, *zip(piece.gives, outputs, strict=True)]:
-            content = f"tl.where({source}, 1.0, 0.0)" if name in self.flags else source
+        yield from self._values(read.difference(self.numbers, fresh))
+        yield from self._operations(phase, Level.OWN)
+        for name in (*self.numbers, *fresh, *phase.handed(Level.OWN)):
+            content = f"tl.where({name}, 1.0, 0.0)" if self._is_flag(name) else name
             yield f"tl.store(value + {self.values.index(name)}, {content})"
 
     def _sums(self, reduction: int) -> Iterator[str]:
         """Yield what adds up the sums of the chunks, in float64, in an order that never changes."""
         names = self.known[reduction]
-        if self.facts.reductions[reduction].kind == "total":
+        if self.phases[reduction].total:
             yield f"{names[0]} = tl.load(total).to({self.type})"
             return
         yield f"first = tl.load(row + {COLUMNS.index('first')})"
@@ -121,24 +114,22 @@ class _Writer:
         for j, name in enumerate(names):
             yield f"{name} = tl.sum(sum{j}).to({self.type})"
 
-    def _main(self, phase: int) -> Iterator[str]:
+    def _main(self, index: int) -> Iterator[str]:
         """Yield the kernel of one pass over the elements."""
-        nodes = nodes_of(self.phases[phase].main)
-        read = read_by(self.phases[phase].main)
-        written = {node.args[0].name for node in nodes if is_op(node, "copy_")}
+        phase, read = self.phases[index], self.phases[index].later(Level.OWN)
         # Every other pass goes backwards: what the one before has read last may still be in the cache.
-        yield "pid = tl.num_programs(0) - 1 - tl.program_id(0)" if phase % 2 else "pid = tl.program_id(0)"
+        yield "pid = tl.num_programs(0) - 1 - tl.program_id(0)" if index % 2 else "pid = tl.program_id(0)"
         yield "number = tl.load(owner + pid)"
         yield from self._row()
         yield f"part = pid - tl.load(row + {COLUMNS.index('first')})"
         yield "begin = part * chunk"
         yield f"size = tl.minimum(tl.load(row + {COLUMNS.index('size')}) - begin, chunk).to(tl.int32)"
-        yield from self._scalars([name for name in self.scalars if name in read])
-        yield from self._values([name for name in self.values if name in read])
-        used = [name for name in self.wide if name in read | written]
+        yield from self._scalars(read)
+        yield from self._values(read)
+        used = [name for name in self.wide if name in read or name in dict(phase.stores)]
         for name in used:
             yield f"at_{name} = tl.load(row + {self._column(name)})"
-        sums = range(len(_outputs(nodes)))
+        sums = range(len(phase.gives))
         # Whole blocks of aligned tensors, by vectors of 16 bytes of the widest dtype and as many elements of the
         # others: with more of them Triton would exchange elements between threads before it stores.
         vector = min(16 // self.dtypes[name].itemsize for name in used)
@@ -148,7 +139,7 @@ class _Writer:
             yield f"v_{name} = tl.multiple_of({place}, {vector * self.dtypes[name].itemsize}) + begin"
         yield from (f"sum{j} = tl.zeros((BLOCK,), {self.type})" for j in sums)
         yield "for at in range(0, whole, BLOCK):"
-        yield from ("    " + line for line in self._elements(nodes, read, masked=False))
+        yield from ("    " + line for line in self._elements(phase, masked=False))
         yield from (f"found{j} = tl.sum(sum{j})" for j in sums)
         # The rest by single elements. With blocks of another length, or Triton would take the layout of the vectors
         # for the loads too and exchange what is to be stored through shared memory.
@@ -157,49 +148,55 @@ class _Writer:
             yield f"    u_{name} = at_{name}.to({self._pointer(name)}) + begin"
         yield from (f"    rest{j} = tl.zeros((BLOCK // 2,), {self.type})" for j in sums)
         yield "    for at in range(whole, size, BLOCK // 2):"
-        yield from ("        " + line for line in self._elements(nodes, read, masked=True))
+        yield from ("        " + line for line in self._elements(phase, masked=True))
         yield from (f"    found{j} += tl.sum(rest{j})" for j in sums)
         yield from (f"tl.store(partials + {j} * chunks + pid, found{j})" for j in sums)
-        for node in nodes:
-            if is_op(node, "copy_") and node.args[0].name in self.numbers:
+        for label, value in phase.stores:
+            if label in self.numbers:
                 # No other program reads it: they have it from `values`.
                 yield "if part == 0:"
-                yield f"    tl.store({self._address(node.args[0].name)}, {node.args[1].name})"
+                yield f"    tl.store({self._address(label)}, {operand(value, self.form.work)})"
 
-    def _elements(self, nodes: Sequence[Any], read: set[str], masked: bool) -> Iterator[str]:
+    def _elements(self, phase: Phase, masked: bool) -> Iterator[str]:
         """Yield what happens to one block."""
         at, mask, length = ("u", ", mask=mask", "BLOCK // 2") if masked else ("v", "", "BLOCK")
         yield f"i = at + tl.arange(0, {length})"
         if masked:
             yield "mask = i < size"
-        for name in self.wide:
-            if name in read:
-                yield f"{name} = tl.load({at}_{name} + i{mask}{', other=0.0' if masked else ''})"
-        summed: set[Any] = set()  # the sums themselves are for the end
-        for node in nodes:
-            if is_op(node, "sum") or summed.intersection(node.all_input_nodes):
-                summed.add(node)
-        yield from self._statements([n for n in nodes if n not in summed])
-        for j, x in enumerate(map(_summed, _outputs(nodes))):
-            yield f"rest{j} += tl.where(mask, {x.name}, 0.0)" if masked else f"sum{j} += {x.name}"
-        for node in nodes:
-            if is_op(node, "copy_") and node.args[0].name in self.wide:
-                yield f"tl.store({at}_{node.args[0].name} + i, {node.args[1].name}{mask})"
+        for name in loads(phase, self.program):
+            typed = "" if self.dtypes[name] == self.form.work else f".to({self.type})"
+            yield f"{name} = tl.load({at}_{name} + i{mask}{', other=0.0' if masked else ''}){typed}"
+        yield from self._operations(phase, Level.WIDE)
+        for j, result in enumerate(phase.gives):
+            (x,) = self.operations[str(result)].args
+            yield f"rest{j} += tl.where(mask, {x}, 0.0)" if masked else f"sum{j} += {x}"
+        for label, value in phase.stores:
+            if label in self.wide:
+                yield f"tl.store({at}_{label} + i, {operand(value, self.form.work)}{mask})"
+
+    def _operations(self, phase: Phase, level: Level) -> Iterator[str]:
+        return (f"{op.name} = {expression(op, self.form.work)}" for op in phase.operations if op.level == level)
+
+    def _is_flag(self, name: str) -> bool:
+        """Return whether a name is true or false, which stands in the tables as 1 or 0."""
+        op = self.operations.get(name)
+        return op is not None and (op.kind in TRUTHS or (op.kind == "where" and self._is_flag(str(op.args[1]))))
 
     def _row(self) -> Iterator[str]:
         yield f"row = table + number * {len(COLUMNS) + len(self.arrays)}"
         yield f"value = values + number * {len(self.values)}"
 
-    def _scalars(self, names: Sequence[str]) -> Iterator[str]:
-        if names:
-            yield f"key = keys + tl.load(row + {COLUMNS.index('row')}) * {len(self.scalars)}"
-        yield from (self._loaded(name, f"key + {self.scalars.index(name)}") for name in names)
+    def _scalars(self, read: Set[str]) -> Iterator[str]:
+        yield f"key = keys + tl.load(row + {COLUMNS.index('row')}) * {len(self.scalars)}"
+        yield from self._loaded("key", self.scalars, read)
 
-    def _values(self, names: Sequence[str]) -> Iterator[str]:
-        yield from (self._loaded(name, f"value + {self.values.index(name)}") for name in names)
+    def _values(self, read: Set[str]) -> Iterator[str]:
+        yield from self._loaded("value", self.values, read)
 
-    def _loaded(self, name: str, place: str) -> str:
-        return f"{name} = tl.load({place}){' != 0.0' if name in self.flags else ''}"
+    def _loaded(self, place: str, names: Sequence[str], read: Set[str]) -> Iterator[str]:
+        for i, name in enumerate(names):
+            if name in read:
+                yield f"{name} = tl.load({place} + {i}){' != 0.0' if self._is_flag(name) else ''}"
 
     def _column(self, name: str) -> int:
         return len(COLUMNS) + self.arrays.index(name)
@@ -210,34 +207,7 @@ class _Writer:
     def _pointer(self, name: str) -> str:
         return f"tl.pointer_type({TYPES[self.dtypes[name]]})"
 
-    def _statements(self, nodes: Sequence[Any]) -> Generator[str, None, list[str]]:
-        """Yield one line for each operation, and return the names of the outputs."""
-        outputs: list[str] = []
-        for node in nodes:
-            if node.op == "output":
-                outputs = [x.name for x in node.args[0]]
-            elif node.op != "placeholder" and not is_op(node, "copy_"):
-                yield f"{node.name} = {expression(node, self.form.work)}"
-        return outputs
-
 
 def _kernel(name: str, lines: Iterator[str]) -> str:
     body = "".join(f"    {line}\n" for line in lines)
     return f'@triton.jit(do_not_specialize=["chunks"])\ndef {name}({ARGUMENTS}):\n{body}'
-
-
-def _outputs(nodes: Sequence[Any]) -> list[Any]:
-    return [x for node in nodes if node.op == "output" for x in node.args[0]]
-
-
-def _summed(node: Any) -> Any:
-    """Return what an output of a pass is the sum of."""
-    while not is_op(node, "sum"):
-        if str(node.target) != "aten.add.Tensor" or node.args[1] != 0:
-            raise NotImplementedError(f"a reduction must end in a sum for compile='triton', got {node.format_node()}")
-        node = node.args[0]
-    return node.args[0]
-
-
-def _output_dtypes(piece: Piece) -> list[torch.dtype]:
-    return [x.meta["val"].dtype for x in _outputs(nodes_of(piece))]

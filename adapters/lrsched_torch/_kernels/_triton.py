@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +22,10 @@ from torch import Tensor
 from lrsched import rules
 from lrsched_torch._captured import Captured, Upload, sent
 from lrsched_torch._facts import facts_of
-from lrsched_torch._graphs import Form, Phase, pieces_of
+from lrsched_torch._graphs import Form
 from lrsched_torch._jobs import Executor
-from lrsched_torch._kernels._source import BLOCK, COLUMNS, Source, source_of
+from lrsched_torch._kernels._ops import computed
+from lrsched_torch._kernels._source import BLOCK, COLUMNS, source_of
 from lrsched_torch._units import Member, label
 
 WARPS = 4
@@ -73,24 +74,9 @@ def _form(
     return Form(rule, False, p.dtype, g, work, maximize, master, device, scaled)
 
 
-class Program(NamedTuple):
-    """The kernels of a form and what calls them needs."""
-
-    form: Form
-    source: Source
-    phases: tuple[Phase, ...]
-    kernels: dict[str, Any]
-
-
 @lru_cache(maxsize=64)
-def program_of(form: Form) -> Program:
-    """Return the kernels, to be compiled at their first launch."""
-    source = source_of(form)
-    return Program(form, source, pieces_of(form), loaded(source.text))
-
-
 def loaded(text: str) -> dict[str, Any]:
-    """Return the kernels of a text."""
+    """Return the kernels of a text, to be compiled at their first launch."""
     triton = importlib.import_module("triton")
     name = f"<lrsched_torch kernels {len(_TEXTS)}>"
     space: dict[str, Any] = {"triton": triton, "tl": importlib.import_module("triton.language"), "__name__": name}
@@ -153,9 +139,7 @@ class Triton(Executor):
             maximize, master = bool(member.group["maximize"]), "master" in member.state
             form = _form(self.rule, member.p, dtype, maximize=maximize, master=master, captured=self.captured)
             found.setdefault((member.p.device, form), []).append(i)
-        self._tables = [
-            Table(program_of(form), [members[i] for i in own], own, self.captured) for (_, form), own in found.items()
-        ]
+        self._tables = [Table(form, [members[i] for i in own], own, self.captured) for (_, form), own in found.items()]
         self._members, self._dtypes = members, dtypes
 
 
@@ -163,18 +147,18 @@ class Table:
     """Tensors of one device and one combination of dtypes, which one launch updates.
 
     Args:
-        program: the kernels.
+        form: what their graphs depend on.
         members: the parameters.
         indices: their places among the gradients of the step.
         captured: what is kept on the device, if it is kept there.
     """
 
     def __init__(
-        self, program: Program, members: Sequence[Member], indices: Sequence[int], captured: Captured | None
+        self, form: Form, members: Sequence[Member], indices: Sequence[int], captured: Captured | None
     ) -> None:
-        self.program, self.members, self.indices, self.captured = program, members, indices, captured
-        self.form, self.source = program.form, program.source
-        self.facts = facts_of(self.form.rule)
+        self.form, self.members, self.indices, self.captured = form, members, indices, captured
+        self.facts, self.source = facts_of(form.rule), source_of(form)
+        self.kernels = loaded(self.source.text)
         self.device = members[0].p.device
         self.states = [m.state for m in members]
         # One that does not fill its memory has a stand-in that does.
@@ -300,8 +284,7 @@ class Table:
         return env | captured.told(self.device)
 
     def _stacked(self, env: dict[str, Tensor], rows: int) -> Tensor:
-        for phase in self.program.phases:
-            env |= phase.key(env)
+        env = computed(self.source.operations, env)
         columns = [env[name].to(torch.float64).expand(rows) for name in self.source.scalars]
         return sent(torch.stack(columns, 1).to(self.form.work), self.device)
 
@@ -314,11 +297,10 @@ class Table:
         """
         number = self.no_total if total is None else total.to(self.device)
         arguments = (self.table, self.scalars, self.values, self.owner, self.partials, number, self.count, self.chunk)
-        kernels = self.program.kernels
         with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
             if self.source.links[phase]:
-                kernels[f"link{phase}"][(len(self.ps),)](*arguments, BLOCK=BLOCK, num_warps=WARPS)
-            kernels[f"main{phase}"][(self.count,)](*arguments, BLOCK=BLOCK, num_warps=WARPS)
+                self.kernels[f"link{phase}"][(len(self.ps),)](*arguments, BLOCK=BLOCK, num_warps=WARPS)
+            self.kernels[f"main{phase}"][(self.count,)](*arguments, BLOCK=BLOCK, num_warps=WARPS)
 
     def total(self) -> Tensor:
         """Return the sum over all tensors in which the last pass has ended."""

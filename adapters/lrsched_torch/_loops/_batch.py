@@ -16,7 +16,7 @@ from lrsched_torch._graphs import KEY, Form
 from lrsched_torch._loops._build import CannotBuild, build
 from lrsched_torch._loops._cpp import known_sums, scalar_names, source_of, stages_of
 from lrsched_torch._loops._look import AT, BIG, INT, Pass, Watch, start
-from lrsched_torch._loops._program import Program, program_of
+from lrsched_torch._program import Program, program_of
 from lrsched_torch._units import Member
 
 Call = Any  # a function of `ctypes`

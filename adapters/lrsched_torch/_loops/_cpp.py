@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from lrsched_torch._graphs import KEY
-from lrsched_torch._loops._program import TRUTHS, Constant, Level, Operation, Phase, Program, Unsupported, loads
+from lrsched_torch._program import TRUTHS, Constant, Level, Operation, Phase, Program, Unsupported, loads
 
 TYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16", torch.float16: "_Float16"}
 _FORMS = {
@@ -85,7 +85,7 @@ def source_of(program: Program, work: torch.dtype, dtypes: Mapping[str, torch.dt
         Unsupported: C++ has no such dtype.
     """
     if unknown := {*dtypes.values()} - {*TYPES}:
-        raise Unsupported(f"arrays must be of a dtype in {[*TYPES]}, got {unknown}")
+        raise Unsupported(f"arrays must be of a dtype in {[*TYPES]}", unknown)
     printer = _Printer(program, {label: TYPES[dtype] for label, dtype in dtypes.items()})
     lines = [
         f"typedef {TYPES[work]} W;",
@@ -144,14 +144,8 @@ class _Printer:
 
     def _fields(self, index: int, level: Level) -> list[str]:
         """Return the names of a level that later levels use."""
-        phase = self.program.phases[index]
-        here = [op.name for op in phase.operations if op.level == level]
-        here += self.scalars if level == Level.KEY else [*self.sums, *self.program.numbers]
-        wanted = {x for later in Level if later > level for x in phase.used(later)}
-        wanted |= {value for _, value in phase.stores if isinstance(value, str)} | {
-            x for x in phase.gives if isinstance(x, str)
-        }
-        return [x for x in here if x in wanted]
+        others = self.scalars if level == Level.KEY else [*self.sums, *self.program.numbers]
+        return self.program.phases[index].handed(level, others)
 
     def _struct(self, index: int, level: Level, name: str) -> str:
         kinds = {op.name: op.kind for op in self.program.phases[index].operations}

@@ -13,7 +13,7 @@ from lrsched_torch._facts import facts_of
 from lrsched_torch._jobs import Executor
 from lrsched_torch._loops._batch import Batch
 from lrsched_torch._loops._build import CannotBuild
-from lrsched_torch._loops._program import Unsupported
+from lrsched_torch._program import Unsupported
 from lrsched_torch._units import Member
 
 _dtype = attrgetter("dtype")

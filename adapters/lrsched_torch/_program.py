@@ -1,10 +1,10 @@
-"""A traced graph of a rule, taken apart for kernels that walk over tensors where they lie.
+"""A traced graph of a rule, taken apart for kernels that walk over tensors where they lie, in C++ or in Triton.
 
 Each operation of a graph is done as seldom as it can be: once for all tensors that share learning rate and step, once
 for each tensor, once for each element, or once for each tensor after its sums are known.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.fx import Node
 
 from lrsched_torch._facts import Facts, facts_of
-from lrsched_torch._graphs import KEY, Form, known_names, traced
+from lrsched_torch._graphs import Form, known_names, traced
 
 Constant = float | int | bool
 _aten = torch.ops.aten
 
-# What the operations of a graph are called in a loop; all take scalars and arrays alike.
+# What the operations of a graph are called in a kernel; all take scalars and arrays alike.
 OPERATIONS: dict[Any, str] = {
     _aten.add.Tensor: "add", _aten.add.Scalar: "add", _aten.sub.Tensor: "sub", _aten.sub.Scalar: "sub",
     _aten.rsub.Scalar: "rsub", _aten.mul.Tensor: "mul", _aten.mul.Scalar: "mul", _aten.div.Tensor: "div",
@@ -41,7 +41,16 @@ TRUTHS = frozenset(("gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not", "isn
 
 
 class Unsupported(NotImplementedError):
-    """A rule does what no loop over elements can say."""
+    """A rule does what no loop over elements can say.
+
+    Args:
+        must: what it must do.
+        used: what it does.
+    """
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return "{}, got {}".format(*self.args)
 
 
 class Level(IntEnum):
@@ -54,7 +63,10 @@ class Level(IntEnum):
 
 
 class Operation(NamedTuple):
-    """A named result of an operation on other names and on constants; "sum" sums over the elements of a tensor."""
+    """A named result of an operation on other names and on constants; "sum" sums over the elements of a tensor.
+
+    One name means one result in all passes.
+    """
 
     name: str
     kind: str
@@ -69,7 +81,7 @@ class Phase(NamedTuple):
         operations: in order, those of all levels.
         gives: the names or constants that are the results of the reduction; empty in the last pass.
         total: whether these are summed over all tensors.
-        stores: what is written in the last pass: array or number, and name or constant.
+        stores: what is written, once all is read: array or number, and name or constant.
     """
 
     operations: tuple[Operation, ...]
@@ -82,6 +94,17 @@ class Phase(NamedTuple):
         own = {op.name for op in self.operations if op.level == level}
         named = [x for op in self.operations if op.level == level for x in op.args]
         return list(dict.fromkeys(x for x in named if isinstance(x, str) and x not in own))
+
+    def later(self, level: Level) -> set[str]:
+        """Return the names of what later levels take, of the results, and of what is written."""
+        taken = [x for op in self.operations if op.level > level for x in op.args]
+        taken += [*self.gives, *(value for _, value in self.stores)]
+        return {x for x in taken if isinstance(x, str)}
+
+    def handed(self, level: Level, others: Iterable[str] = ()) -> list[str]:
+        """Return the results of a level, and those of other names, that later levels take."""
+        later = self.later(level)
+        return [x for x in (*(op.name for op in self.operations if op.level == level), *others) if x in later]
 
 
 class Program(NamedTuple):
@@ -101,8 +124,12 @@ class Program(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def program_of(form: Form) -> Program:
-    """Return the passes of a rule; its form must not be in rows.
+def program_of(form: Form, totals: Level = Level.KEY) -> Program:
+    """Return the passes of a rule.
+
+    Args:
+        form: not in rows.
+        totals: where sums over all tensors become known: KEY, or OWN, and then to each tensor for itself.
 
     Raises:
         Unsupported: the body does something else than arithmetic on elements and sums over them.
@@ -113,16 +140,20 @@ def program_of(form: Form) -> Program:
     wide = ("p", *(["low"] if form.master else []), "g", *slots)
     numbers = tuple(label for label, name in pairs if name not in facts.wide)
     count = len(facts.reductions)
-    phases = tuple(_phase(form, facts, i, wide) for i in range(count + 1))
-    return Program(wide, numbers, phases, tuple(tuple(known_names(facts, i)) for i in range(count)))
+    known = tuple(tuple(known_names(facts, i)) for i in range(count))
+    levels: dict[str, Level] = dict.fromkeys(wide, Level.WIDE) | dict.fromkeys(form.scalars, Level.KEY)
+    levels |= dict.fromkeys(numbers, Level.OWN)
+    for names, asked in zip(known, facts.reductions, strict=True):
+        levels |= dict.fromkeys(names, totals if asked.kind == "total" else Level.OWN)
+    made: dict[Any, Operation] = {}
+    return Program(wide, numbers, tuple(_phase(form, facts, i, levels, made) for i in range(count + 1)), known)
 
 
-def _phase(form: Form, facts: Facts, index: int, wide: tuple[str, ...]) -> Phase:
+def _phase(form: Form, facts: Facts, index: int, levels: dict[str, Level], made: dict[Any, Operation]) -> Phase:
+    """Return one pass; adds what it makes to `levels` and to `made`, and takes from there what is made already."""
     graph = traced(form, facts, index)
-    early = {*KEY, *(n for i in range(index) if facts.reductions[i].kind == "total" for n in known_names(facts, i))}
     values: dict[Node, str | Constant | None] = {}
-    levels: dict[str, Level] = {}
-    operations: list[Operation] = []
+    operations: dict[str, Operation] = {}
     stores: list[tuple[str, str | Constant]] = []
     gives: tuple[str | Constant, ...] = ()
 
@@ -132,7 +163,6 @@ def _phase(form: Form, facts: Facts, index: int, wide: tuple[str, ...]) -> Phase
     for node in graph.nodes:
         if node.op == "placeholder":
             values[node] = node.name
-            levels[node.name] = Level.WIDE if node.name in wide else Level.KEY if node.name in early else Level.OWN
         elif node.op == "get_attr":
             values[node] = _number(getattr(graph.owning_module, node.target))
         elif node.op == "output":
@@ -145,40 +175,46 @@ def _phase(form: Form, facts: Facts, index: int, wide: tuple[str, ...]) -> Phase
             stores.append((read(node.args[0]), read(node.args[1])))
             values[node] = read(node.args[1])
         else:
-            operation = _operation(node, [read(x) for x in node.args], levels)
-            operations.append(operation)
+            kind, level = _operation(node, args := [read(x) for x in node.args], levels)
+            if kind == "add" and level == Level.AFTER and args[1] == 0:  # where Python's sum begins
+                values[node] = args[0]
+                continue
+            fresh = Operation(f"{kind}_{len(made)}", kind, tuple(args), level)
+            operation = made.setdefault((kind, *map(repr, args)), fresh)
+            operations[operation.name] = operation
             values[node] = operation.name
-            levels[operation.name] = operation.level
+            levels[operation.name] = level
     total = index < len(facts.reductions) and facts.reductions[index].kind == "total"
-    return Phase(_needed(operations, gives, stores), gives, total, tuple(stores))
+    wanted = (*gives, *(value for _, value in stores))
+    return Phase(needed(operations.values(), wanted), gives, total, tuple(stores))
 
 
-def _operation(node: Node, args: list[Any], levels: dict[str, Level]) -> Operation:
+def _operation(node: Node, args: list[Any], levels: dict[str, Level]) -> tuple[str, Level]:
     if node.target == _aten.sum.default and not node.kwargs:
         if len(args) != 1 or levels.get(args[0]) != Level.WIDE:
-            raise Unsupported(f"a rule must sum over the elements of arrays only, got {node.format_node()}")
-        return Operation(node.name, "sum", (args[0],), Level.AFTER)
+            raise Unsupported("a rule must sum over the elements of arrays only", node.target)
+        return "sum", Level.AFTER
     kind = OPERATIONS.get(node.target)
     extra = set(node.kwargs) - {"dtype", "layout", "device", "pin_memory"}
     if kind is None or extra or not all(x is None or isinstance(x, str | float | int) for x in args):
-        raise Unsupported(f"a rule must be made of arithmetic on elements, got {node.format_node()}")
+        raise Unsupported("a rule must be made of arithmetic on elements", node.target)
     level = max((levels[x] for x in args if isinstance(x, str)), default=Level.KEY)
     if level == Level.AFTER and any(levels.get(x) == Level.WIDE for x in args if isinstance(x, str)):
-        raise Unsupported(f"a rule must ask its context for sums that it needs, got {node.format_node()}")
-    return Operation(node.name, kind, tuple(args), level)
+        raise Unsupported("a rule must ask its context for sums that it needs", node.target)
+    return kind, level
 
 
 def _number(x: Tensor) -> Constant:
     if x.dim():
-        raise Unsupported(f"a rule must have no constant arrays, got one of shape {tuple(x.shape)}")
+        raise Unsupported("a rule must have no constant arrays", f"one of shape {tuple(x.shape)}")
     return x.item()
 
 
-def _needed(operations: list[Operation], gives: Any, stores: Any) -> tuple[Operation, ...]:
-    """Return the operations without those that nothing uses."""
-    wanted = {x for x in (*gives, *(value for _, value in stores)) if isinstance(x, str)}
+def needed(operations: Iterable[Operation], names: Iterable[Any]) -> tuple[Operation, ...]:
+    """Return the operations without those on which none of the names depends."""
+    wanted = {x for x in names if isinstance(x, str)}
     found = []
-    for op in reversed(operations):
+    for op in reversed([*operations]):
         if op.name in wanted:
             found.append(op)
             wanted |= {x for x in op.args if isinstance(x, str)}
