@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lrsched import Constant, Extend, Hold, Linear, Repeat, Table, compat
@@ -157,6 +157,9 @@ one_cycles = st.fixed_dictionaries(
 
 @given(arguments=one_cycles)
 def test_one_cycle_gives_the_rates_of_torch_or_is_refused_as_there(arguments: dict[str, Any]):
+    # A phase that ends within rounding of a step has that step or not, and the last one may be that step alone.
+    end = arguments.get("pct_start", 0.3) * arguments["total_steps"]
+    assume(end == round(end) or abs(end - round(end)) > 1e-9)
     optimizer = sgd()
     try:
         scheduler = lr_scheduler.OneCycleLR(optimizer, **arguments)
@@ -236,7 +239,7 @@ def test_a_product_gives_the_rates_of_torch(lr: float, drawn: tuple[list[tuple[s
     optimizer = sgd(lr)
     expected = used(optimizer, lr_scheduler.ChainedScheduler([live(n, optimizer, a) for n, a in children], optimizer))
     ours = [getattr(compat.torch, name)(lr, **arguments) for name, arguments in children]
-    agree(compat.torch.ChainedScheduler(ours, lr), expected)
+    agree(compat.torch.ChainedScheduler(ours, lr), expected, top=lr)
 
 
 def test_a_product_with_a_cosine_gives_the_rates_of_torch_until_its_end():

@@ -335,7 +335,8 @@ def _check(scheduler: Any, schedules: list[Schedule]) -> None:
             return
         for i, (group, schedule) in enumerate(zip(double.param_groups, schedules, strict=True)):
             rate, expected = float(group["lr"]), schedule(step)
-            if not math.isclose(rate, expected, rel_tol=_RTOL, abs_tol=_ATOL * schedule(0)):
+            most = max(schedule(0), float(group.get("initial_lr", 0.0)))
+            if not math.isclose(rate, expected, rel_tol=_RTOL, abs_tol=_ATOL * most):
                 raise ValueError(
                     f"from_torch(scheduler) must get a scheduler whose rates follow from its arguments, but group {i} "
                     f"has {rate!r} at step {step}, where {schedule!r} has {expected!r}: was the rate changed by hand?"
