@@ -72,9 +72,10 @@ def test_the_polynomial(start, count, part, power, cycle, offset):
     named = {"initial_learning_rate": start, "decay_steps": count, "end_learning_rate": start * part}
     # Keras divides the step by the length before it rounds up; at 49 cycles of 1/49 that misses in float32.
     assume(not cycle or (count & (count - 1)) == 0)
-    # Where the line ends in 0 the rounding of the step to float32 is raised to the power.
-    slack = 6e-8**power if 0.0 < power < 1.0 and cycle else 0.0
-    check("PolynomialDecayWithOffset", slack, **named, power=power, cycle=cycle, offset=offset)
+    named |= {"power": power, "cycle": cycle, "offset": offset}
+    # Far out a cycle is so long that what is left of it drowns in the rounding of the step to float32.
+    far = () if cycle else (1000, 100_000)
+    agree(tf_models.PolynomialDecayWithOffset(**named), live.PolynomialDecayWithOffset(**named), far=far)
 
 
 @given(rates, steps, st.sampled_from([0.5, 0.96, 1.0]), st.booleans(), offsets)
