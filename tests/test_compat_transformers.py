@@ -236,3 +236,15 @@ def test_the_end_of_a_polynomial_is_relative_to_the_default_rate():
 def test_greedy_cannot_be_imported():
     with pytest.raises(ValueError, match=r"use lrsched\.feedback"):
         from_torch(optimization.get_scheduler("greedy", sgd(0.1)))
+
+
+def test_rounding_beside_a_first_rate_of_zero_is_no_other_rate():
+    # The library follows the cosine to 0 where ours ends within 1e-17.
+    optimizer, arguments = (
+        sgd(0.1),
+        {"num_warmup_steps": 1, "num_training_steps": 0, "num_cycles": 0.010000000000000002},
+    )
+    scheduler = optimization.get_cosine_schedule_with_warmup(optimizer, **arguments)
+    (schedule,) = from_torch(scheduler)
+    assert schedule == compat.transformers.get_cosine_schedule_with_warmup(0.1, **arguments)
+    assert schedule(0) == 0.0 < schedule(51) < 1e-16
