@@ -1,10 +1,11 @@
 """compat.fvcore gives the values of fvcore's own schedulers."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oracles import assert_agrees
 
+from lrsched import Constant, Exponential
 from lrsched.compat import fvcore
 
 live = pytest.importorskip("fvcore.common.param_scheduler")
@@ -49,8 +50,14 @@ def test_multistep_is_that_of_fvcore(data, levels, total, ends_there):
     updates = data.draw(st.integers(len(levels) + 1, 60))
     count = len(levels) - (not ends_there)
     bounds = data.draw(st.lists(st.integers(1, updates - 1 + ends_there), min_size=count, max_size=count, unique=True))
-    assume(not ends_there or max(bounds) >= len(levels))
-    check("MultiStepParamScheduler", total, levels, None if ends_there else updates, sorted(bounds))
+    arguments = (levels, None if ends_there else updates, sorted(bounds))
+    if ends_there and max(bounds) < len(levels):
+        with pytest.raises(ValueError, match="num_updates must be greater"):
+            live.MultiStepParamScheduler(*arguments)
+        with pytest.raises(ValueError, match=r"num_updates=...\) must be >= "):
+            fvcore.MultiStepParamScheduler(*arguments, max_iter=total)
+    else:
+        check("MultiStepParamScheduler", total, *arguments)
 
 
 @given(st.lists(values, min_size=1, max_size=5), totals)
@@ -65,34 +72,55 @@ def test_stairs_of_one_factor_are_those_of_fvcore(base, decays, gamma, total):
     check("StepWithFixedGammaParamScheduler", total, base, decays, gamma, 120)
 
 
-@given(
-    st.lists(st.sampled_from(["line", "cosine", "constant", "steps", "power"]), min_size=1, max_size=4),
-    st.lists(st.integers(1, 9), min_size=4, max_size=4),
-    st.lists(st.sampled_from(["rescaled", "fixed"]), min_size=4, max_size=4),
-    st.integers(10, 120),
+LEVELS = st.lists(values, min_size=2, max_size=5)
+PARTS = st.one_of(
+    st.just(("LinearParamScheduler", 0.1, 1.0)),
+    st.just(("CosineParamScheduler", 1.0, 0.2)),
+    st.just(("ConstantParamScheduler", 0.42)),
+    st.just(("PolynomialDecayParamScheduler", 0.8, 2.0)),
+    st.builds(lambda levels: ("StepParamScheduler", 77, levels), LEVELS),
+    st.builds(lambda decays: ("StepWithFixedGammaParamScheduler", 1.0, decays, 0.5, 120), st.integers(1, 4)),
+    st.builds(
+        lambda levels, unit: ("MultiStepParamScheduler", levels, unit, list(range(2, 2 * len(levels), 2))),
+        LEVELS,
+        st.integers(10, 100),
+    ),
 )
-def test_composites_are_those_of_fvcore(kinds, shares, scaling, total):
-    count = len(kinds)
-    lengths = [share / sum(shares[:count]) for share in shares[:count]]
-    makers = {
-        "line": ("LinearParamScheduler", 0.1, 1.0),
-        "cosine": ("CosineParamScheduler", 1.0, 0.2),
-        "constant": ("ConstantParamScheduler", 0.42),
-        "power": ("PolynomialDecayParamScheduler", 0.8, 2.0),
-        "steps": ("MultiStepParamScheduler", [1.0, 0.5], 100, [50]),
-    }
-    # A staircase in a part of the time may fall on the other side of fvcore's epsilon.
-    assume("steps" not in kinds or all(s == "fixed" for s in scaling[:count]))
-    theirs = live.CompositeParamScheduler(
-        [getattr(live, makers[kind][0])(*makers[kind][1:]) for kind in kinds], list(lengths), scaling[:count]
-    )
-    ours = fvcore.CompositeParamScheduler(
-        [getattr(fvcore, makers[kind][0])(*makers[kind][1:], max_iter=total) for kind in kinds],
-        lengths,
-        scaling[:count],
-        max_iter=total,
-    )
+
+
+@given(
+    st.lists(st.tuples(PARTS, st.integers(1, 9), st.sampled_from(["rescaled", "fixed"])), min_size=1, max_size=4),
+    st.integers(1, 150),
+)
+@example([(("MultiStepParamScheduler", [1.0, 0.5], 100, [50]), 1, "rescaled")], 90)
+@example(
+    [
+        (("MultiStepParamScheduler", [1.0, 0.5], 100, [50]), 1, "rescaled"),
+        (("ConstantParamScheduler", 0.1), 2, "fixed"),
+    ],
+    7,
+)
+def test_composites_are_those_of_fvcore(drawn, total):
+    kinds, shares, scaling = zip(*drawn, strict=True)
+    lengths = [share / sum(shares) for share in shares]
+    theirs = live.CompositeParamScheduler([getattr(live, k[0])(*k[1:]) for k in kinds], list(lengths), scaling)
+    parts = [getattr(fvcore, k[0])(*k[1:], max_iter=total) for k in kinds]
+    ours = fvcore.CompositeParamScheduler(parts, lengths, scaling, max_iter=total)
     assert_agrees(ours, [theirs(t / total) for t in range(total)], rtol=1e-11, single=False)
+
+
+def test_a_staircase_in_a_part_of_a_training_takes_all_its_values():
+    """The chain that ended in an endless constant had no length: it stayed at its first value."""
+    stairs = fvcore.MultiStepParamScheduler([1.0, 0.5, 0.25], 90, [30, 60], max_iter=90)
+    flat = fvcore.ConstantParamScheduler(0.1, max_iter=90)
+    ours = fvcore.CompositeParamScheduler([stairs, flat], [0.5, 0.5], ["rescaled", "fixed"], max_iter=90)
+    assert [ours(t) for t in (0, 14, 15, 29, 30, 44, 45)] == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.1]
+
+
+def test_a_schedule_without_a_length_stands_for_its_first_updates():
+    fall = Exponential(1.0, 0.5, steps=10.0)
+    ours = fvcore.CompositeParamScheduler([fall, Constant(0.1)], [0.5, 0.5], ["rescaled"] * 2, max_iter=20)
+    assert ours(5) == pytest.approx(fall(10), rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,24 @@
 """The parameter schedulers of fvcore 0.1.5, `fvcore.common.param_scheduler`, over a training of `max_iter` updates.
 
 fvcore's schedulers are functions of `where`, the part of the training gone, in [0, 1). Update t of `max_iter` has
-`where = t / max_iter`, as detectron2's `LRMultiplier` has it. What fvcore leaves open or refuses (`where >= 1`) is the
-last value here. The boundaries are moved by fvcore's epsilon of 1e-6, which makes a difference only where
-`boundary * max_iter` is not whole.
+`where = t / max_iter`, as detectron2's `LRMultiplier` has it. Each schedule has the length of the training, and what
+fvcore leaves open or refuses (`where >= 1`) is the last value here. The boundaries are moved by fvcore's epsilon of
+1e-6, which makes a difference only where `boundary * max_iter` is not whole.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from itertools import accumulate, pairwise, repeat
 from operator import mul
 from typing import Annotated
 
 from lrsched._check import Many
-from lrsched._modifiers import Hold
-from lrsched._schedule import Constant, Schedule
+from lrsched._modifiers import Hold, Stretch
+from lrsched._schedule import Chain, Constant, Schedule
 from lrsched._shapes import Cosine, Geometric, Linear, Polynomial
 from lrsched.compat._args import Choice, Length, LengthOrNone, Lengths, Parts, Positive, Rate, Rates, checked, must
-from lrsched.compat._pieces import late, spread, stairs, then
+from lrsched.compat._pieces import in_time, late, spread, stairs, then
 
 __all__ = [
     "CompositeParamScheduler",
@@ -40,6 +41,47 @@ def _first(part: float, max_iter: int, reached: Callable[[float], bool]) -> int:
     while not reached(step / max_iter):
         step += 1
     return step
+
+
+def _stair(m: int, unit: int) -> Callable[[float], bool]:
+    """Return whether fvcore has reached boundary m of `unit` at a `where`."""
+    return lambda where: int((where + _EPSILON) * unit) >= m
+
+
+def _staircase(bounds: Sequence[int], unit: int, max_iter: int, values: Sequence[float]) -> Schedule:
+    """Return the staircase with boundaries in parts of a `unit` over a training of `max_iter` updates.
+
+    A boundary between two updates is kept as it is: in a part of a training it lies elsewhere between them.
+    """
+    exact = [Fraction(m * max_iter, unit) for m in bounds]
+    steps = [_first(m / unit, max_iter, _stair(m, unit)) for m in bounds]
+    if any(step != bound for step, bound in zip(steps, exact, strict=True)) and steps == list(map(math.ceil, exact)):
+        # Rounded down, so that a boundary that is a whole update belongs to this update.
+        factor = max_iter / unit
+        factor = factor if Fraction(factor) * unit <= max_iter else math.nextafter(factor, 0.0)
+        return in_time(_levels(bounds, unit, values), factor)
+    return _levels(steps, max_iter, values)
+
+
+def _levels(bounds: Sequence[int], length: int, values: Sequence[float]) -> Schedule:
+    """Return the constants between boundaries; the last one ends with the training."""
+    edges = [0, *bounds, length]
+    parts = [Constant(value, b - a) for value, a, b in zip(values, edges, edges[1:], strict=False) if a < b]
+    return parts[0] if len(parts) == 1 else Schedule.sequence(parts)
+
+
+def _stairs_in(part: Schedule, begin: float, share: float, first: int, max_iter: int) -> Schedule | None:
+    """Return a staircase run in a `share` of the training from `begin`, where update `first` is; None if it is none."""
+    inner = part.schedule if isinstance(part, Stretch) else part
+    if not isinstance(inner, Chain) or not all(isinstance(p, Constant) for p in inner.parts) or not inner.length:
+        return None
+    unit = inner.length
+
+    def reached(m: int) -> Callable[[float], bool]:
+        return lambda where: _stair(m, unit)((where - begin) / share)
+
+    steps = [_first(begin + share * m / unit, max_iter, reached(m)) for m in inner.starts[1:]]
+    return stairs([step - first for step in steps], [p(0) for p in inner.parts])
 
 
 @checked
@@ -148,7 +190,7 @@ def MultiStepParamScheduler(
 
     Examples:
         >>> MultiStepParamScheduler([1.0, 0.1], num_updates=90, milestones=[60])
-        Constant(1.0, steps=60) >> Constant(0.1)
+        Constant(1.0, steps=60) >> Constant(0.1, steps=30)
     """
     where = "MultiStepParamScheduler(milestones=...)"
     must(milestones is not None or num_updates is not None, where, "given if num_updates is not", milestones)
@@ -163,9 +205,7 @@ def MultiStepParamScheduler(
     must(total >= len(values), "MultiStepParamScheduler(num_updates=...)", f">= {len(values)}", total)
     increases = all(a < b for a, b in pairwise([0, *bounds, total]))
     must(increases, where, f"increasing between 0 and {total}", milestones)
-    n = max_iter or total
-    steps = [_first(m / total, n, lambda w, m=m: int((w + _EPSILON) * total) >= m) for m in bounds]  # type: ignore[misc]
-    return stairs(steps, values)
+    return _staircase(bounds, total, max_iter or total, values)
 
 
 @checked
@@ -179,13 +219,11 @@ def StepParamScheduler(num_updates: Positive, values: Rates, *, max_iter: Length
 
     Examples:
         >>> StepParamScheduler(120, [0.1, 0.01])
-        Constant(0.1, steps=60) >> Constant(0.01)
+        Constant(0.1, steps=60) >> Constant(0.01, steps=60)
     """
     n = max_iter or int(num_updates)
     must(max_iter is not None or n == num_updates, "StepParamScheduler(max_iter=...)", "given", max_iter)
-    count = len(values)
-    steps = [_first(k / count, n, lambda w, k=k: int((w + _EPSILON) * count) >= k) for k in range(1, count)]  # type: ignore[misc]
-    return stairs(steps, values)
+    return _staircase(range(1, len(values)), len(values), n, values)
 
 
 @checked
@@ -203,7 +241,7 @@ def StepWithFixedGammaParamScheduler(
 
     Examples:
         >>> StepWithFixedGammaParamScheduler(1.0, num_decays=1, gamma=0.5, num_updates=120)
-        Constant(1.0, steps=60) >> Constant(0.5)
+        Constant(1.0, steps=60) >> Constant(0.5, steps=60)
     """
     values = list(accumulate(repeat(gamma, num_decays), mul, initial=base_value))
     return StepParamScheduler(num_updates, values, max_iter=max_iter)
@@ -220,7 +258,8 @@ def CompositeParamScheduler(
     """Schedulers one after the other, each for a part of the training.
 
     Args:
-        schedulers: schedules made by this module for the same `max_iter`.
+        schedulers: schedules made by this module for the same `max_iter`; another one stands for its first `max_iter`
+            steps.
         lengths: the part of the training that each takes; they add up to 1.
         interval_scaling: for each, "rescaled" (runs from its start to its end in its part) or "fixed" (its part of
             what it would be over the whole training).
@@ -249,8 +288,10 @@ def CompositeParamScheduler(
         if interval_scaling[i] == "fixed":
             part = late(part, steps[i])
         elif parts[i] > 0.0:
-            begin = (ends[i] - parts[i]) * max_iter
-            part = spread(part, parts[i] * max_iter, steps[i] - begin)
+            begin = ends[i] - parts[i]
+            part = _stairs_in(part, begin, parts[i], steps[i], max_iter) or spread(
+                part if part.length else Hold(part, max_iter), parts[i] * max_iter, steps[i] - begin * max_iter
+            )
         length = bounds[i + 1] - steps[i]
         schedule = Hold(part, length) if schedule is None else then(length, part, schedule)
     assert schedule is not None
