@@ -133,7 +133,17 @@ class Arrays:
         inside = self.less(t, n)
         if inside is None:
             return curve(t, self)
-        return self.where(inside, curve(t if type(t) is Stretched else self.cap(t, n - 1), self), end)
+        return self.where(inside, curve(self._within(t, n, inside), self), end)
+
+    def _within(self, t: Any, n: int, inside: Any) -> Any:
+        """Return the times before step `n`, and in place of the others one at which no curve has an infinite slope."""
+        if type(t) is Stretched:
+            elapsed, left = (
+                self.where(inside, t.elapsed, t.per * 0.5),
+                self.where(inside, t.left, t.per * (t.total - 0.5)),
+            )
+            return Stretched(elapsed, left, t.per, t.total)
+        return self.where(inside, t, 0.5) if "float" in str(t.dtype) else self.minimum(t, n - 1)
 
     def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
         """Return the value of the piece that owns each step, in its local time."""
