@@ -8,6 +8,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from lrsched._batches import Batches
 from lrsched._combine import Maximum, Minimum, Power, Product, Sum, clip
 from lrsched._config import from_config, to_config
 from lrsched._curved import Harmonic, Hyperbolic, Logarithmic, NormalizedExponential, Rex, Tanh
@@ -56,6 +57,7 @@ _LATE = {
 }
 
 __all__ = [
+    "Batches",
     "Chain",
     "Constant",
     "Cooldown",

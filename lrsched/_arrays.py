@@ -199,6 +199,15 @@ class Arrays:
         # Beyond what the dtype counts: a float, and the distance to the end.
         return Stretched(self.cast(t) + float(n), self.rest(t, max((length or 0) - n, 0)), 1.0, length or 0)
 
+    def last_of(self, t: Any, n: int, length: int | None) -> Any:
+        """Return the last of the n steps that step t stands for, in a schedule of that length."""
+        if self.top is not None and (length or 0) + n <= self.top:
+            return self.cap(t, (self.top + 1) // n - 1 if length is None else length // n) * n + (n - 1)
+        # A float, or beyond what the dtype counts: the distance to the end is scaled, too.
+        end = length or 0
+        left = self.rest(t, end // n) * float(n) + float(end % n - (n - 1))
+        return Stretched(self.real(t) * float(n) + float(n - 1), left, 1.0, end)
+
     def fold(self, t: Any, n: int) -> Any:
         """Return the distance to the nearest even multiple of n: a clock that swings between 0 and n."""
         if type(t) is Stretched:

@@ -231,6 +231,9 @@ class Code:
     def ahead(self, t: Any, n: int, length: int | None) -> Any:
         return t + n
 
+    def last_of(self, t: Any, n: int, length: int | None) -> Any:
+        return t * n + (n - 1)
+
     def fold(self, t: Any, n: int) -> Any:
         t = self.real(t) % (2 * n)
         return self.let(f"{t.name} if {t.name} <= {n} else {2 * n} - {t.name}", t.whole)

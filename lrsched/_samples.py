@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lrsched._batches import Batches
 from lrsched._combine import Combination, Power
 from lrsched._cycles import Repeat, Triangular
 from lrsched._modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch
@@ -91,6 +92,7 @@ def _reach(node: Schedule) -> int:
     inner = [_reach(child) for child in _inner(node)]
     if inner:
         slower = node.steps_per_epoch if isinstance(node, Epochs) else getattr(node, "factor", 1.0)
+        slower /= node.batches_per_update if isinstance(node, Batches) else 1
         return math.ceil(max(inner) * slower * (3 if isinstance(node, Extend) else 1))
     steps = 2 ** np.arange(41, dtype=np.int64)
     values = np.abs(evaluate(node, steps))
@@ -132,6 +134,9 @@ def _collect(node: Schedule, zero: float, per: float, end: float, found: set[flo
         per *= node.steps_per_epoch
     elif isinstance(node, Stretch):
         per *= node.factor
+    elif isinstance(node, Batches):
+        per /= node.batches_per_update
+        zero -= per * (node.batches_per_update - 1)
     elif isinstance(node, Shift):
         zero -= per * node.steps
     elif isinstance(node, Reverse):

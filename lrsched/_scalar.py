@@ -103,6 +103,10 @@ class Scalar:
         return t + n
 
     @staticmethod
+    def last_of(t: Any, n: int, length: int | None) -> Any:
+        return t * n + (n - 1)
+
+    @staticmethod
     def fold(t: Any, n: int) -> Any:
         t = (t.elapsed / t.per if type(t) is Stretched else t) % (2 * n)
         return t if t <= n else 2 * n - t

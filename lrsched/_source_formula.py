@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from lrsched._batches import Batches
 from lrsched._combine import Maximum, Minimum, Power, Product, Sum
 from lrsched._curved import Harmonic, Hyperbolic, Logarithmic, NormalizedExponential, Rex, Tanh
 from lrsched._cycles import Repeat, Triangular
@@ -275,6 +276,9 @@ _RULES: dict[type, Callable[[Writer, Any, str], str]] = {
     Shift: lambda w, s, t: w.write(s.schedule, f"{enclosed(t)} + {s.steps}"),
     Stretch: lambda w, s, t: w.write(s.schedule, f"{enclosed(t)} / {s.factor!r}"),
     Epochs: lambda w, s, t: w.write(s.schedule, f"{enclosed(t)} // {s.steps_per_epoch}"),
+    Batches: lambda w, s, t: w.write(
+        s.schedule, f"{enclosed(t)} * {s.batches_per_update} + {s.batches_per_update - 1}"
+    ),
     Reverse: lambda w, s, t: w.write(s.schedule, w.dialect.greatest(f"{s.length} - {enclosed(t)}", "0")),
 }
 

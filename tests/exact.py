@@ -127,6 +127,7 @@ _FORMULAS: dict[type, Callable[[Any, Any], Any]] = {
     ls.Shift: lambda s, t: exact(s.schedule, t + mp.mpf(s.steps)),
     ls.Stretch: lambda s, t: exact(s.schedule, t / mp.mpf(s.factor)),
     ls.Epochs: lambda s, t: exact(s.schedule, mp.floor(t / s.steps_per_epoch)),
+    ls.Batches: lambda s, t: exact(s.schedule, t * s.batches_per_update + s.batches_per_update - 1),
     ls.Hold: lambda s, t: exact(s.schedule, min(t, mp.mpf(s.steps))),
     ls.Reverse: lambda s, t: exact(s.schedule, max(s.schedule.length - t, mp.mpf(0))),
     ls.Product: lambda s, t: mp.fprod(exact(part, t) for part in s.parts),

@@ -94,6 +94,7 @@ def _nodes(draw: Draw, inner: st.SearchStrategy[Schedule]) -> list[Callable[[], 
         lambda: ls.Shift(draw(inner), draw(st.integers(0, 3_000))),
         lambda: ls.Stretch(draw(inner), draw(st.sampled_from([0.5, 1 / 3, 1.0, 2.0, 2.5, 7.0]))),
         lambda: ls.Epochs(draw(inner), draw(st.integers(1, 50))),
+        lambda: ls.Batches(draw(inner), draw(st.integers(1, 50))),
     ]
 
 
@@ -160,7 +161,7 @@ def _boundaries(schedule: Schedule) -> set[int]:
     if isinstance(schedule, ls.Chain):
         for start, part in zip(schedule.starts, schedule.parts, strict=True):
             found |= {start} | {start + step for step in inner(part)}
-    elif isinstance(schedule, ls.Repeat | ls.Stretch | ls.Shift | ls.Epochs | ls.Hold | ls.Reverse):
+    elif isinstance(schedule, ls.Repeat | ls.Stretch | ls.Shift | ls.Epochs | ls.Batches | ls.Hold | ls.Reverse):
         found |= inner(schedule.schedule)
     elif isinstance(schedule, ls.Sum | ls.Product | ls.Minimum | ls.Maximum):
         for part in schedule.parts:

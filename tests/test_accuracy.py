@@ -29,6 +29,7 @@ def every_shape(n):
         found += [ls.Tanh(a, b, n), ls.Hyperbolic(a, b, n, n), ls.Hyperbolic(a, b, n, 2 * n + 1)]
         found += [ls.Warp(ls.Cosine(a, b, n), 2.0), ls.Reverse(ls.Cosine(a, b, n)), ls.Shift(ls.Linear(a, b, n), half)]
         found += [ls.Hold(ls.Cosine(a, b, n), half), ls.Epochs(ls.Linear(a, b, n), 3)]
+        found += [ls.Batches(ls.Cosine(a, b, 3 * n + 1), 3)]
         if a and b:
             found += [ls.Geometric(a, b, n), ls.Harmonic(a, b, n)]
     found += [

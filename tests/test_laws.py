@@ -251,6 +251,23 @@ def test_epochs_count_whole_ones(schedule, size, t):
     assert ls.Epochs(schedule, size)(t) == schedule(t // size)
 
 
+@given(schedules(), st.integers(1, 40), steps(2_000))
+def test_an_update_uses_the_last_of_its_batches(schedule, n, t):
+    assert ls.Batches(schedule, n)(t) == schedule(n * t + n - 1)
+
+
+@given(bounded_schedules(), st.integers(1, 40))
+def test_the_batches_of_whole_updates_are_its_length(schedule, n):
+    counted = ls.Batches(schedule, n)
+    assert counted(counted.length) == counted(counted.length + 1000) == schedule(schedule.length)
+    assert n * (counted.length - 1) + n - 1 < max(schedule.length, n)
+
+
+@given(schedules(), st.integers(1, 9), st.integers(1, 9), steps(2_000))
+def test_batches_of_batches_multiply(schedule, n, m, t):
+    assert ls.Batches(ls.Batches(schedule, n), m)(t) == ls.Batches(schedule, n * m)(t)
+
+
 @given(bounded_schedules(), st.integers(2, 9), steps(2_000))
 def test_a_whole_stretch_meets_the_schedule_at_its_multiples(schedule, factor, t):
     assert ls.Stretch(schedule, factor)(t * factor) == pytest.approx(schedule(t), rel=1e-12, abs=1e-15)

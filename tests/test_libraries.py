@@ -42,6 +42,8 @@ SAMPLE = (
     ls.Shift(ls.Cosine(0.1, 0.0, steps=20), steps=5),
     ls.Stretch(ls.Warmup(4) >> ls.Cosine(0.1, 0.0, steps=11), factor=2.5),
     ls.Epochs(ls.Exponential(0.1, 0.5), steps_per_epoch=7),
+    ls.Batches(ls.Warmup(5) >> ls.Cosine(0.1, 0.0, steps=40), batches_per_update=3),
+    ls.Batches(ls.Exponential(0.1, 0.99), batches_per_update=3),
     ls.Reverse(ls.Cosine(0.1, 0.0, steps=12)),
     ls.Extend(ls.Cosine(0.1, 0.0, steps=12)),
     ls.Warp(ls.Cosine(0.1, 0.0, steps=12), power=1.5),
@@ -239,7 +241,7 @@ def exact_in_float32(schedule):
 def test_any_schedule_has_one_value_in_every_library(name, schedule):
     far = [] if "Stretch" in nodes_of(schedule) else [2**24 + 1]
     # The int32 of JAX cannot say a step beyond the largest: a shifted schedule stays there.
-    far += [] if {"Stretch", "Shift"} & nodes_of(schedule) else [LARGEST]
+    far += [] if {"Stretch", "Shift", "Batches"} & nodes_of(schedule) else [LARGEST]
     steps = np.array([*[t for t in boundary_steps(schedule) if t <= 2**24][:60], *far])
     steps = np.resize(steps, 64)  # one length, so that operations are compiled once
     expected = [schedule(t) for t in steps.tolist()]

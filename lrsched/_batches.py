@@ -1,0 +1,47 @@
+"""The node that counts batches where the optimizer is called once for several of them."""
+
+from typing import Annotated, Any
+
+from lrsched._check import Int
+from lrsched._clock import Stretched
+from lrsched._schedule import Node, Schedule
+from lrsched._value import value
+
+
+@value
+class Batches(Schedule):
+    """A schedule that counts batches, of which n make an update: `s(n * t + n - 1)`.
+
+    With gradient accumulation an update is made in the last of its batches. Where a library moves the schedule with
+    every batch (Keras, Paddle's `Model.fit`, MMEngine, fastai), update t uses the value of that batch. Libraries that
+    move it with every update need no such node. Where steps are int32, as in JAX without 64-bit mode, an endless
+    schedule stays at the last batch that int32 can count.
+
+    Args:
+        schedule: any schedule; its steps are batches.
+        batches_per_update: batches accumulated for one optimizer update, n in the formula, at least 1.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched import Batches, Linear
+        >>> Batches(Linear(1.0, 0.0, steps=8), batches_per_update=2)(np.arange(5))
+        array([0.875, 0.625, 0.375, 0.125, 0.   ])
+    """
+
+    schedule: Annotated[Schedule, Node()]
+    batches_per_update: Annotated[int, Int(low=1)]
+
+    @property
+    def length(self) -> int | None:
+        """Whole updates before the schedule has ended, at least 1, or None."""
+        length = self.schedule.length
+        return None if length is None else max(length // self.batches_per_update, 1)
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        n, length = self.batches_per_update, self.schedule.length
+        if type(t) is Stretched:
+            end = length or 0
+            # The distance to the end is scaled, too, and not the difference of two large numbers.
+            left = t.left * float(n) + t.per * float(end - n * t.total - (n - 1))
+            return self.schedule._at(Stretched(t.elapsed * float(n) + t.per * float(n - 1), left, t.per, end), xp)
+        return self.schedule._at(xp.last_of(t, n, length), xp)
