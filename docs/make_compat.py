@@ -168,7 +168,7 @@ def _library(library: str, measured: Measured) -> str:
     for name in curves:
         named = samples.sampled(library)[name]
         built = {key: samples.built(library, value) for key, value in named.items()}
-        found = compat.remarks(library, name, **built)
+        found = compat.remarks(library, name, **built, accumulation=1)
         for remark in found:
             said.setdefault(remark.code, []).append((name, f"{remark.message}; {remark.suggestion}"))
         codes = ", ".join(f"`{remark.code}`" for remark in found)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lrsched import Hold, Shift, clip, compat
+from lrsched import Batches, Hold, Shift, clip, compat
 from lrsched.compat import remarks
-from lrsched.compat._remarks_table import CODES, CONVENTIONS
+from lrsched.compat._remarks_table import BATCHES, CODES, CONVENTIONS
 
 
 def codes(*call, **named):
@@ -34,6 +34,9 @@ CASES = {
      ("torch", "MultiStepLR", 0.1, [10], 0.5), {}),
     "boundary-late": (("keras", "PiecewiseConstantDecay", [10], [0.1, 0.01]), {}, "0.01 begins with step 11",
      ("paddle", "PiecewiseDecay", [10], [0.1, 0.01]), {}),
+    # 800 batches are 200 updates of 4; 800 updates take 4 * 800 batches
+    "counts-batches": (("keras", "CosineDecay", 0.1, 800), {"accumulation": 4}, "takes 200 updates",
+     ("optax", "cosine_decay_schedule", 0.1, 800), {"accumulation": 4}),
     # cycles of 10: update 94 is number 4 of its cycle, (1 + cos(0.4 pi)) / 2 = 0.654...; update 99 is the last
     "cut-cycle": (("torch", "CosineAnnealingWarmRestarts", 1.0, 10), {"horizon": 95}, "ends with 0.655",
      ("torch", "CosineAnnealingWarmRestarts", 1.0, 10), {"horizon": 150, "T_mult": 2}),
@@ -250,6 +253,61 @@ def test_an_optimizer_has_no_remarks():
     assert remarks("torch", "Adam") == ()
 
 
+# A sample of each library that moves its schedule with every batch.
+BATCHES_IN = {
+    "fastai": (("fit_one_cycle", 0.1), {"steps": 100}),
+    "ignite": (("CosineAnnealingScheduler", 0.1, 0.0, 100), {}),
+    "keras": (("PolynomialDecay", 0.1, 100), {}),
+    "mmengine": (("CosineAnnealingLR", 0.1, 100), {"by_epoch": False}),
+    "paddle": (("CosineAnnealingDecay", 0.1, 100), {}),
+}
+
+
+def test_the_libraries_that_count_batches_are_those_of_the_table():
+    assert set(BATCHES_IN) == set(BATCHES)
+
+
+@pytest.mark.parametrize("library", BATCHES)
+def test_a_library_that_counts_batches_says_so_unless_each_makes_an_update(library):
+    call, named = BATCHES_IN[library]
+    assert BATCHES[library] in message("counts-batches", library, *call, **named)
+    assert "step 3 * j + 2" in message("counts-batches", library, *call, **named, accumulation=3)
+    assert "counts-batches" not in codes(library, *call, **named, accumulation=1)
+
+
+@pytest.mark.parametrize("library", sorted(set(CONVENTIONS) - set(BATCHES)))
+def test_a_library_that_counts_updates_has_nothing_to_say_of_batches(library):
+    for name, named in samples.sampled(library).items():
+        built = {key: samples.built(library, value) for key, value in named.items()}
+        assert "counts-batches" not in codes(library, name, **built, accumulation=4)
+
+
+def test_an_epoch_of_mmengine_has_any_number_of_batches():
+    assert "counts-batches" not in codes("mmengine", "CosineAnnealingLR", 0.1, 100, accumulation=4)
+
+
+@pytest.mark.parametrize("library", BATCHES)
+@given(n=st.integers(2, 12))
+def test_a_training_of_accumulated_batches_is_long_enough_for_the_suggested_length(library, n):
+    (name, *given_), named = BATCHES_IN[library]
+    if library == "fastai":
+        longer = compat.fastai.fit_one_cycle(0.1, steps=100 * n)
+    else:
+        place = given_.index(100)
+        longer = getattr(getattr(compat, library), name)(*given_[:place], 100 * n, *given_[place + 1 :], **named)
+    text = message("counts-batches", library, name, *given_, **named, accumulation=n)
+    assert text.endswith(f"={100 * n}")
+    assert Batches(longer, n)(99) == longer(100 * n - 1)
+
+
+def test_a_horizon_in_updates_is_compared_with_a_length_in_batches():
+    call = ("keras", "CosineDecay", 1.0, 1000)
+    assert codes(*call, horizon=1000) & {"ends-before-training"} == set()
+    # 1000 updates of 4 batches
+    assert "last 3000 of 4000 batches" in message("ends-before-training", *call, horizon=1000, accumulation=4)
+    assert "length-looks-like-epochs" not in codes(*call, horizon=250, accumulation=4)
+
+
 def test_times_of_composer_are_read():
     call = ("composer", "CosineAnnealingWithWarmupScheduler", 1.0, "3ba")
     assert "max_duration='13ba'" in message("length-includes-warmup", *call, max_duration="10ba")
@@ -280,7 +338,7 @@ def test_what_is_no_call_is_refused(call, error, words):
         remarks(*call)
 
 
-@pytest.mark.parametrize("name", ["horizon", "epoch"])
+@pytest.mark.parametrize("name", ["horizon", "epoch", "accumulation"])
 def test_numbers_of_updates_are_checked(name):
     with pytest.raises(ValueError, match=rf"remarks\({name}=...\) must be an int >= 1"):
         remarks("torch", "StepLR", 0.1, 5, **{name: 0})
@@ -290,7 +348,7 @@ def test_numbers_of_updates_are_checked(name):
 def test_every_preset_can_be_remarked_on_for_any_training(library):
     for name, named in samples.sampled(library).items():
         built = {key: samples.built(library, value) for key, value in named.items()}
-        for training in ({}, {"horizon": 1}, {"horizon": 100, "epoch": 10}, {"horizon": 100_000}):
+        for training in ({}, {"horizon": 1}, {"horizon": 100, "epoch": 10}, {"horizon": 100_000, "accumulation": 3}):
             for remark in remarks(library, name, **built, **training):
                 assert remark.code in CODES
                 assert remark.message

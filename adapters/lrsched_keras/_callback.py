@@ -40,6 +40,7 @@ class LRCallback(keras.callbacks.Callback):
       `initial_epoch`; to go on after an earlier `fit` pass `initial_epoch=` as for Keras's own callbacks.
     * `unit="batch"`: update t trains with `schedule(t)`, where t is `optimizer.iterations`. This is saved with the
       model, goes on over several calls of `fit`, and counts updates, not batches, when gradients are accumulated.
+      A schedule of `compat.keras` counts batches there: pass `Batches(schedule, n)` for n of them.
 
     A feedback rule observes `logs[monitor]` after each epoch or batch, and its factor multiplies the rate that the
     optimizer had at first, or, if it was built with `FeedbackSchedule(schedule)`, the schedule. Where an epoch has no

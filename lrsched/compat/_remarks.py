@@ -10,7 +10,7 @@ from lrsched._schedule import Schedule
 from lrsched.compat import _remarks_calls, _remarks_curve
 from lrsched.compat._remarks_facts import Call, Remark, library, resolved
 from lrsched.compat._remarks_like import like as _like
-from lrsched.compat._remarks_table import CONVENTIONS, Convention
+from lrsched.compat._remarks_table import BATCHES, CONVENTIONS, Convention
 
 __all__ = ["Remark", "remarks"]
 
@@ -25,6 +25,7 @@ def remarks(
     *args: Any,
     horizon: Updates = None,
     epoch: Updates = None,
+    accumulation: Updates = None,
     like: str | None = None,
     **kwargs: Any,
 ) -> tuple[Remark, ...]:
@@ -44,6 +45,7 @@ def remarks(
         *args: arguments of that function, as `lrsched.compat` takes them.
         horizon: updates of the training; None where that is not known.
         epoch: updates of one epoch; None where that is not known.
+        accumulation: batches whose gradients make one update; None where that is not known, 1 where each makes its own.
         like: the function that the numbers were written for, such as "keras.CosineDecay"; None if for this one.
         **kwargs: arguments of that function; `last_epoch` may be among them.
 
@@ -61,11 +63,14 @@ def remarks(
         [('length-includes-warmup', 'decay_steps=900 holds the warm-up: the decay has 800 steps and ends at step 900')]
         >>> compat.remarks(*call, like="keras.CosineDecay")[0].suggestion
         'write decay_steps=1000 for that curve'
+        >>> [r.message for r in compat.remarks("keras", "CosineDecay", 0.1, 800, accumulation=4)]
+        ['keras counts batches: update j uses step 4 * j + 3, and decay_steps=800 takes 200 updates']
     """
     from lrsched import compat
 
     horizon = Int(low=1, optional=True)("remarks(horizon=...)", horizon)
     epoch = Int(low=1, optional=True)("remarks(epoch=...)", epoch)
+    accumulation = Int(low=1, optional=True)("remarks(accumulation=...)", accumulation)
     if module not in dir(compat):
         raise ValueError(f"remarks(module) must be one of {', '.join(dir(compat))}, got {module!r}")
     namespace = library(module)
@@ -87,16 +92,20 @@ def remarks(
     build = getattr(namespace, name)
     bound = inspect.signature(build).bind(**given)
     bound.apply_defaults()
+    arguments = _flat(build, bound.arguments)
+    convention = _fitted(convention, given, arguments)
+    batches = (accumulation or 0) if module in BATCHES and convention.unit == "update" else 1
     call = Call(
         module,
         name,
         build,
-        _flat(build, bound.arguments),
+        arguments,
         frozenset(given),
-        _fitted(convention, given),
+        convention,
         schedule,
-        horizon,
-        epoch,
+        horizon and horizon * (batches or 1),
+        epoch and epoch * (batches or 1),
+        batches,
     )
     rules = (
         *_remarks_curve.RULES,
@@ -116,8 +125,13 @@ def _flat(function: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _fitted(convention: Convention, given: Mapping[str, Any]) -> Convention:
-    """Return the convention for these arguments: they may leave the warm-up out, or ask for several cycles."""
+def _fitted(convention: Convention, given: Mapping[str, Any], arguments: Mapping[str, Any]) -> Convention:
+    """Return the convention for these arguments.
+
+    They may leave the warm-up out, ask for several cycles, or count updates where the library counts epochs by default.
+    """
+    if any(arguments.get(name) is False for name in ("by_epoch", "step_on_epochs", "t_in_epochs")):
+        convention = replace(convention, unit="update")
     if convention.rate == "warmup_target" and given.get("warmup_target") is None:
         return replace(convention, rate="initial_learning_rate", warmup="")
     return replace(convention, kind="cycle") if given.get("cycle_limit", 1) != 1 else convention

@@ -141,7 +141,7 @@ def _keras_warm_up(call: Call) -> Iterator[Remark]:
     if call.arguments["warmup_target"] is None and call.count("warmup_steps"):
         yield Remark(
             "warmup-ignored",
-            f"warmup_steps={call.count('warmup_steps')} has no effect without a warmup_target: update 0 has "
+            f"warmup_steps={call.count('warmup_steps')} has no effect without a warmup_target: {call.one} 0 has "
             f"{number(call.schedule(0))}",
             f"write initial_learning_rate=0.0, warmup_target={call.arguments['initial_learning_rate']!r}",
         )
@@ -185,7 +185,7 @@ def _divisors(call: Call) -> Iterator[Remark]:
         return
     yield Remark(
         "one-cycle-divisors",
-        f"from {number(s(0))} to {number(top)} at update {call.peak} and down to {number(last)}: the top over "
+        f"from {number(s(0))} to {number(top)} at {call.one} {call.peak} and down to {number(last)}: the top over "
         f"{top / last:.3g}, the first rate over {s(0) / last:.3g}",
         f"the same curve has final_div_factor={s(0) / last:.6g} in torch and Optax, div_final={top / last:.6g} in "
         f"fastai and end_learning_rate={last:.6g} in Paddle; defaults are 1e4, 1e5 and 1e-4; torch has its top at "

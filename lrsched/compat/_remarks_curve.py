@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from lrsched._axis import number
 from lrsched.compat._remarks_facts import TINY, Call, Remark
+from lrsched.compat._remarks_table import BATCHES
 
 # A rate below this part of the first is next to nothing.
 _NOTHING = 1e-4
@@ -20,31 +21,31 @@ def warm_up(call: Call) -> Iterator[Remark]:
     s, w = call.schedule, call.warmup
     if s(0) == 0.0 < call.top:
         first = next((t for t in range(1, 4) if s(t) > 0.0), 0)
-        then = f"; update {first} is the first that moves, with {number(s(first))}" if first else ""
+        then = f"; {call.one} {first} is the first that moves, with {number(s(first))}" if first else ""
         yield Remark(
             "first-update-zero",
-            f"update 0 has the rate 0{then}",
+            f"{call.one} 0 has the rate 0{then}",
             "to begin with a step of the line, as torchtitan and OLMo-core do, use Shift(schedule, 1)",
         )
     twice = w >= 2 and s(0) == s(1) < s(2)
     if twice:
         yield Remark(
             "first-rate-twice",
-            f"updates 0 and 1 both have {number(s(0))}",
+            f"{call.many} 0 and 1 both have {number(s(0))}",
             "Shift(schedule, 1) leaves the first of them out",
         )
     if w >= 2 and s(0) > s(1) < s(2):
         yield Remark(
             "first-update-high",
-            f"update 0 has {number(s(0))}, the optimizer's own rate, before the warm-up begins with {number(s(1))}",
+            f"{call.one} 0 has {number(s(0))}, the optimizer's own rate, before the warm-up begins with {number(s(1))}",
             "build the optimizer with the warm-up's first rate, or use Shift(schedule, 1)",
         )
     if w >= 2 and call.peak in (w - 1, w + 1) and not twice:
         name = _written(call, call.convention.warmup)
         yield Remark(
             "warmup-index",
-            f"with {name} the top is reached by update {call.peak}; transformers, Optax, Keras and Megatron reach it "
-            f"with update {w}",
+            f"with {name} the top is reached by {call.one} {call.peak}; transformers, Optax, Keras and Megatron reach "
+            f"it with {call.one} {w}",
             f"for theirs count {'one more' if call.peak < w else 'one less'} and compare with lrsched.equality",
         )
     if w >= 3 and 2 * max(abs(s(w - 1) - s(w - 2)), abs(s(w + 1) - s(w))) < abs(s(w) - s(w - 1)):
@@ -57,7 +58,7 @@ def warm_up(call: Call) -> Iterator[Remark]:
     if rate and call.top < rate * (1 - 1e-3):
         yield Remark(
             "peak-not-reached",
-            f"the highest rate is {number(call.top)}, at update {call.peak}; {call.convention.rate}={rate!r} is "
+            f"the highest rate is {number(call.top)}, at {call.one} {call.peak}; {call.convention.rate}={rate!r} is "
             "never used",
             "with timm set warmup_prefix=True; elsewhere shorten the warm-up, or see the formula in the docstring",
         )
@@ -97,14 +98,14 @@ def length(call: Call) -> Iterator[Remark]:
     if call.low == stop - 1:
         yield Remark(
             "end-at-last-update",
-            f"the last rate, {number(call.bottom)}, is used by update {call.low}, the last of {stop}: the denominator "
-            "is one less than the length",
+            f"the last rate, {number(call.bottom)}, is used by {call.one} {call.low}, the last of {stop}: the "
+            "denominator is one less than the length",
             "most libraries reach it one step later, after the last update",
         )
     elif call.low == stop + 1:
         yield Remark(
             "ends-one-late",
-            f"a training of {stop} updates ends with {number(s(stop - 1))}; {number(call.bottom)} is reached at "
+            f"a training of {stop} {call.many} ends with {number(s(stop - 1))}; {number(call.bottom)} is reached at "
             f"step {call.low}",
             "most libraries reach it one step earlier",
         )
@@ -124,7 +125,7 @@ def end(call: Call) -> Iterator[Remark]:
         yield Remark(
             "raises-after-end",
             f"{call.library} raises after {call.length} steps; here {number(s(call.length))} is held",
-            f"make {call.convention.length} the number of updates of the training",
+            f"make {call.convention.length} the number of {call.many} of the training",
         )
     lowest = min(call.after, key=lambda item: item[1], default=(0, 0.0))
     if lowest[1] < -TINY * call.top:
@@ -169,7 +170,7 @@ def training(call: Call) -> Iterator[Remark]:
     if alike:
         yield Remark(
             "length-looks-like-epochs",
-            f"{_written(call, name)} counts updates, and the training has {h} of them, {h // n} times as many",
+            f"{_written(call, name)} counts {call.many}, and the training has {h} of them, {h // n} times as many",
             f"if these are epochs, step the scheduler once an epoch or write {name}={h}",
         )
     elif call.convention.kind == "cycle":
@@ -182,7 +183,7 @@ def training(call: Call) -> Iterator[Remark]:
     elif call.convention.kind == "fall" and call.low + 1 < h and not (call.restarts or _rises(call)):
         yield Remark(
             "ends-before-training",
-            f"the last {h - call.low} of {h} updates all have the rate {number(call.bottom)}",
+            f"the last {h - call.low} of {h} {call.many} all have the rate {number(call.bottom)}",
             f"make {name} fit the training",
         )
     elif (
@@ -238,17 +239,17 @@ def pace(call: Call) -> Iterator[Remark]:
     s, steps = call.schedule, call.horizon or _SOME
     if call.convention.kind == "factor" and s(steps - 1) < _NOTHING * s(0):
         base = call.number("gamma") or call.number("decay_rate")
-        per = f"{base ** (1 / call.epoch):.8g}" if base and call.epoch else "gamma ** (1 / updates of an epoch)"
+        per = f"{base ** (1 / call.epoch):.8g}" if base and call.epoch else f"gamma ** (1 / {call.many} of an epoch)"
         yield Remark(
             "decays-per-update",
-            f"after {steps} updates the rate is {number(s(steps - 1))}, {s(steps - 1) / s(0):.1g} of the first",
-            f"a factor of each epoch is stepped once an epoch; as a factor of each update it is {per}",
+            f"after {steps} {call.many} the rate is {number(s(steps - 1))}, {s(steps - 1) / s(0):.1g} of the first",
+            f"a factor of each epoch is stepped once an epoch; as a factor of each {call.one} it is {per}",
         )
     later = call.horizon - 1 if call.horizon else call.peak + _SOME
     if call.convention.kind == "slow" and later > call.peak and s(later) > 0.95 * call.top:
         yield Remark(
             "nearly-flat",
-            f"at update {later} the rate is still {s(later) / call.top:.1%} of the highest",
+            f"at {call.one} {later} the rate is still {s(later) / call.top:.1%} of the highest",
             "give a time scale that is shorter than the training",
         )
 
@@ -256,8 +257,7 @@ def pace(call: Call) -> Iterator[Remark]:
 def units(call: Call) -> Iterator[Remark]:
     """Yield what one step is, where it is no update."""
     unit = call.convention.unit
-    updates = call.arguments.get("t_in_epochs") is False or call.arguments.get("step_on_epochs") is False
-    if unit == "epoch" and not (updates or call.arguments.get("by_epoch") is False):
+    if unit == "epoch":
         yield Remark(
             "unit-is-epochs",
             f"{call.library} counts epochs by default: one step of this schedule is one epoch",
@@ -269,6 +269,26 @@ def units(call: Call) -> Iterator[Remark]:
             f"{call.library} is stepped by the batch size: its lengths are numbers of samples",
             "divide them by the global batch size to get updates",
         )
+    elif call.batches != 1:
+        yield _batches(call)
+
+
+def _batches(call: Call) -> Remark:
+    n, name = call.batches, call.convention.length
+    way = BATCHES[call.library]
+    if not n:
+        return Remark(
+            "counts-batches",
+            f"{call.library} counts batches: with {way} update j uses step n * j + n - 1",
+            "Batches(schedule, n) has the rates of the updates; multiply lengths in updates by n",
+        )
+    takes = f", and {_written(call, name)} takes {call.length / n:.6g} updates" if call.length else ""
+    longer = f"; for {call.length} updates write {call.asking(n * call.length)}" if call.length else ""
+    return Remark(
+        "counts-batches",
+        f"{call.library} counts batches: update j uses step {n} * j + {n - 1}{takes}",
+        f"Batches(schedule, {n}) has the rates of the updates{longer}",
+    )
 
 
 RULES: tuple[Callable[[Call], Iterator[Remark]], ...] = (units, warm_up, length, height, pace, end, training)

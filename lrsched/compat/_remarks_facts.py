@@ -50,6 +50,8 @@ class Call:
         schedule: what the function returns.
         horizon: updates of the training, or None.
         epoch: updates of one epoch, or None.
+        batches: batches of which one step of the schedule is one and an update is all; 0 where that is not known, 1
+            where a step is an update. `horizon` and `epoch` are batches, too, where there are more.
     """
 
     library: str
@@ -61,6 +63,17 @@ class Call:
     schedule: Schedule
     horizon: int | None
     epoch: int | None
+    batches: int = 1
+
+    @property
+    def one(self) -> str:
+        """What one step of the schedule is."""
+        return "batch" if self.batches > 1 else "update"
+
+    @property
+    def many(self) -> str:
+        """What the steps of the schedule are."""
+        return "batches" if self.batches > 1 else "updates"
 
     def count(self, name: str) -> int:
         """Return a number of steps among the arguments, in the form that the library has for it, or 0."""

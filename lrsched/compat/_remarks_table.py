@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 CODES: dict[str, str] = {
     "boundary-early": "The new rate begins one step before the boundary.",
     "boundary-late": "The new rate begins one step after the boundary.",
+    "counts-batches": "Where gradients are accumulated one step is a batch, not an update.",
     "cut-cycle": "The training ends high in a cycle.",
     "decays-per-update": "A factor of every step leaves next to nothing after a training.",
     "default-floor": "The last rate is above 0 by a default.",
@@ -52,6 +53,17 @@ CODES: dict[str, str] = {
     "warmup-is-a-ratio": "A number of steps looks like a ratio.",
     "whole-wave": "The curve ends as high as it began.",
     "without-steps": "A transition without steps stays at its first value.",
+}
+
+
+# Libraries that move a schedule with every batch, and what makes an update of n of them; all others move it with every
+# update, or leave that to the user.
+BATCHES: dict[str, str] = {
+    "fastai": "GradientAccumulation(n_acc=n * batch size)",
+    "ignite": "create_supervised_trainer(gradient_accumulation_steps=n)",
+    "keras": "gradient_accumulation_steps=n of the optimizer",
+    "mmengine": "OptimWrapper(accumulative_counts=n)",
+    "paddle": "Model.fit(accumulate_grad_batches=n)",
 }
 
 

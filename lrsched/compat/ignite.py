@@ -6,6 +6,9 @@ The wrapper `LRScheduler` drives a scheduler of PyTorch, and does its first step
 those that count as they are (`StepLR`, `MultiStepLR`, `LambdaLR`, `OneCycleLR`). Those that multiply the rate they find
 come out otherwise: `ExponentialLR`, `PolynomialLR`, `CosineAnnealingWarmRestarts` one step ahead, `LinearLR` times its
 start factor, `CosineAnnealingLR` with a first value above its rate; `lrsched_torch.ScheduleLR` does not.
+
+An iteration is a batch: where `create_supervised_trainer(gradient_accumulation_steps=n)` makes an update of n of them,
+update j has `s(n * j + n - 1)`, which is `Batches(s, n)(j)`.
 """
 
 from collections.abc import Callable, Sequence

@@ -3,6 +3,9 @@
 Each acts only while `begin <= t < end` and leaves what it had set before and after. One step is an epoch, or an
 iteration with `by_epoch=False`: that changes no number here. Write `build_param_schedulers` for several of them on one
 optimizer, and pass a momentum or a weight decay as `lr` for the twins (`CosineAnnealingMomentum`, ...).
+
+An iteration is a batch: with `OptimWrapper(accumulative_counts=n)` update j has `s(n * j + n - 1)`, which is
+`Batches(s, n)(j)`; the last update of a training takes the batches that are left.
 """
 
 from collections.abc import Callable, Mapping, Sequence
