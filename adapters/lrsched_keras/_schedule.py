@@ -32,8 +32,8 @@ class LRSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Keras calls a schedule with the number of *batches* seen, also when it accumulates the gradients of n batches for
     each update. Pass the same n here and the schedule counts updates:
-    `Adam(LRSchedule(s, gradient_accumulation_steps=n), gradient_accumulation_steps=n)`. Without it update j has the rate
-    of the last of its batches, `Batches(s, n)(j)`: so do Keras's own schedules, and with them those of `compat.keras`.
+    `Adam(LRSchedule(s, gradient_accumulation_steps=n), gradient_accumulation_steps=n)`. Without it update j has the
+    rate of the last of its batches, `Batches(s, n)(j)`: so do Keras's own schedules, and those of `compat.keras`.
 
     Args:
         schedule: a schedule of lrsched; its steps are optimizer updates.

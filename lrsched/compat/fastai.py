@@ -2,8 +2,10 @@
 
 fastai's schedules are functions of the part of the training gone, t / steps for update t; that part never is 1 while
 it trains, so no update has the last value. fastai finds the phases in float32. A policy of `n_epoch` epochs of `n`
-batches has `steps = n_epoch * n`. They count batches: where `GradientAccumulation(n_acc=n * batch size)` makes an update of n of
-them, update j has `s(n * j + n - 1)`, which is `Batches(s, n)(j)`.
+batches has `steps = n_epoch * n`.
+
+They count batches: where `GradientAccumulation(n_acc=n * batch size)` makes an update of n of them, update j has
+`s(n * j + n - 1)`, which is `Batches(s, n)(j)`.
 """
 
 import math

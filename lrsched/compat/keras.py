@@ -1,10 +1,11 @@
 """The schedules of Keras 3.15, `keras.optimizers.schedules`.
 
-One step of these schedules is one batch. Where the optimizer has `gradient_accumulation_steps=n` it goes on calling its
-schedule with the number of batches, though `optimizer.iterations` counts updates: update j has `s(n * j + n - 1)`, which
-is `Batches(s, n)(j)`. Keras computes in the type of the first rate:
-float32, or integers if it is written without a dot; these compute in float64 and take an int for the number that it
-is. Numbers of steps may be written as floats.
+One step of these schedules is one batch. Keras computes in the type of the first rate: float32, or integers if it is
+written without a dot; these compute in float64 and take an int for the number that it is. Numbers of steps may be
+written as floats.
+
+Where the optimizer has `gradient_accumulation_steps=n` it goes on calling its schedule with the number of batches,
+though `optimizer.iterations` counts updates: update j has `s(n * j + n - 1)`, which is `Batches(s, n)(j)`.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """The schedulers of PaddlePaddle 3.3.1, `paddle.optimizer.lr`. One step is one call of `step()`.
 
-`Model.fit` makes it after each batch. With `accumulate_grad_batches=n` update j has the rate of the last of its batches,
-`s(n * j + n - 1)`, which is `Batches(s, n)(j)`, as long as the batches of an epoch are a multiple of n: the last update
-of an epoch takes what is left.
+`Model.fit` makes it after each batch. With `accumulate_grad_batches=n` update j has the rate of the last of its
+batches, `s(n * j + n - 1)`, which is `Batches(s, n)(j)`, as long as the batches of an epoch are a multiple of n: the
+last update of an epoch takes what is left.
 
 `ReduceOnPlateau` listens to a metric, and `LambdaDecay` and `MultiplicativeDecay` hold a function; they are no values
 of this kind.
