@@ -13,12 +13,19 @@ EXTRAS := plot torch optax keras test dev
 KERAS_TESTS := $(wildcard tests/test_keras*.py)
 KERAS_WORKERS := --dist each $(foreach backend,tensorflow jax torch,--tx popen//env:KERAS_BACKEND=$(backend))
 OTHER_TESTS := $(wildcard tests/test_torch*.py tests/test_optax*.py tests/test_docs.py)
-CORE_TESTS := $(filter-out $(KERAS_TESTS) $(OTHER_TESTS),$(wildcard tests/test_*.py))
+CORE_TESTS := $(filter-out $(KERAS_TESTS) $(OTHER_TESTS),$(wildcard tests/test_*.py tests/*/test_*.py))
 PYTEST := $(RUN) -m pytest -q
-SPEED := -m "not slow"
+
+# What Hypothesis draws is the same in every run of `make test`; the others start from SEED, by chance unless it is given.
+SEED ?= $(eval SEED := $(shell $(PYTHON) -c 'import random; print(random.randrange(10**9))'))$(SEED)
+DEPTH := fast
+DEPTH_fast := -m "not slow"
+DEPTH_thorough = --hypothesis-profile=thorough --hypothesis-seed=$(SEED)
+EXAMPLES ?= 1000
+TESTS ?= $(wildcard $(patsubst %,tests/test_%.py,laws libraries text equality recipes export source* compat_* torch_import*))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench clean
+.PHONY: help demo test test-all core keras adapters explore lint bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -26,21 +33,50 @@ help:  ## show this list
 demo: $(READY)  ## train a small network in four libraries and compare
 	@$(VENV)/bin/lrsched demo
 
-test: lint $(ORACLES)  ## check style and types, run all tests but the slow ones: core, Keras on three backends, the rest
-	@echo "== core"
-	@$(PYTEST) $(SPEED) -n $(JOBS) $(CORE_TESTS) lrsched
-	@echo "== Keras on TensorFlow, JAX and PyTorch"
-	@$(PYTEST) $(SPEED) $(KERAS_WORKERS) $(KERAS_TESTS)
-	@echo "== PyTorch, Optax, examples of the adapters, README, notebooks"
-	@$(PYTEST) $(SPEED) -n $(JOBS) $(OTHER_TESTS) adapters
+# All suites run, whatever becomes of one, and the last line says which failed. An interrupt ends them all.
+SUITES := lint core keras adapters
+define each_suite
+@trap 'exit 130' INT; failed=; \
+for suite in $(SUITES); do \
+    $(MAKE) --no-print-directory $$suite DEPTH=$(1) SEED=$(2) || failed="$$failed $$suite"; \
+done; \
+$(if $(2),echo "SEED=$(2) repeats these draws";) \
+if [ -n "$$failed" ]; then echo "FAILED:$$failed"; exit 1; fi; echo "passed: $(SUITES)"
+endef
 
-test-all: SPEED := --hypothesis-profile=thorough
-test-all: $(VENV)/.oracles-large test  ## run all tests, the slow ones too, with more examples
+test: $(ORACLES)  ## check style and types, run all tests but the slow ones, with the same draws in every run
+	$(call each_suite,fast)
+
+test-all: $(ORACLES) $(VENV)/.oracles-large  ## run all tests, the slow ones too, with more draws and fresh ones (SEED=7 repeats them)
+	@echo "SEED=$(SEED)"
+	$(call each_suite,thorough,$(SEED))
+
+core: $(ORACLES)  ## one suite of `make test`: all that needs no process of its own
+	@echo "== core"
+	@$(PYTEST) $(DEPTH_$(DEPTH)) -n $(JOBS) $(CORE_TESTS) lrsched
+
+keras: $(ORACLES)  ## one suite: Keras on TensorFlow, JAX and PyTorch
+	@echo "== Keras on TensorFlow, JAX and PyTorch"
+	@$(PYTEST) $(DEPTH_$(DEPTH)) $(KERAS_WORKERS) $(KERAS_TESTS)
+
+adapters: $(ORACLES)  ## one suite: PyTorch, Optax, examples of the adapters, README, notebooks
+	@echo "== PyTorch, Optax, examples of the adapters, README, notebooks"
+	@$(PYTEST) $(DEPTH_$(DEPTH)) -n $(JOBS) $(OTHER_TESTS) adapters
+
+# What it finds becomes an @example of the test, or a test of its own.
+explore: $(ORACLES)  ## search with fresh draws: SEED=7 repeats, EXAMPLES=5000 a test (1000), TESTS="tests/test_laws.py"
+	@echo "SEED=$(SEED) EXAMPLES=$(EXAMPLES)"
+	@EXAMPLES=$(EXAMPLES) $(PYTEST) -m hypothesis --hypothesis-profile=explore --hypothesis-seed=$(SEED) -n $(JOBS) $(TESTS) \
+	    || { echo 'make explore SEED=$(SEED) EXAMPLES=$(EXAMPLES) TESTS="$(TESTS)" repeats the draws'; exit 1; }
+	@echo "nothing found with SEED=$(SEED) EXAMPLES=$(EXAMPLES)"
 
 lint: $(READY)  ## check style, formatting and types
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check .
-	@$(RUN) -m mypy
+	@echo "== style and types"
+	@failed=0; \
+	$(VENV)/bin/ruff check . || failed=1; \
+	$(VENV)/bin/ruff format --check . || failed=1; \
+	$(RUN) -m mypy || failed=1; \
+	exit $$failed
 
 bench: $(READY)  ## run the benchmarks
 	@$(RUN) -m benchmarks

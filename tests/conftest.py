@@ -5,7 +5,10 @@ import importlib
 import os
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, is_hypothesis_test, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.internal.conjecture import providers
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,13 +34,36 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), str(ROOT / "adapters"), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
-# No deadline: the first call of a traced function compiles.
+# Hypothesis draws a number now and then that stands in a module which happens to be loaded, if the path of the checkout
+# pleases it: a seed, or a fixed one, would not mean the same draws in another folder, nor after another test.
+providers._get_local_constants = lambda: providers.Constants()
+
+# How many draws a test makes that does not say it, and how many it makes under `make explore`.
+FAST, EXPLORED = 50, int(os.environ.get("EXAMPLES") or 1000)
+# `fast` draws the same for everybody; the others draw afresh, or from `--hypothesis-seed`, and remember what failed.
 settings.register_profile(
     "fast",
-    max_examples=50,
-    deadline=None,
-    derandomize=bool(os.environ.get("CI")),
+    max_examples=FAST,
+    deadline=None,  # the first call of a traced function compiles
+    derandomize=True,
+    database=None,
+    print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("thorough", settings.get_profile("fast"), max_examples=300, derandomize=False)
+remembered = DirectoryBasedExampleDatabase(ROOT / ".hypothesis" / "examples")
+fresh = settings(settings.get_profile("fast"), derandomize=False, database=remembered)
+settings.register_profile("thorough", fresh, max_examples=300)
+settings.register_profile("explore", fresh, max_examples=EXPLORED)
 settings.load_profile("fast")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let `explore` draw as many times more in the tests that fix their number too."""
+    if settings.get_current_profile_name() != "explore":
+        return
+    functions = {getattr(item, "function", None) for item in items}
+    for test in filter(is_hypothesis_test, functions):
+        own = test._hypothesis_internal_use_settings
+        if own.max_examples != EXPLORED:
+            more = max(1, own.max_examples * EXPLORED // FAST)
+            test._hypothesis_internal_use_settings = settings(own, max_examples=more)

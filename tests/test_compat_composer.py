@@ -4,7 +4,7 @@ import enum
 import types
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oracles import assert_agrees, folder, load, stub
 
@@ -101,9 +101,9 @@ def test_cosines_and_powers_are_those_of_composer(alpha, t_max, total, ssr, powe
     check("PolynomialScheduler", total, ssr, t_max=t_max, alpha_f=alpha, power=power)
 
 
-@given(times, st.sampled_from([1.0, 1.5, 2.0, 2.7]), alphas, durations)
-def test_restarts_are_those_of_composer(first, mult, alpha, total):
-    check("CosineAnnealingWarmRestartsScheduler", total, t_0=first, t_mult=mult, alpha_f=alpha)
+@given(times, st.sampled_from([1.0, 1.5, 2.0, 2.7]), alphas, durations, ratios)
+def test_restarts_are_those_of_composer(first, mult, alpha, total, ssr):
+    check("CosineAnnealingWarmRestartsScheduler", total, ssr, t_0=first, t_mult=mult, alpha_f=alpha)
 
 
 WARMED = {
@@ -118,6 +118,7 @@ WARMED = {
 @pytest.mark.filterwarnings("ignore:.*warmup duration is 0")
 @pytest.mark.parametrize("name", WARMED)
 @given(times, times | st.just("1dur"), durations, ratios, st.booleans())
+@example("1ba", "1dur", "10ep", 0.5, True)  # int(1 * 0.5) = 0 batches, by which Composer divides
 def test_warm_ups_are_those_of_composer(name, warmup, t_max, total, ssr, scaled):
     arguments = dict(WARMED[name])
     if name != "MultiStepWithWarmupScheduler":
@@ -159,6 +160,11 @@ def test_cycles_are_rounded_down_one_by_one():
             lambda: composer.LinearWithWarmupScheduler(1.0, "1ba", t_max="5ba", max_duration="9ba"),
             ValueError,
             "t_max=...\\) must be at least max_duration, 9 batches, got '5ba'",
+        ),
+        (
+            lambda: composer.ConstantWithWarmupScheduler(1.0, "1ba", max_duration="9ba", ssr=0.5, scale_warmup=True),
+            ValueError,
+            "t_warmup=...\\) must be at least one batch when scaled by 0.5, got '1ba'",
         ),
         (
             lambda: composer.CosineAnnealingWarmRestartsScheduler(1.0, "9ba", t_mult=0.5),

@@ -80,5 +80,6 @@ class Clock:
     def length(self, name: str, time: Any) -> int:
         """Return the batches of a time that must not be 0."""
         steps = self.batches(time)
-        must(steps > 0, f"{self.where}({name}=...)", "at least one batch", f"{time[0]:g}{time[1]}")
+        scaled = "" if self.ssr == 1.0 else f" when scaled by {self.ssr:g}"
+        must(steps > 0, f"{self.where}({name}=...)", f"at least one batch{scaled}", f"{time[0]:g}{time[1]}")
         return steps

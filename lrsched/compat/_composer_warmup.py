@@ -18,8 +18,8 @@ class _Body(Protocol):
 def _warmed(clock: Clock, warmup: Any, scaled: bool, top: float, rest: Schedule) -> Schedule:
     """Return the warm-up and what follows; a scaled warm-up is slower, but ends when the other one does."""
     steps = clock.batches(warmup, scaled=False)
-    slow = clock.batches(warmup) if scaled else steps
-    return then(steps, Linear(0.0, top, max(slow, 1)), rest)
+    slow = clock.length("t_warmup", warmup) if scaled and steps else max(steps, 1)
+    return then(steps, Linear(0.0, top, slow), rest)
 
 
 def _with_warmup(clock: Clock, warmup: Any, t_max: Any, scaled: bool, top: float, body: _Body) -> Schedule:
@@ -50,7 +50,7 @@ def MultiStepWithWarmupScheduler(
         t_warmup: length of the warm-up; not scaled by `ssr`.
         milestones: times at which the rate drops, counted from the start of the training.
         gamma: factor at each drop, >= 0.
-        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`.
+        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`; then not 0 batches.
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the other times, > 0.
@@ -85,7 +85,7 @@ def ConstantWithWarmupScheduler(
         t_warmup: length of the warm-up; not scaled by `ssr`.
         alpha: the multiplier, >= 0.
         t_max: at least `max_duration`.
-        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`.
+        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`; then not 0 batches.
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the other times, > 0.
@@ -119,7 +119,7 @@ def LinearWithWarmupScheduler(
         alpha_i: multiplier after the warm-up, >= 0.
         alpha_f: multiplier from `t_max` on, >= 0.
         t_max: end of the line, counted from the start of the training; at least `max_duration`.
-        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`.
+        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`; then not 0 batches.
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the other times, > 0.
@@ -151,7 +151,7 @@ def CosineAnnealingWithWarmupScheduler(
         t_warmup: length of the warm-up; not scaled by `ssr`.
         t_max: end of the cosine, counted from the start of the training; at least `max_duration`.
         alpha_f: multiplier from `t_max` on, >= 0.
-        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`.
+        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`; then not 0 batches.
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the other times, > 0.
@@ -185,7 +185,7 @@ def PolynomialWithWarmupScheduler(
         power: exponent, > 0.
         t_max: end of the decay, counted from the start of the training; at least `max_duration`.
         alpha_f: multiplier from `t_max` on, >= 0.
-        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`.
+        scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`; then not 0 batches.
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the other times, > 0.

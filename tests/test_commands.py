@@ -1,0 +1,175 @@
+"""The commands of the Makefile, and what Hypothesis draws when they run the tests."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SUITES = ("lint", "core", "keras", "adapters")
+# A word of the command of each suite that no other has.
+WORDS = {"lint": "mypy", "core": "test_laws.py", "keras": "KERAS_BACKEND=jax", "adapters": "test_docs.py"}
+
+TOOL = """\
+#!/bin/sh
+echo "$(basename "$0") $*" >> "$LOG"
+for word in $FAILING; do case "$*" in *"$word"*) echo "$word failed"; exit 1;; esac; done
+"""
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Return what runs make with tools that only write down how they are called and fail on some words."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    environment, log = tmp_path / "venv", tmp_path / "log"
+    (environment / "bin").mkdir(parents=True)
+    for name in ("python", "ruff"):
+        (environment / "bin" / name).write_text(TOOL)
+        (environment / "bin" / name).chmod(0o755)
+    for name in (".ready", ".oracles", ".oracles-large"):
+        (environment / name).touch()
+
+    def run(*arguments, failing=(), command=("make", "--no-print-directory")):
+        log.write_text("")
+        monkeypatch.setenv("LOG", str(log))
+        monkeypatch.setenv("FAILING", " ".join(failing))
+        monkeypatch.setenv("MAKEFLAGS", f"VENV={environment} PYTHON={sys.executable}")
+        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout.splitlines(), log.read_text().splitlines()
+
+    return run
+
+
+def calls(log, suite):
+    return [line for line in log if WORDS[suite] in line]
+
+
+@pytest.mark.parametrize("failing", [(), *((suite,) for suite in SUITES), ("core", "adapters"), SUITES])
+def test_every_suite_runs_and_the_last_line_names_those_that_fail(make, failing):
+    status, lines, log = make("test", failing=[WORDS[suite] for suite in failing])
+    assert [len(calls(log, suite)) for suite in SUITES] == [1, 1, 1, 1]
+    assert (status != 0) == bool(failing)
+    assert lines[-1] == (f"FAILED: {' '.join(failing)}" if failing else "passed: lint core keras adapters")
+
+
+@pytest.mark.parametrize("failing", ["check .", "format"])
+def test_a_fault_of_style_does_not_hide_those_of_types(make, failing):
+    status, _, log = make("lint", failing=[failing])
+    assert status != 0
+    assert len(calls(log, "lint")) == 1
+
+
+def test_every_test_file_is_in_one_suite(make):
+    _, _, log = make("test")
+    suites = [line.split() for suite in SUITES[1:] for line in calls(log, suite)]
+    files = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").rglob("test_*.py"))]
+    assert [sum(file in suite for suite in suites) for file in files] == [1] * len(files)
+
+
+def test_a_change_is_checked_once(make):
+    status, _, log = make(command=[str(ROOT / ".ci/run")])
+    assert status == 0
+    assert [len(calls(log, suite)) for suite in SUITES] == [1, 1, 1, 1]
+
+
+def test_the_default_run_takes_no_seed(make):
+    _, lines, log = make("test")
+    assert not any("seed" in line.lower() or "profile" in line for line in lines + log)
+
+
+@pytest.mark.parametrize(("target", "profile"), [("test-all", "thorough"), ("explore", "explore")])
+@pytest.mark.parametrize("failing", [(), ("test_laws.py",)])
+def test_a_search_prints_its_seed_before_and_after(make, target, profile, failing):
+    status, lines, log = make(target, failing=failing)
+    assert (status != 0) == bool(failing)
+    seed = lines[0].split()[0]
+    assert seed.startswith("SEED=")
+    assert any(seed in line.split() for line in lines[1:][-2:])
+    assert seed != make(target)[1][0].split()[0]
+    tests = [line for line in log if "pytest" in line]
+    assert tests
+    assert all(f"--hypothesis-profile={profile} --hypothesis-seed={seed[5:]} " in line for line in tests)
+
+
+@pytest.mark.parametrize("target", ["test-all", "explore"])
+def test_a_given_seed_is_used(make, target):
+    _, lines, log = make(target, "SEED=7")
+    assert "SEED=7" in lines[0].split()
+    assert all("--hypothesis-seed=7 " in line for line in log if "pytest" in line)
+
+
+def test_the_search_can_be_narrowed(make):
+    _, lines, log = make("explore", "SEED=7", "EXAMPLES=20", "TESTS=tests/test_text.py")
+    assert len(log) == 1
+    assert log[0].endswith("tests/test_text.py")
+    assert "-m hypothesis" in log[0]
+    assert "EXAMPLES=20" in lines[0].split()
+
+
+DRAWS = """\
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+def note(name, value):
+    with Path(os.environ["DRAWN"], name).open("a") as file:
+        print(repr(value), file=file)
+
+@given(st.integers() | st.floats() | st.text())
+def test_as_many_as_the_profile_says(value):
+    note("profile", value)
+
+@pytest.mark.parametrize("which", "ab")
+@given(value=st.lists(st.floats()))
+@settings(max_examples=20)
+def test_twenty(which, value):
+    note("twenty" + which, value)
+"""
+
+
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+    """Return what runs two tests in a process of its own and returns what was drawn, in order, by name."""
+
+    def run(*arguments, folder="here", before="", examples=""):
+        place, drawn = tmp_path / folder, tmp_path / f"drawn{len(list(tmp_path.iterdir()))}"
+        place.mkdir(exist_ok=True)
+        drawn.mkdir()
+        (place / "pytest.ini").write_text("[pytest]\n")
+        (place / "test_draws.py").write_text(DRAWS)
+        (place / "constants.py").write_text(before)
+        monkeypatch.setenv("DRAWN", str(drawn))
+        monkeypatch.setenv("EXAMPLES", examples)
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (place, ROOT / "tests"))))
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "constants", "-p", "no:cacheprovider"]
+        done = subprocess.run([*command, *arguments], cwd=place, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {path.name: path.read_text().splitlines() for path in sorted(drawn.iterdir())}
+
+    return run
+
+
+def test_the_default_run_draws_the_same_wherever_and_after_whatever_it_runs(draw):
+    first = draw()
+    assert [len(values) for values in first.values()] == [50, 20, 20]
+    constants = f"CONSTANTS = {[*range(10_000, 10_900)]}"  # Hypothesis would draw some of them
+    assert first == draw("-n", "2", "--hypothesis-seed=3", folder="elsewhere", before=constants)
+
+
+def test_a_seed_says_what_is_drawn(draw):
+    profile = "--hypothesis-profile=explore"
+    first = draw(profile, "--hypothesis-seed=7", examples="100")
+    assert [len(values) for values in first.values()] == [100, 40, 40]
+    assert first == draw(profile, "--hypothesis-seed=7", "-n", "2", folder="elsewhere", examples="100")
+    assert first != draw(profile, "--hypothesis-seed=8", examples="100")
+
+
+def test_without_a_seed_a_search_draws_afresh(draw):
+    assert draw("--hypothesis-profile=thorough") != draw("--hypothesis-profile=thorough")
