@@ -92,6 +92,11 @@ CASES = {
     ),
     "length-looks-like-updates": (("timm", "CosineLRScheduler", 0.1, 9000), {"horizon": 9000, "epoch": 100}, "90",
      ("timm", "CosineLRScheduler", 0.1, 90), {"horizon": 9000, "epoch": 100}),
+    # with (2 - 1) / (3 - 1) for the second update and 2 / 3 for the third
+    "library-changed": (
+        ("maxtext", "create_learning_rate_schedule", 30, 1.0), {}, "with version='2026-01' update 1 has 0.5",
+        ("maxtext", "create_learning_rate_schedule", 30, 1.0), {"version": "2026-03"},
+    ),
     "milestones-repeated": (("torch", "MultiStepLR", 0.1, [30, 30]), {}, "step 30 occurs more than once",
      ("torch", "MultiStepLR", 0.1, [30, 60]), {}),
     "milestones-unsorted": (("torch", "MultiStepLR", 0.1, [60, 30]), {}, "[60, 30] is not in order",
@@ -358,7 +363,7 @@ def test_every_preset_can_be_remarked_on_for_any_training(library):
 
 COSINES = [
     "optax.warmup_cosine_decay_schedule", "keras.CosineDecay", "transformers.get_cosine_schedule_with_warmup",
-    "megatron.OptimizerParamScheduler", "composer.CosineAnnealingWithWarmupScheduler", "gpt_neox.AnnealingLR",
+    "megatron.OptimizerParamScheduler", "composer.CosineAnnealingWithWarmupScheduler",
     "big_vision.create_learning_rate_schedule", "levanter.lr_scheduler", "allennlp.cosine_with_warmup",
 ]  # fmt: skip
 

@@ -91,7 +91,7 @@ TABLE = {
         lambda: compat.pytorch_optimizer.CosineScheduler(T, 1.0, warmup_steps=W),
         [0, 0, 0.3333, 0.6667, *FALL, 0],
     ),
-    "gpt_neox": (lambda: compat.gpt_neox.AnnealingLR(1.0, W, T, "cosine"), [*PLAIN[:11], 0.0495]),
+    "gpt_neox": (lambda: compat.gpt_neox.AnnealingLR(1.0, W, T, "cosine"), [0.3333, *PLAIN[1:11], 0.0495]),
     "big_vision": (
         lambda: compat.big_vision.create_learning_rate_schedule(T, base=1.0, decay_type="cosine", warmup_steps=W),
         PLAIN,
@@ -106,7 +106,7 @@ TABLE = {
         lambda: compat.maxtext.create_learning_rate_schedule(
             T + 5, 1.0, learning_rate_final_fraction=0.0, warmup_steps_fraction=0.3, learning_rate_schedule_steps=T
         ),
-        [0, 0.5, 1, 1, 0.933, 0.75, 0.5, 0.25, 0.067, 0, 0, 0],
+        [0, 0.3333, 0.6667, 1, 0.933, 0.75, 0.5, 0.25, 0.067, 0, 0, 0],
     ),
 }
 

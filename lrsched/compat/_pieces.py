@@ -53,7 +53,7 @@ def in_time(schedule: Schedule, factor: float, offset: float = 0.0) -> Schedule:
 
 def spread(part: Schedule, length: float, offset: float = 0.0) -> Schedule:
     """Return a schedule with a length spread over a real `length` of steps and begun `offset` steps earlier."""
-    length, offset = _whole(length), max(_whole(offset), 0.0)
+    length, offset = whole(length), max(whole(offset), 0.0)
     if isinstance(part, Constant):
         return Constant(part.value)
     if isinstance(part, Linear | Cosine):
@@ -61,7 +61,7 @@ def spread(part: Schedule, length: float, offset: float = 0.0) -> Schedule:
     return in_time(part, length / (part.length or 1), offset)
 
 
-def _whole(number: float) -> float:
+def whole(number: float) -> float:
     """Return the number, made whole if only its rounding keeps it from being so."""
     near = round(number)
     return near if abs(number - near) < 1e-9 * max(abs(number), 1.0) else number

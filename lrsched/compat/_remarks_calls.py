@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 from lrsched._axis import number
+from lrsched._check import Choice
 from lrsched._schedule import Constant
+from lrsched.compat._args import constraints_of
 from lrsched.compat._remarks_facts import Call, Remark
 
 # Restarts of which the first step is looked at.
 _RESTARTS = 12
+# Updates that are compared.
+_SOME = 1000
 
 
 def ratio(library: str, warmup: str, arguments: Mapping[str, Any]) -> Iterator[Remark]:
@@ -203,16 +207,44 @@ def _returns(call: Call) -> Iterator[Remark]:
         )
 
 
+def _versions(call: Call) -> Iterator[Remark]:
+    """Versions of a library that give another curve for the same arguments."""
+    if "version" in call.given:
+        return
+    options, found = constraints_of(call.function)["version"], []
+    assert isinstance(options, Choice)
+    for other in options.options:
+        try:
+            schedule = call.function(**call.arguments | {"version": other})
+        except ValueError:  # what it did not have yet
+            continue
+        at = next((t for t in range(_SOME) if schedule(t) != call.schedule(t)), None)
+        if at is not None:
+            found.append(
+                f"with version={other!r} update {at} has {number(schedule(at))}, not {number(call.schedule(at))}"
+            )
+    if found:
+        yield Remark("library-changed", "; ".join(found), "name the version that trains; the docstring has their dates")
+
+
+def _short_warm_up(call: Call) -> Iterator[Remark]:
+    """A warm-up of less than a step, where the library takes one."""
+    yield from ratio(call.library, call.convention.warmup, call.arguments)
+
+
 Rule = Callable[[Call], Iterator[Remark]]
 RULES: tuple[Rule, ...] = (defaults, boundaries)
 SINGLE: dict[tuple[str, str], tuple[Rule, ...]] = {
     ("composer", "ConstantScheduler"): (_returns,),
     ("fastai", "fit_one_cycle"): (_divisors,),
+    ("gpt_neox", "AnnealingLR"): (_versions, _short_warm_up),
     ("keras", "CosineDecay"): (_keras_integers, _keras_warm_up),
     ("keras", "CosineDecayRestarts"): (_keras_integers, _keras_restarts),
     ("keras", "ExponentialDecay"): (_keras_integers,),
     ("keras", "InverseTimeDecay"): (_keras_integers,),
     ("keras", "PolynomialDecay"): (_keras_integers,),
+    ("maxtext", "create_learning_rate_schedule"): (_versions,),
+    ("megatron", "OptimizerParamScheduler"): (_short_warm_up,),
     ("mmengine", "ConstantLR"): (_returns,),
     ("mmengine", "OneCycleLR"): (_divisors,),
     ("optax", "cosine_onecycle_schedule"): (_divisors,),

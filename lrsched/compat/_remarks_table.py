@@ -30,6 +30,7 @@ CODES: dict[str, str] = {
     "length-includes-warmup": "The length holds the warm-up.",
     "length-looks-like-epochs": "A length in updates looks like a number of epochs.",
     "length-looks-like-updates": "A length in epochs looks like a number of updates.",
+    "library-changed": "An earlier version of the library gives another curve.",
     "milestones-repeated": "A repeated milestone counts again.",
     "milestones-unsorted": "Milestones are not in order.",
     "negative-after-end": "The rate falls below 0 after the end.",
