@@ -1,7 +1,7 @@
 """compat.speechbrain gives the rates of SpeechBrain's own schedulers, called after each update as its trainer does."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import Optimizer, assert_agrees, load, stub
 
@@ -52,11 +52,11 @@ def used(scheduler, lr, count=COUNT, numbered=False, call=None):
     return rates
 
 
-def check(name, *arguments, own=0, lr=None, numbered=False, keyword="lr", **named):
+def check(name, *arguments, own=0, lr=None, numbered=False, keyword="lr", single=True, **named):
     """Compare with the scheduler; `own` is the place of its own rate among the arguments."""
     first = (arguments[own] if lr is None else lr) if own is not None else lr
     theirs = used(getattr(live, name)(*arguments, **named), first, numbered=numbered)
-    assert_agrees(getattr(speechbrain, name)(*arguments, **named, **{keyword: lr}), theirs)
+    assert_agrees(getattr(speechbrain, name)(*arguments, **named, **{keyword: lr}), theirs, single=single)
 
 
 @given(lrs, steps, st.none() | st.integers(1, 1024), some)
@@ -140,9 +140,10 @@ def test_without_a_cool_down_speechbrain_divides_by_zero_after_the_end(own, warm
 
 @given(lrs, steps, counts, steps, st.sampled_from([0.0, 0.01, 2.0]), st.sampled_from([0.05, 1.0, 1.5]), some)
 def test_three_stages_are_those_of_speechbrain(own, warmup, hold, decay, first, last, lr):
-    assume(last <= 1.0 or decay >= 5)  # in float32 the rounding of the exponent grows with the exponent
     arguments = (own, warmup, hold, decay, warmup + hold + decay, first, last)
-    check("TriStageLRSchedule", *arguments, lr=lr, numbered=True, keyword="optimizer_lr")
+    # Beyond the end the rounding of a large exponent grows with it in float32.
+    single = last <= 1.0 or decay >= 5
+    check("TriStageLRSchedule", *arguments, lr=lr, numbered=True, keyword="optimizer_lr", single=single)
 
 
 @given(lrs, st.lists(st.fixed_dictionaries({"steps": st.integers(-2, 70), "lr": lrs}), max_size=5))

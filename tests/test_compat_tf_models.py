@@ -68,11 +68,14 @@ def test_the_staircase(boundaries, offset, data):
 
 @given(rates, steps, st.floats(0.0, 1.0), st.sampled_from([0.0, 0.5, 1.0, 2.0]), st.booleans(), offsets)
 def test_the_polynomial(start, count, part, power, cycle, offset):
-    assume(offset <= 0 or not cycle)
     named = {"initial_learning_rate": start, "decay_steps": count, "end_learning_rate": start * part}
+    named |= {"power": power, "cycle": cycle, "offset": offset}
+    if cycle and offset > 0:  # before the offset the number of the cycle would be negative
+        with pytest.raises(ValueError, match=r"cycle=...\) must be False with an offset > 0"):
+            tf_models.PolynomialDecayWithOffset(**named)
+        return
     # Keras divides the step by the length before it rounds up; at 49 cycles of 1/49 that misses in float32.
     assume(not cycle or (count & (count - 1)) == 0)
-    named |= {"power": power, "cycle": cycle, "offset": offset}
     # Far out a cycle is so long that what is left of it drowns in the rounding of the step to float32.
     far = () if cycle else (1000, 100_000)
     agree(tf_models.PolynomialDecayWithOffset(**named), live.PolynomialDecayWithOffset(**named), far=far)
@@ -81,6 +84,7 @@ def test_the_polynomial(start, count, part, power, cycle, offset):
 @given(rates, steps, st.sampled_from([0.5, 0.96, 1.0]), st.booleans(), offsets)
 def test_the_exponential(start, count, rate, staircase, offset):
     named = {"initial_learning_rate": start, "decay_steps": count, "decay_rate": rate, "offset": offset}
+    # As above, the floor of a quotient in float32 may miss a stair unless the length is a power of two.
     assume(not staircase or (count & (count - 1)) == 0)
     # The rounding of the rate to float32 is raised to the power too: 6e-8 times the 100000 steps over `count`.
     ours = tf_models.ExponentialDecayWithOffset(**named, staircase=staircase)

@@ -3,7 +3,7 @@
 import types
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import assert_agrees, load, stub
 
@@ -36,7 +36,12 @@ def test_compounding_is_that_of_thinc(start, stop, compound, t):
 
 @given(rates, st.integers(2, 80), st.sampled_from([0.1, 0.25, 0.5]), st.sampled_from([2, 32]), st.integers(0, 3))
 def test_the_slanted_triangle_is_that_of_thinc(top, steps, part, ratio, t):
-    assume(int(steps * part) > 0)
+    if int(steps * part) == 0:
+        with pytest.raises(ZeroDivisionError):
+            [live.slanted_triangular(top, steps, cut_frac=part, ratio=ratio, t=t)(step) for step in range(3)]
+        with pytest.raises(ValueError, match=r"cut_frac=...\) must be at least one step"):
+            thinc.slanted_triangular(top, steps, cut_frac=part, ratio=ratio, t=t)
+        return
     check("slanted_triangular", top, steps, cut_frac=part, ratio=ratio, t=t)
 
 

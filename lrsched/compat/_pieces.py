@@ -67,26 +67,37 @@ def whole(number: float) -> float:
     return near if abs(number - near) < 1e-9 * max(abs(number), 1.0) else number
 
 
-def truncated_cycles(size: int, factor: float, make: Callable[[int, int], Schedule], where: str) -> Schedule:
-    """Return cycles whose length is rounded down each time it grows: `n -> int(n * factor)`.
+def truncated_cycles(
+    size: int,
+    factor: float,
+    make: Callable[[int, int], Schedule],
+    where: str,
+    *,
+    forever: Callable[[int, int], Schedule] | None = None,
+    least: int = 0,
+) -> Schedule:
+    """Return cycles whose length is rounded down each time it changes: `n -> max(int(n * factor), least)`.
 
     Args:
         size: length of the first cycle.
-        factor: growth of the length, >= 1.
-        make: returns cycle number i of length n, as a schedule of that length.
+        factor: growth of the length; below 1 only where there is a `least` length.
+        make: returns cycle number i of length n, as a schedule that takes that cycle.
         where: what an error names.
+        forever: returns all cycles from number i on where their length stays n; None repeats cycle i.
+        least: the shortest length, or 0 for none.
     """
-    if factor < 1.0:
+    if factor < 1.0 and not least:
         raise ValueError(f"{where} must be a number >= 1, or the cycles shrink to nothing, got {factor!r}")
     parts: list[Schedule] = []
     start, number = 0, 0
     while start < ENOUGH:
-        if int(size * factor) == size:
-            parts.append(Repeat(make(number, size)))
+        following = max(int(size * factor), least)
+        if following == size:
+            parts.append(forever(number, size) if forever else Repeat(make(number, size)))
             break
         if number == MAX_CYCLES:
             raise ValueError(f"{where} must give at most {MAX_CYCLES} cycles, got {factor!r}")
         parts.append(make(number, size))
         start += size
-        size, number = int(size * factor), number + 1
+        size, number = following, number + 1
     return parts[0] if len(parts) == 1 else Schedule.sequence(parts)

@@ -133,7 +133,7 @@ def REXScheduler(total_steps: Length, max_lr: Rate = 1.0, min_lr: Rate = 0.0) ->
 @checked
 def CosineAnnealingWarmupRestarts(
     first_cycle_steps: Length,
-    cycle_mult: Annotated[float, Real(low=1.0)] = 1.0,
+    cycle_mult: Positive = 1.0,
     max_lr: Rate = 1e-4,
     min_lr: Rate = 1e-6,
     warmup_steps: Count = 0,
@@ -141,12 +141,12 @@ def CosineAnnealingWarmupRestarts(
 ) -> Schedule:
     """Cycles of a linear warm-up and half a cosine, each with its top `gamma` times that of the one before.
 
-    A cycle's cosine lasts `int(cycle_mult * n)` steps, n that of the one before; the warm-up is always as long. Update
-    0 is at `min_lr`.
+    A cycle's cosine lasts `int(cycle_mult * n)` steps, n that of the one before, and at least one; each warm-up is as
+    long as the first. Update 0 is at `min_lr`.
 
     Args:
         first_cycle_steps: steps of the first cycle, its warm-up included.
-        cycle_mult: factor of the cosine's length, >= 1 here; more than 1 must lengthen the first cycle.
+        cycle_mult: factor of the cosine's length, > 0.
         max_lr: the first top, >= 0.
         min_lr: the bottom of each cycle, >= 0.
         warmup_steps: steps of each warm-up, fewer than `first_cycle_steps`.
@@ -163,19 +163,15 @@ def CosineAnnealingWarmupRestarts(
     def cycle(low: float, top: float, n: int) -> Schedule:
         return warmed(warmup_steps, low, top, Cosine(top, low, n))
 
-    steps = first_cycle_steps - warmup_steps
-    if cycle_mult == 1.0:
-        body: Schedule = Repeat(cycle(0.0, max_lr, steps), scale=gamma)
-        if min_lr:
-            body = body + Repeat(cycle(min_lr, 0.0, steps))
-    else:
-        grows = int(steps * cycle_mult) > steps
-        must(grows, f"{where}(cycle_mult=...)", "1, or enough to lengthen the first cycle", cycle_mult)
+    def one(number: int, n: int) -> Schedule:
+        return cycle(min_lr, max_lr * gamma**number, n)
 
-        def make(number: int, n: int) -> Schedule:
-            return cycle(min_lr, max_lr * gamma**number, n)
+    def forever(number: int, n: int) -> Schedule:
+        tops = Repeat(cycle(0.0, max_lr * gamma**number, n), scale=gamma)
+        return tops + Repeat(cycle(min_lr, 0.0, n)) if min_lr else tops
 
-        body = truncated_cycles(steps, cycle_mult, make, f"{where}(cycle_mult=...)")
+    steps, name = first_cycle_steps - warmup_steps, f"{where}(cycle_mult=...)"
+    body = truncated_cycles(steps, cycle_mult, one, name, forever=forever, least=1)
     return body if warmup_steps else Constant(min_lr, 1) >> late(body, 1)
 
 
