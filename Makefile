@@ -13,7 +13,9 @@ EXTRAS := plot torch optax keras test dev
 KERAS_TESTS := $(wildcard tests/test_keras*.py)
 KERAS_WORKERS := --dist each $(foreach backend,tensorflow jax torch,--tx popen//env:KERAS_BACKEND=$(backend))
 OTHER_TESTS := $(wildcard tests/test_torch*.py tests/test_optax*.py tests/test_docs.py)
-CORE_TESTS := $(filter-out $(KERAS_TESTS) $(OTHER_TESTS),$(wildcard tests/test_*.py tests/*/test_*.py))
+# Trainers of other libraries want these whole, where other tests load one file of them.
+TRAINER_TESTS := $(wildcard tests/trainers/test_*.py)
+CORE_TESTS := $(filter-out $(KERAS_TESTS) $(OTHER_TESTS) $(TRAINER_TESTS),$(wildcard tests/test_*.py tests/*/test_*.py))
 PYTEST := $(RUN) -m pytest -q
 
 # What Hypothesis draws is the same in every run of `make test`; the others start from SEED, by chance unless it is given.
@@ -25,7 +27,7 @@ EXAMPLES ?= 1000
 TESTS ?= $(wildcard $(patsubst %,tests/test_%.py,laws libraries text equality recipes export source* compat_* torch_import*))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all core keras adapters explore lint bench clean
+.PHONY: help demo test test-all core trainers keras adapters explore lint bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -34,7 +36,7 @@ demo: $(READY)  ## train a small network in four libraries and compare
 	@$(VENV)/bin/lrsched demo
 
 # All suites run, whatever becomes of one, and the last line says which failed. An interrupt ends them all.
-SUITES := lint core keras adapters
+SUITES := lint core trainers keras adapters
 define each_suite
 @trap 'exit 130' INT; failed=; \
 for suite in $(SUITES); do \
@@ -54,6 +56,10 @@ test-all: $(ORACLES) $(VENV)/.oracles-large  ## run all tests, the slow ones too
 core: $(ORACLES)  ## one suite of `make test`: all that needs no process of its own
 	@echo "== core"
 	@$(PYTEST) $(DEPTH_$(DEPTH)) -n $(JOBS) $(CORE_TESTS) lrsched
+
+trainers: $(ORACLES)  ## one suite: trainers of other libraries, and the rates that their updates use
+	@echo "== trainers of other libraries"
+	@$(PYTEST) $(DEPTH_$(DEPTH)) -n $(JOBS) $(TRAINER_TESTS)
 
 keras: $(ORACLES)  ## one suite: Keras on TensorFlow, JAX and PyTorch
 	@echo "== Keras on TensorFlow, JAX and PyTorch"

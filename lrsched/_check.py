@@ -143,14 +143,21 @@ class Steps:
 class Flag:
     """True or False, nothing that merely looks like it."""
 
+    # What None stands for, if it may be given.
+    default: bool | None = None
+
     def __call__(self, where: str, value: Any) -> bool:
+        if value is None and self.default is not None:
+            return self.default
         if not isinstance(value, bool | np.bool_):
             raise _fail(TypeError, where, "True or False", value)
         return bool(value)
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
-        yield from ("yes", 1, 0.0, None, [True])
+        yield from ("yes", 1, 0.0, [True])
+        if self.default is None:
+            yield None
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SUITES = ("lint", "core", "keras", "adapters")
+SUITES = ("lint", "core", "trainers", "keras", "adapters")
 # A word of the command of each suite that no other has.
-WORDS = {"lint": "mypy", "core": "test_laws.py", "keras": "KERAS_BACKEND=jax", "adapters": "test_docs.py"}
+WORDS = {
+    "lint": "mypy",
+    "core": "test_laws.py",
+    "trainers": "test_harness.py",
+    "keras": "KERAS_BACKEND=jax",
+    "adapters": "test_docs.py",
+}
 
 TOOL = """\
 #!/bin/sh
@@ -51,9 +57,9 @@ def calls(log, suite):
 @pytest.mark.parametrize("failing", [(), *((suite,) for suite in SUITES), ("core", "adapters"), SUITES])
 def test_every_suite_runs_and_the_last_line_names_those_that_fail(make, failing):
     status, lines, log = make("test", failing=[WORDS[suite] for suite in failing])
-    assert [len(calls(log, suite)) for suite in SUITES] == [1, 1, 1, 1]
+    assert [len(calls(log, suite)) for suite in SUITES] == [1] * len(SUITES)
     assert (status != 0) == bool(failing)
-    assert lines[-1] == (f"FAILED: {' '.join(failing)}" if failing else "passed: lint core keras adapters")
+    assert lines[-1] == (f"FAILED: {' '.join(failing)}" if failing else f"passed: {' '.join(SUITES)}")
 
 
 @pytest.mark.parametrize("failing", ["check .", "format"])
@@ -73,7 +79,7 @@ def test_every_test_file_is_in_one_suite(make):
 def test_a_change_is_checked_once(make):
     status, _, log = make(command=[str(ROOT / ".ci/run")])
     assert status == 0
-    assert [len(calls(log, suite)) for suite in SUITES] == [1, 1, 1, 1]
+    assert [len(calls(log, suite)) for suite in SUITES] == [1] * len(SUITES)
 
 
 def test_the_default_run_takes_no_seed(make):

@@ -1,4 +1,4 @@
-"""compat.composer and compat.llmfoundry give the rates of Composer's and llm-foundry's own schedulers."""
+"""compat.composer and compat.llmfoundry give the rates of Composer's and llm-foundry's schedulers in its Trainer."""
 
 import enum
 import types
@@ -37,10 +37,12 @@ time, live, foundry = _live()
 EPOCH = 7
 
 
-def theirs(module, name, count, max_duration, ssr, lr, arguments):
+def theirs(module, name, count, max_duration, ssr, lr, arguments, every_batch=True):
+    """Ask when the Trainer asks (tests/trainers): before it counts a batch, or after the batches of an epoch."""
     scheduler = getattr(module, name)(**arguments)
     found = []
-    for t in range(count):
+    for update in range(count):
+        t = max(update - 1, 0) if every_batch else update // EPOCH * EPOCH
         state = types.SimpleNamespace(
             max_duration=time.Time.from_timestring(max_duration),
             dataloader_len=EPOCH,
@@ -59,6 +61,9 @@ def check(name, max_duration="10ep", ssr=1.0, lr=0.3, count=100, ours=composer, 
             getattr(ours, name)(lr, **arguments, **horizon)
         return
     assert_agrees(getattr(ours, name)(lr, **arguments, **horizon), expected)
+    in_epochs = getattr(ours, name)(lr, **arguments, **horizon, step_schedulers_every_batch=False)
+    training = int(max_duration[:-2]) * (EPOCH if max_duration.endswith("ep") else 1)
+    assert_agrees(in_epochs, theirs(module, name, training, max_duration, ssr, lr, arguments, every_batch=False))
 
 
 batches = st.integers(0, 80).map("{}ba".format)
@@ -138,13 +143,32 @@ def test_the_inverse_square_root_is_that_of_llm_foundry(warmup, scale, cooldown,
 
 def test_a_constant_returns_to_one():
     s = composer.ConstantScheduler(1.0, alpha=0.5, t_max="2ba")
-    assert [s(t) for t in range(4)] == [0.5, 0.5, 1.0, 1.0]
+    assert [s(t) for t in range(5)] == [0.5, 0.5, 0.5, 1.0, 1.0]
 
 
 def test_cycles_are_rounded_down_one_by_one():
-    # 3, int(4.5) = 4, int(6.0) = 6: restarts at 3, 7, 13
+    # 3, int(4.5) = 4, int(6.0) = 6: restarts after 3, 7, 13 batches, seen one update later
     s = composer.CosineAnnealingWarmRestartsScheduler(1.0, "3ba", t_mult=1.5)
-    assert [t for t in range(1, 20) if s(t) == 1.0] == [3, 7, 13]
+    assert [t for t in range(1, 20) if s(t) == 1.0] == [1, 4, 8, 14]
+
+
+def test_the_first_rates_of_a_warm_up_are_those_of_the_trainer():
+    s = composer.CosineAnnealingWithWarmupScheduler(0.1, "4ba", max_duration="20ba")
+    assert [s(t) for t in range(6)] == pytest.approx([0.0, 0.0, 0.025, 0.05, 0.075, 0.1], rel=1e-12)
+    # 0.1 (1 + cos(pi / 16)) / 2
+    assert s(6) == pytest.approx(0.09903926402016153, rel=1e-12)
+
+
+def test_the_first_rates_of_the_inverse_square_root_are_those_of_the_trainer():
+    s = llmfoundry.InverseSquareRootWithWarmupScheduler(1.0, "4ba", "4ba", "4ba", max_duration="20ba")
+    assert [s(t) for t in range(4)] == [0.0, 0.0, 0.25, 0.5]
+
+
+def test_none_is_the_default_of_the_trainer():
+    call = {"t_warmup": "2ba", "max_duration": "3ep", "dataloader_len": EPOCH}
+    made = composer.LinearWithWarmupScheduler(0.1, **call, step_schedulers_every_batch=None)
+    assert made == composer.LinearWithWarmupScheduler(0.1, **call)
+    assert made != composer.LinearWithWarmupScheduler(0.1, **call, step_schedulers_every_batch=False)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +180,24 @@ def test_cycles_are_rounded_down_one_by_one():
         (lambda: composer.StepScheduler(1.0, "1ep"), ValueError, "dataloader_len=...\\) must be given"),
         (lambda: composer.LinearScheduler(1.0), ValueError, "max_duration=...\\) must be given"),
         (lambda: composer.LinearScheduler(1.0, max_duration="1dur"), ValueError, "must be a time in 'ep' or 'ba'"),
+        (
+            lambda: composer.StepScheduler(1.0, "9ba", step_schedulers_every_batch=False),
+            ValueError,
+            "dataloader_len=...\\) must be given unless the scheduler steps with every batch",
+        ),
+        (
+            lambda: composer.StepScheduler(1.0, "9ba", dataloader_len=5, step_schedulers_every_batch=False),
+            ValueError,
+            "max_duration=...\\) must be given unless the scheduler steps with every batch",
+        ),
+        (
+            lambda: composer.LinearScheduler(
+                1.0, max_duration="100001ep", dataloader_len=5, step_schedulers_every_batch=False
+            ),
+            ValueError,
+            "max_duration=...\\) must be at most 100000 epochs of training, got 100001",
+        ),
+        (lambda: composer.StepScheduler(1.0, "9ba", step_schedulers_every_batch=1), TypeError, "True or False, got 1"),
         (
             lambda: composer.LinearWithWarmupScheduler(1.0, "1ba", t_max="5ba", max_duration="9ba"),
             ValueError,

@@ -55,9 +55,10 @@ TABLE = {
         ),
         PLAIN,
     ),
+    # Its Trainer steps the scheduler before it counts the batch.
     "composer": (
         lambda: compat.composer.CosineAnnealingWithWarmupScheduler(1.0, f"{W}ba", max_duration=f"{T}ba"),
-        PLAIN,
+        [0, *PLAIN[:11]],
     ),
     "nanotron": (
         lambda: compat.nanotron.lr_scheduler_builder(1.0, T, W, lr_decay_style="cosine", min_decay_lr=0.0),

@@ -1,11 +1,16 @@
-"""Composer's texts for times, and what turns them into updates."""
+"""Composer's texts for times, what turns them into updates, and when its Trainer looks at them."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from lrsched._check import Flag
+from lrsched._cycles import MAX_CYCLES
+from lrsched._modifiers import Epochs, Table
+from lrsched._schedule import Constant, Schedule
 from lrsched.compat._args import must
+from lrsched.compat._pieces import delayed
 
 _TIME = re.compile(r"([-+.\deE_]+)\s*(ep|ba|dur)")
 
@@ -43,14 +48,26 @@ Time = Annotated[str, TimeText()]
 TimeOrNone = Annotated[str | None, TimeText(optional=True)]
 
 
+# Composer's own default, None, steps its schedulers with each batch.
+EveryBatch = Annotated[bool | None, Flag(default=True)]
+
+
 Parsed = tuple[float, str]
 
 
 class Clock:
-    """Turns times into batches as Composer does, rounding down."""
+    """Turns times into batches as Composer does, rounding down, and functions of time into rates of updates."""
 
-    def __init__(self, where: str, max_duration: Any, dataloader_len: int | None, ssr: float = 1.0) -> None:
+    def __init__(
+        self,
+        where: str,
+        max_duration: Any,
+        dataloader_len: int | None,
+        ssr: float = 1.0,
+        every_batch: bool | None = True,
+    ) -> None:
         self.where, self.max_duration, self.epoch, self.ssr = where, max_duration, dataloader_len, ssr
+        self.every_batch = every_batch
         wrong = max_duration is not None and max_duration[1] == "dur"
         must(not wrong, f"{where}(max_duration=...)", "a time in 'ep' or 'ba'", max_duration)
 
@@ -83,3 +100,24 @@ class Clock:
         scaled = "" if self.ssr == 1.0 else f" when scaled by {self.ssr:g}"
         must(steps > 0, f"{self.where}({name}=...)", f"at least one batch{scaled}", f"{time[0]:g}{time[1]}")
         return steps
+
+    def used(self, function: Schedule) -> Schedule:
+        """Return the rates of the updates: the function of the batches done, as the Trainer asks for it.
+
+        With each batch it asks before it counts the batch, so update t uses f(max(t - 1, 0)). At the end of an epoch
+        the batches of the epoch are counted, so all updates of the next one use f at its first batch.
+        """
+        if self.every_batch:
+            return delayed(function)
+        where, size = self.where, self.epoch
+        must(
+            size is not None, f"{where}(dataloader_len=...)", "given unless the scheduler steps with every batch", size
+        )
+        if isinstance(function, Constant):
+            return function
+        batches = function.length if self.max_duration is None else self.total()
+        if batches is None:
+            must(False, f"{where}(max_duration=...)", "given unless the scheduler steps with every batch", None)
+        epochs = -(-int(batches or 0) // int(size or 1))
+        must(epochs <= MAX_CYCLES, f"{where}(max_duration=...)", f"at most {MAX_CYCLES} epochs of training", epochs)
+        return Epochs(Table(tuple(function(i * int(size or 1)) for i in range(epochs + 1))), int(size or 1))

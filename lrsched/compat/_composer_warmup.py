@@ -7,7 +7,7 @@ from lrsched._check import Many, Real
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Polynomial
 from lrsched.compat._args import LengthOrNone, OnOff, Positive, Rate, checked, must
-from lrsched.compat._composer_time import Clock, Time, TimeOrNone, TimeText
+from lrsched.compat._composer_time import Clock, EveryBatch, Time, TimeOrNone, TimeText
 from lrsched.compat._pieces import late, stairs, then
 
 
@@ -19,7 +19,7 @@ def _warmed(clock: Clock, warmup: Any, scaled: bool, top: float, rest: Schedule)
     """Return the warm-up and what follows; a scaled warm-up is slower, but ends when the other one does."""
     steps = clock.batches(warmup, scaled=False)
     slow = clock.length("t_warmup", warmup) if scaled and steps else max(steps, 1)
-    return then(steps, Linear(0.0, top, slow), rest)
+    return clock.used(then(steps, Linear(0.0, top, slow), rest))
 
 
 def _with_warmup(clock: Clock, warmup: Any, t_max: Any, scaled: bool, top: float, body: _Body) -> Schedule:
@@ -42,6 +42,7 @@ def MultiStepWithWarmupScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """A linear warm-up laid over a staircase: milestones within it act when it ends.
 
@@ -54,13 +55,14 @@ def MultiStepWithWarmupScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the other times, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
         >>> s = MultiStepWithWarmupScheduler(1.0, "4ba", ["8ba"])
-        >>> s(2), s(7), s(8)
+        >>> s(3), s(8), s(9)
         (0.5, 1.0, 0.1)
     """
-    clock = Clock("MultiStepWithWarmupScheduler", max_duration, dataloader_len, ssr)
+    clock = Clock("MultiStepWithWarmupScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
     steps = sorted(clock.batches(time) for time in milestones)
     body = stairs(steps, [lr * gamma**k for k in range(len(steps) + 1)])
     return _warmed(clock, t_warmup, scale_warmup, lr, late(body, clock.batches(t_warmup, scaled=False)))
@@ -77,6 +79,7 @@ def ConstantWithWarmupScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """A linear warm-up to `alpha` times the rate, and that for ever (unlike `ConstantScheduler`).
 
@@ -89,12 +92,14 @@ def ConstantWithWarmupScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the other times, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
         >>> ConstantWithWarmupScheduler(0.1, "4ba", max_duration="20ba")
-        Linear(0.0, 0.1, steps=4) >> Constant(0.1)
+        Constant(0.0, steps=1) >> Linear(0.0, 0.1, steps=4) >> Constant(0.1)
     """
-    clock, top = Clock("ConstantWithWarmupScheduler", max_duration, dataloader_len, ssr), lr * alpha
+    clock = Clock("ConstantWithWarmupScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    top = lr * alpha
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, top, lambda steps: Constant(top))
 
 
@@ -110,6 +115,7 @@ def LinearWithWarmupScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """A linear warm-up to `alpha_i` times the rate, then a line to `alpha_f` times it at `t_max`.
 
@@ -123,12 +129,14 @@ def LinearWithWarmupScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the other times, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
         >>> LinearWithWarmupScheduler(0.1, "1ep", max_duration="10ep", dataloader_len=8)
-        Linear(0.0, 0.1, steps=8) >> Linear(0.1, 0.0, steps=72)
+        Constant(0.0, steps=1) >> Linear(0.0, 0.1, steps=8) >> Linear(0.1, 0.0, steps=72)
     """
-    clock, top = Clock("LinearWithWarmupScheduler", max_duration, dataloader_len, ssr), lr * alpha_i
+    clock = Clock("LinearWithWarmupScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    top = lr * alpha_i
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, top, lambda steps: Linear(top, lr * alpha_f, steps))
 
 
@@ -143,6 +151,7 @@ def CosineAnnealingWithWarmupScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """A linear warm-up, then half a cosine to `alpha_f` times the rate at `t_max`.
 
@@ -155,12 +164,13 @@ def CosineAnnealingWithWarmupScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the other times, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
         >>> CosineAnnealingWithWarmupScheduler(0.1, "0.1dur", max_duration="100ba")
-        Linear(0.0, 0.1, steps=10) >> Cosine(0.1, 0.0, steps=90)
+        Constant(0.0, steps=1) >> Linear(0.0, 0.1, steps=10) >> Cosine(0.1, 0.0, steps=90)
     """
-    clock = Clock("CosineAnnealingWithWarmupScheduler", max_duration, dataloader_len, ssr)
+    clock = Clock("CosineAnnealingWithWarmupScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, lr, lambda steps: Cosine(lr, lr * alpha_f, steps))
 
 
@@ -176,6 +186,7 @@ def PolynomialWithWarmupScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """A linear warm-up, then a power of the part left, to `alpha_f` times the rate at `t_max`.
 
@@ -189,11 +200,12 @@ def PolynomialWithWarmupScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the other times, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
-        >>> PolynomialWithWarmupScheduler(1.0, "20ba", max_duration="100ba")(60)
+        >>> PolynomialWithWarmupScheduler(1.0, "20ba", max_duration="100ba")(61)
         0.25
     """
-    clock = Clock("PolynomialWithWarmupScheduler", max_duration, dataloader_len, ssr)
+    clock = Clock("PolynomialWithWarmupScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
     end = lr * alpha_f
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, lr, lambda steps: Polynomial(lr, end, steps, power))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from lrsched._cycles import MAX_CYCLES, Repeat
 from lrsched._modifiers import Hold, Shift, Stretch
-from lrsched._schedule import Constant, Schedule
+from lrsched._schedule import Chain, Constant, Schedule
 from lrsched._shapes import Cosine, Linear
 from lrsched._staircases import piecewise_constant
 
@@ -27,6 +27,15 @@ def warmed(steps: int, start: float, end: float, rest: Schedule) -> Schedule:
 def late(schedule: Schedule, steps: int) -> Schedule:
     """Return the schedule from its step `steps` on."""
     return Shift(schedule, steps) if steps else schedule
+
+
+def delayed(schedule: Schedule) -> Schedule:
+    """Return the schedule one update late: its first rate is used twice."""
+    first, *rest = schedule.parts if isinstance(schedule, Chain) else (schedule,)
+    if isinstance(first, Constant):
+        longer = Constant(first.value, None if first.steps is None else first.steps + 1)
+        return Schedule.sequence([longer, *rest]) if rest else longer
+    return Constant(schedule(0), 1) >> schedule
 
 
 def stairs(boundaries: Sequence[int], values: Sequence[float]) -> Schedule:

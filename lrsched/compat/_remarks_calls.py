@@ -87,14 +87,14 @@ def boundaries(call: Call) -> Iterator[Remark]:
             yield Remark(
                 "boundary-late",
                 f"step {step} still has {number(here)}; {number(later)} begins with step {step + 1}",
-                "torch, Optax, Paddle, Composer and MMEngine change at the boundary: take one off each",
+                "torch, Optax, Paddle and MMEngine change at the boundary: take one off each",
             )
             return
         if step > 1 and call.warmup < step - 1 and call.schedule(step - 2) != before == here:
             yield Remark(
                 "boundary-early",
                 f"{number(here)} begins with step {step - 1}, one before the boundary {step}",
-                "torch, Optax, Paddle, Composer and MMEngine change at the boundary: add one to each",
+                "torch, Optax, Paddle and MMEngine change at the boundary: add one to each",
             )
             return
 
@@ -199,10 +199,10 @@ def _divisors(call: Call) -> Iterator[Remark]:
 
 def _returns(call: Call) -> Iterator[Remark]:
     n, s = call.length, call.schedule
-    if n and s(0) != s(n) == s(n + 1000):
+    if n and s(0) != s(n + 1) == s(n + 1000):
         yield Remark(
             "returns-to-base",
-            f"after {n} steps the factor is taken back: {number(s(n - 1))}, then {number(s(n))}",
+            f"after {n} steps the factor is taken back: {number(s(0))}, then {number(s(n + 1))}",
             "make the length that of the training where the factor is meant for all of it",
         )
 

@@ -6,7 +6,10 @@ are named, `dataloader_len`, the batches of an epoch. `ssr` is the Trainer's `sc
 `max_duration` must then be given scaled already. Times in samples, tokens, iterations or seconds are refused: they are
 not functions of the update alone.
 
-Composer's schedulers return multipliers; here `lr` multiplies them.
+Composer's schedulers return multipliers of the time; here `lr` multiplies them, and the schedule is what the Trainer
+makes of them. It steps a scheduler after the update, before it counts the batch: update t uses the multiplier after
+t - 1 batches, and the first one is used twice. With `step_schedulers_every_batch=False` it steps at the ends of epochs,
+whose batches are counted by then. A batch that is split (`device_train_microbatch_size`) is one update.
 """
 
 from collections.abc import Sequence
@@ -18,7 +21,7 @@ from lrsched._modifiers import Epochs
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Polynomial
 from lrsched.compat._args import LengthOrNone, Positive, Rate, checked
-from lrsched.compat._composer_time import Clock, Time, TimeOrNone, TimeText
+from lrsched.compat._composer_time import Clock, EveryBatch, Time, TimeOrNone, TimeText
 from lrsched.compat._composer_warmup import (
     ConstantWithWarmupScheduler,
     CosineAnnealingWithWarmupScheduler,
@@ -54,6 +57,7 @@ def StepScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """A staircase, `lr * gamma ** floor(t / step_size)`.
 
@@ -64,16 +68,17 @@ def StepScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the times other than parts of the training, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
-        >>> StepScheduler(1.0, "30ep", 0.5, dataloader_len=100)(3000)
+        >>> StepScheduler(1.0, "30ep", 0.5, dataloader_len=100)(3001)
         0.5
 
     References:
         Composer 0.32.1, optim/scheduler.py; so for all of this module.
     """
-    clock = Clock("StepScheduler", max_duration, dataloader_len, ssr)
-    return Epochs(Exponential(lr, gamma), clock.length("step_size", step_size))
+    clock = Clock("StepScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    return clock.used(Epochs(Exponential(lr, gamma), clock.length("step_size", step_size)))
 
 
 @checked
@@ -85,6 +90,7 @@ def MultiStepScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """The rate times `gamma` at each milestone.
 
@@ -95,14 +101,15 @@ def MultiStepScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the times other than parts of the training, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
         >>> MultiStepScheduler(1.0, ["0.5dur", "9ep"], max_duration="10ep", dataloader_len=10)
-        Constant(1.0, steps=50) >> Constant(0.1, steps=40) >> Constant(0.010000000000000002)
+        Constant(1.0, steps=51) >> Constant(0.1, steps=40) >> Constant(0.010000000000000002)
     """
-    clock = Clock("MultiStepScheduler", max_duration, dataloader_len, ssr)
+    clock = Clock("MultiStepScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
     steps = sorted(clock.batches(time) for time in milestones)
-    return stairs(steps, [lr * gamma**k for k in range(len(steps) + 1)])
+    return clock.used(stairs(steps, [lr * gamma**k for k in range(len(steps) + 1)]))
 
 
 @checked
@@ -114,6 +121,7 @@ def ConstantScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """A constant multiplier that returns to 1 at `t_max`.
 
@@ -124,13 +132,15 @@ def ConstantScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the times other than parts of the training, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
         >>> ConstantScheduler(0.1, alpha=0.5, t_max="8ba")
-        Constant(0.05, steps=8) >> Constant(0.1)
+        Constant(0.05, steps=9) >> Constant(0.1)
     """
-    steps = Clock("ConstantScheduler", max_duration, dataloader_len, ssr).batches(t_max)
-    return then(steps, Constant(lr * alpha, max(steps, 1)), Constant(lr))
+    clock = Clock("ConstantScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    steps = clock.batches(t_max)
+    return clock.used(then(steps, Constant(lr * alpha, max(steps, 1)), Constant(lr)))
 
 
 @checked
@@ -143,6 +153,7 @@ def LinearScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """A line from `alpha_i` to `alpha_f` times the rate; by default a decay.
 
@@ -154,13 +165,16 @@ def LinearScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the times other than parts of the training, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
         >>> LinearScheduler(0.1, max_duration="10ep", dataloader_len=5)
-        Linear(0.1, 0.0, steps=50)
+        Constant(0.1, steps=1) >> Linear(0.1, 0.0, steps=50)
+        >>> LinearScheduler(1.0, max_duration="4ep", dataloader_len=5, step_schedulers_every_batch=False)
+        Epochs(Table((1.0, 0.75, 0.5, 0.25, 0.0)), steps_per_epoch=5)
     """
-    clock = Clock("LinearScheduler", max_duration, dataloader_len, ssr)
-    return Linear(lr * alpha_i, lr * alpha_f, clock.length("t_max", t_max))
+    clock = Clock("LinearScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    return clock.used(Linear(lr * alpha_i, lr * alpha_f, clock.length("t_max", t_max)))
 
 
 @checked
@@ -172,6 +186,7 @@ def ExponentialScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """Exponential decay, `lr * gamma ** (t / decay_period)`, batch by batch.
 
@@ -182,13 +197,14 @@ def ExponentialScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the times other than parts of the training, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
-        >>> ExponentialScheduler(1.0, 0.25, dataloader_len=10)(5)
+        >>> ExponentialScheduler(1.0, 0.25, dataloader_len=10)(6)
         0.5
     """
-    clock = Clock("ExponentialScheduler", max_duration, dataloader_len, ssr)
-    return Exponential(lr, gamma, clock.length("decay_period", decay_period))
+    clock = Clock("ExponentialScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    return clock.used(Exponential(lr, gamma, clock.length("decay_period", decay_period)))
 
 
 @checked
@@ -200,6 +216,7 @@ def CosineAnnealingScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """Half a cosine from the rate to `alpha_f` times the rate.
 
@@ -210,13 +227,14 @@ def CosineAnnealingScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the times other than parts of the training, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
         >>> CosineAnnealingScheduler(0.1, max_duration="500ba")
-        Cosine(0.1, 0.0, steps=500)
+        Constant(0.1, steps=1) >> Cosine(0.1, 0.0, steps=500)
     """
-    clock = Clock("CosineAnnealingScheduler", max_duration, dataloader_len, ssr)
-    return Cosine(lr, lr * alpha_f, clock.length("t_max", t_max))
+    clock = Clock("CosineAnnealingScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    return clock.used(Cosine(lr, lr * alpha_f, clock.length("t_max", t_max)))
 
 
 @checked
@@ -229,6 +247,7 @@ def CosineAnnealingWarmRestartsScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """Half cosines with restarts; each cycle lasts `int(t_mult * cycle)` batches, rounded down each time.
 
@@ -241,14 +260,16 @@ def CosineAnnealingWarmRestartsScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the times other than parts of the training, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
         >>> CosineAnnealingWarmRestartsScheduler(1.0, "10ba")
-        Repeat(Cosine(1.0, 0.0, steps=10))
+        Constant(1.0, steps=1) >> Repeat(Cosine(1.0, 0.0, steps=10))
     """
     where = "CosineAnnealingWarmRestartsScheduler"
-    steps = Clock(where, max_duration, dataloader_len, ssr).length("t_0", t_0)
-    return truncated_cycles(steps, t_mult, lambda _, n: Cosine(lr, lr * alpha_f, n), f"{where}(t_mult=...)")
+    clock = Clock(where, max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    steps = clock.length("t_0", t_0)
+    return clock.used(truncated_cycles(steps, t_mult, lambda _, n: Cosine(lr, lr * alpha_f, n), f"{where}(t_mult=...)"))
 
 
 @checked
@@ -261,6 +282,7 @@ def PolynomialScheduler(
     max_duration: TimeOrNone = None,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """A power of the part left, `lr * (alpha_f + (1 - alpha_f) * (1 - t / t_max) ** power)`.
 
@@ -272,10 +294,11 @@ def PolynomialScheduler(
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the times other than parts of the training, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Examples:
-        >>> PolynomialScheduler(1.0, 2.0, max_duration="100ba")(50)
+        >>> PolynomialScheduler(1.0, 2.0, max_duration="100ba")(51)
         0.25
     """
-    clock = Clock("PolynomialScheduler", max_duration, dataloader_len, ssr)
-    return Polynomial(lr, lr * alpha_f, clock.length("t_max", t_max), power)
+    clock = Clock("PolynomialScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    return clock.used(Polynomial(lr, lr * alpha_f, clock.length("t_max", t_max), power))

@@ -1,4 +1,7 @@
-"""The scheduler of llm-foundry 0.22.0, `llmfoundry.optim.scheduler`, which is one of Composer's kind."""
+"""The scheduler of llm-foundry 0.22.0, `llmfoundry.optim.scheduler`, which is one of Composer's kind.
+
+Its Trainer, in which it runs, uses it one update late: see `lrsched.compat.composer`.
+"""
 
 from lrsched._combine import Sum
 from lrsched._decays import PowerLaw
@@ -6,7 +9,7 @@ from lrsched._modifiers import Hold
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Linear
 from lrsched.compat._args import LengthOrNone, Positive, Rate, checked, must
-from lrsched.compat._composer_time import Clock, Time
+from lrsched.compat._composer_time import Clock, EveryBatch, Time
 from lrsched.compat._pieces import then, warmed
 
 __all__ = ["InverseSquareRootWithWarmupScheduler"]
@@ -25,6 +28,7 @@ def InverseSquareRootWithWarmupScheduler(
     max_duration: Time,
     dataloader_len: LengthOrNone = None,
     ssr: Positive = 1.0,
+    step_schedulers_every_batch: EveryBatch = True,
 ) -> Schedule:
     """Linear warm-up, inverse square root, linear cool-down from wherever that is.
 
@@ -43,13 +47,14 @@ def InverseSquareRootWithWarmupScheduler(
         max_duration: length of the training.
         dataloader_len: batches of an epoch, if a time is in epochs.
         ssr: factor of the other times, > 0.
+        step_schedulers_every_batch: as given to the Trainer; False changes the rate at the ends of epochs only.
 
     Raises:
         ValueError: a unit differs from that of `max_duration`, or an argument is out of range.
 
     Examples:
         >>> s = InverseSquareRootWithWarmupScheduler(1.0, "10ba", "10ba", "20ba", max_duration="60ba")
-        >>> s(5), s(40), s(50), s(60)
+        >>> s(6), s(41), s(51), s(61)
         (0.5, 0.5, 0.25, 0.0)
 
     References:
@@ -60,7 +65,7 @@ def InverseSquareRootWithWarmupScheduler(
     for name, time in (("t_warmup", t_warmup), ("t_scale", t_scale), ("t_cooldown", t_cooldown)):
         same = time[1] == max_duration[1]
         must(same, f"{where}({name}=...)", f"in the unit of max_duration, {max_duration[1]!r}", f"{time[0]}{time[1]}")
-    clock = Clock(where, max_duration, dataloader_len, ssr)
+    clock = Clock(where, max_duration, dataloader_len, ssr, step_schedulers_every_batch)
     warmup, scale = clock.batches(t_warmup, scaled=False), clock.length("t_scale", t_scale)
     cooldown = clock.batches(t_cooldown)
     body = max(clock.batches(t_max) - cooldown - warmup, 0)
@@ -69,4 +74,4 @@ def InverseSquareRootWithWarmupScheduler(
         fall = Sum((fall, Constant(lr * alpha_f_decay)))
     start = fall(body)
     end: Schedule = Linear(start, lr * alpha_f_cooldown, cooldown) if cooldown else Constant(start)
-    return warmed(warmup, 0.0, lr, then(body, Hold(fall, max(body, 1)), end))
+    return clock.used(warmed(warmup, 0.0, lr, then(body, Hold(fall, max(body, 1)), end)))
