@@ -1,6 +1,7 @@
-"""compat.fairseq against the formulas of fairseq 0.12.2, which cannot be installed beside the versions tested here.
+"""compat.fairseq against the formulas of fairseq at 3d262bb (2025-09-30), which does not build beside PyTorch 2.13.
 
-Each formula below is that of one `step_update(num_updates)` in fairseq/optim/lr_scheduler.
+Each formula below is that of one `step_update(num_updates)` in fairseq/optim/lr_scheduler. What depends on the epoch is
+run in the order of calls of its trainer. The files of the release 0.12.2 give the same rates.
 """
 
 import math
@@ -18,12 +19,134 @@ firsts = st.sampled_from([-1.0, 0.0, 0.01])
 lows = st.sampled_from([0.0, 1e-3])
 
 
-def compare(schedule, formula, rtol=1e-12):
-    assert_agrees(schedule, [formula(t) for t in range(COUNT)], rtol)
+def compare(schedule, formula, rtol=1e-12, single=True):
+    assert_agrees(schedule, [formula(t) for t in range(COUNT)], rtol, single)
 
 
-@given(warmups, firsts, lows, st.sampled_from([1.0, 2.0]), st.integers(1, 30), st.sampled_from([0.1, 1.0]))
+def run(scheduler, per, count=COUNT):
+    """Return the rate of each update in the order of calls of fairseq/trainer.py and fairseq_cli/train.py.
+
+    `_build_optimizer` and `lr_step` call `update(0)` before the first epoch, `begin_epoch` calls `epoch(n)` and
+    `update(updates)` before the first update of epoch n, `set_num_updates` calls `update(updates)` after each.
+    """
+    scheduler.update(0)
+    used = []
+    while len(used) < count:
+        scheduler.epoch(len(used) // per + 1)
+        scheduler.update(len(used))
+        for _ in range(per):
+            used.append(scheduler.lr)
+            scheduler.update(len(used))
+        scheduler.update(len(used))
+    return used[:count]
+
+
+class Polynomial:
+    """polynomial_decay_schedule.py: the epoch chooses the highest rate, by its number or from what is reached."""
+
+    def __init__(self, rates, total, warmup, end, power, force):
+        self.rates, self.total, self.warmup, self.end, self.power, self.force = rates, total, warmup, end, power, force
+        self.top = self.lr = rates[0]
+
+    def epoch(self, number):
+        forced = self.force is not None and number >= self.force
+        self.top = self.lr if forced else self.rates[min(number, len(self.rates) - 1)]
+
+    def update(self, n):
+        if 0 < self.warmup >= n:
+            self.lr = self.top * n / self.warmup
+        elif n >= self.total:
+            self.lr = self.end
+        else:
+            left = 1 - (n - self.warmup) / (self.total - self.warmup)
+            self.lr = self.end + (self.top - self.end) * left**self.power
+
+
+class Manual:
+    """manual_lr_scheduler.py: the last key that has come, of the updates if there is one, or nothing changes."""
+
+    def __init__(self, lr, epochs, updates):
+        self.epochs, self.updates = epochs, updates
+        self.lr = epochs.get(1, updates.get(1, lr))
+
+    def epoch(self, number):
+        self.lr = self.epochs[max(k for k in self.epochs if k <= number)] if min(self.epochs) <= number else self.lr
+
+    def update(self, n):
+        self.lr = self.updates[max(k for k in self.updates if k <= n)] if min(self.updates) <= n else self.lr
+
+
+@given(
+    st.lists(st.sampled_from([1.0, 0.5, 0.2]), min_size=1, max_size=4), st.integers(1, 60) | st.floats(0.5, 60.0),
+    warmups, lows, st.sampled_from([0.5, 1.0, 2.0]), st.none() | st.integers(-1, 7), st.integers(1, 25),
+)  # fmt: skip
+def test_a_polynomial_decay_by_epochs(rates, total, warmup, end, power, force, per):
+    ours = fairseq.polynomial_decay(rates, total, warmup, end, power, force, updates_per_epoch=per)
+    assert_agrees(ours, run(Polynomial(rates, total, warmup, end, power, force), per), rtol=1e-11)
+
+
+keys = st.dictionaries(st.integers(0, 8), st.sampled_from([0.0, 0.1, 0.2, 0.3]), max_size=3)
+steps = st.dictionaries(st.integers(0, 80), st.sampled_from([0.0, 0.4, 0.5, 0.6]), max_size=3)
+
+
+@given(keys, steps, st.integers(1, 25))
+def test_manual_rates_by_epochs_and_updates(epochs, updates, per):
+    texts = [str({str(k): rate for k, rate in table.items()}) for table in (epochs, updates)]
+    # A key that never comes stands for none.
+    never = {10**9: 0.0}
+    expected = run(Manual(0.7, epochs | never, updates | never), per)
+    assert_agrees(fairseq.manual(0.7, *texts, updates_per_epoch=per), expected)
+
+
+def test_the_rate_of_update_1_is_that_of_update_0_unless_epoch_1_has_one():
+    assert fairseq.manual(0.1, "{'2':0.5}", "{'1':0.3}", updates_per_epoch=12)(0) == 0.3
+    s = fairseq.manual(0.1, "{'1':0.5}", "{'1':0.3}", updates_per_epoch=12)
+    assert (s(0), s(1), s(13)) == (0.5, 0.3, 0.3)
+
+
+def test_the_keys_of_manual_are_read_as_fairseq_reads_them():
+    # Of "2-4-9" it takes the first two numbers, and "4-2" holds none.
+    s = fairseq.manual(1.0, update2lr="{'2-4-9': 0.5, '8-6': 0.1, ' 7 , 9': 0.2}")
+    assert [s(t) for t in (1, 2, 6, 7, 8, 9)] == [1.0, 0.5, 0.5, 0.2, 0.2, 0.2]
+
+
+def test_an_annealing_that_is_forced_begins_anew_from_what_is_reached():
+    # total 100, epochs of 50: at update 50 the rate is 1/2, which then falls by (1 - 50 / 100), and so on
+    s = fairseq.polynomial_decay(1.0, 100, force_anneal=2, updates_per_epoch=50)
+    assert [s(t) for t in (0, 49, 50, 75, 100)] == [1.0, 0.51, 0.25, 0.125, 0.0]
+    # in a warm-up from 0 that begins with epoch 1 nothing is reached
+    s = fairseq.polynomial_decay(1.0, 100, 10, force_anneal=1, updates_per_epoch=50)
+    assert {s(t) for t in range(120)} == {0.0}
+
+
+def test_the_first_epoch_of_a_polynomial_decay_has_the_second_rate():
+    s = fairseq.polynomial_decay([1.0, 0.5, 0.2], 100, updates_per_epoch=10)
+    assert (s(0), s(10)) == (0.5, 0.2 * 0.9)
+
+
+def test_a_list_of_one_rate_is_that_rate():
+    for build in (fairseq.cosine, fairseq.inverse_sqrt, fairseq.step, fairseq.manual):
+        more = {"max_update": 50} if build is fairseq.cosine else {}
+        assert build([0.1], **more) == build(0.1, **more)
+    assert fairseq.tri_stage([0.1], 5, 5, 5) == fairseq.tri_stage(0.1, 5, 5, 5)
+    assert fairseq.triangular([0.1], 0.5) == fairseq.triangular(0.1, 0.5)
+    assert fairseq.polynomial_decay([0.1], 50) == fairseq.polynomial_decay(0.1, 50)
+    assert fairseq.fixed([0.1], updates_per_epoch=5) == fairseq.fixed(0.1, updates_per_epoch=5)
+
+
+@pytest.mark.parametrize("name", ["pass_through", "reduce_lr_on_plateau"])
+def test_what_has_no_schedule_of_its_own_is_refused(name):
+    with pytest.raises(TypeError, match=f"{name} .*(take that|Plateau)"):
+        getattr(fairseq, name)(0.1)
+
+
+@given(
+    warmups, firsts, st.sampled_from([0.0, 1e-3, 1.0, 2.0]), st.sampled_from([1.0, 2.0]),
+    st.integers(1, 30) | st.floats(1.0, 30.0), st.sampled_from([0.1, 1.0]),
+)  # fmt: skip
 def test_cosine(warmup, first, low, growth, period, shrink):
+    arguments = (1.0, warmup, first, low, growth, period, shrink)
+    low = min(low, 1.0)
     start = low if first < 0 else first
 
     def formula(t):
@@ -35,10 +158,10 @@ def test_cosine(warmup, first, low, growth, period, shrink):
         x = (t - warmup - begin) / length
         return shrink**i * (low + 0.5 * (1.0 - low) * (1 + math.cos(math.pi * x)))
 
-    compare(fairseq.cosine(1.0, warmup, first, low, growth, period, shrink), formula)
+    compare(fairseq.cosine(*arguments), formula, single=isinstance(period, int))
 
 
-@given(st.lists(st.sampled_from([1.0, 0.5, 0.2]), min_size=1, max_size=4), st.none() | st.integers(1, 6), warmups)
+@given(st.lists(st.sampled_from([1.0, 0.5, 0.2]), min_size=1, max_size=4), st.none() | st.integers(-2, 6), warmups)
 def test_fixed(lrs, force, warmup):
     def formula(t):
         epoch = t // 10 + 1
@@ -105,7 +228,7 @@ def test_triangular(low, period, shrink, both):
         bottom = low * shrink**cycle if both else low
         return bottom + (top - bottom) * max(0, 1 - abs(t / half - 2 * (cycle + 1) + 1))
 
-    compare(fairseq.triangular(low, 0.5, period, shrink, both), formula, rtol=1e-11)
+    compare(fairseq.triangular(low, 0.5, period + 0.5 * both, shrink, both), formula, rtol=1e-11)
 
 
 def test_manual_rates_stay_until_the_next():
@@ -123,10 +246,16 @@ def test_the_ratios_of_tri_stage_are_rounded_down():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: fairseq.cosine(0.1, min_lr=0.1), r"lr=...\) must be > min_lr=0.1, got 0.1"),
+        (lambda: fairseq.cosine([0.1, 0.2], max_update=9), r"lr=...\) must be one rate, or a list of one"),
+        (lambda: fairseq.cosine(0.1, t_mult=1.5, lr_period_updates=2.5), r"be a whole number unless t_mult is one"),
+        (lambda: fairseq.polynomial_decay(0.1, 9, force_anneal=2), r"updates_per_epoch=...\) must be given"),
+        (
+            lambda: fairseq.polynomial_decay(0.1, 10**6, power=1e-6, force_anneal=2, updates_per_epoch=1),
+            r"updates_per_epoch=...\) must be large enough for at most 20000 epochs, got 1",
+        ),
         (lambda: fairseq.cosine(0.1), r"max_update=...\) must be more than the warm-up"),
         (lambda: fairseq.inverse_sqrt(0.1, 0), r"warmup_updates=...\) must be an int >= 1"),
-        (lambda: fairseq.polynomial_decay(0.1, 0), r"total_num_update=...\) must be an int >= 1"),
+        (lambda: fairseq.polynomial_decay(0.1, 0), r"total_num_update=...\) must be a finite number >= 1e-06"),
         (lambda: fairseq.step(0.1, min_lr=0.2), r"lr=...\) must be > min_lr=0.2"),
         (lambda: fairseq.step(0.1, lr_decay=1.5), r"lr_decay=...\) must be a finite number > 0 and <= 1"),
         (lambda: fairseq.tri_stage(0.1, 5, 5, 0), r"decay_steps=...\) must be >= 1"),

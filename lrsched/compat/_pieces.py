@@ -24,7 +24,7 @@ def warmed(steps: int, start: float, end: float, rest: Schedule) -> Schedule:
     return Linear(start, end, steps) >> rest if steps else rest
 
 
-def late(schedule: Schedule, steps: int) -> Schedule:
+def late(schedule: Schedule, steps: float) -> Schedule:
     """Return the schedule from its step `steps` on."""
     return Shift(schedule, steps) if steps else schedule
 
