@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from lrsched._clock import Cycles, Stretched, Values
+from lrsched._scalar import LARGEST
 
 INT64 = 2**63 - 1
+LARGEST_32 = float(np.finfo(np.float32).max)
 
 
 class Arrays:
@@ -22,11 +24,13 @@ class Arrays:
 
     scalar = False
 
-    def __init__(self, xp: Any, floating: Any, top: int | None) -> None:
+    def __init__(self, xp: Any, floating: Any, top: int | None, result: Any = None) -> None:
         self.xp = xp
         self.floating = floating
         self.top = top
+        self.result = floating if result is None else result
         self.double = "float64" in str(floating)
+        self.largest = LARGEST if self.double else LARGEST_32
         for name in ("sin", "exp", "log", "log1p", "expm1", "sqrt"):
             setattr(self, name, getattr(xp, name))
 
@@ -37,7 +41,21 @@ class Arrays:
     expm1: Callable[[Any], Any]
     sqrt: Callable[[Any], Any]
 
+    def run(self, curve: Callable[[Any, Any], Any], t: Any) -> Any:
+        """Return the curve at any steps: negative ones count as 0, and what is not finite gives NaN."""
+        if self.top is not None:
+            return self.finish(curve(t, self))
+        good = self.finite(t)
+        t = self.positive(self.where(good, t, 0.0))
+        return self.finish(self.where(good, curve(t, self), math.nan))
+
     # What a library spells in its own way.
+
+    def finish(self, value: Any) -> Any:
+        return value
+
+    def finite(self, t: Any) -> Any:
+        return self.xp.isfinite(t)
 
     def cast(self, t: Any) -> Any:
         return self.xp.astype(t, self.floating)
@@ -108,6 +126,11 @@ class Arrays:
     def whole(self, t: Any, n: int) -> Any:
         """Return the whole multiples of n in t."""
         return t // n
+
+    def times(self, a: Any, b: Any) -> Any:
+        """Return the product; 0 beside a value that overflows is 0."""
+        none = (a == 0.0) | (b == 0.0)
+        return self.where(none, 0.0, self.where(none, 1.0, a) * b)
 
     def raised(self, base: Any, exponent: Any) -> Any:
         """Return `max(base, 0) ** exponent`; at base 0 a fractional power has an infinite slope, and 0 * inf is NaN."""

@@ -17,6 +17,8 @@ import numpy as np
 
 # Float64 counts exactly to here; a longer schedule could not be evaluated exactly.
 MAX_STEPS = 2**53
+# No integer step of an array is larger.
+HORIZON = 2.0**64
 
 
 class Constraint(Protocol):

@@ -1,10 +1,14 @@
 """Schedules combined step by step: sum, product, power, smallest and largest. Numbers stand for constant schedules."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable
+from functools import reduce
+from operator import mul
 from typing import Annotated, Any, ClassVar
 
-from lrsched._check import Many
+from lrsched._check import HORIZON, Many, short
+from lrsched._scalar import SCALAR
 from lrsched._schedule import Constant, Node, Schedule
 from lrsched._value import value
 
@@ -23,6 +27,16 @@ class Combination(Schedule, abstract=True):
     def length(self) -> int | None:
         """Steps until every part holds its last value, or None; a constant part always does."""
         return settled(self.parts)
+
+    _blame_length: ClassVar[str] = "parts"
+    _blame_values: ClassVar[str] = "parts"
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        low, high = self.parts[0]._reach(t)
+        for part in self.parts[1:]:
+            ends = [self._join(a, b, SCALAR) for a in (low, high) for b in part._reach(t)]
+            low, high = min(ends), max(ends)
+        return low, high
 
     @staticmethod
     @abstractmethod
@@ -87,9 +101,21 @@ class Product(Combination):
     parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
     symbol: ClassVar[str] = "*"
 
+    _largest: ClassVar[float]
+
+    def _check(self) -> None:
+        super()._check()
+        largest = max(abs(end) for part in self.parts for end in part._reach(HORIZON))
+        object.__setattr__(self, "_largest", largest)
+
     @staticmethod
     def _join(a: Any, b: Any, xp: Any) -> Any:
-        return a * b
+        return xp.times(a, b)
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        if self._largest > xp.largest:
+            return super()._at(t, xp)
+        return reduce(mul, (part._at(t, xp) for part in self.parts))
 
 
 @value
@@ -107,6 +133,12 @@ class Sum(Combination):
 
     parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
     symbol: ClassVar[str] = "+"
+
+    def _check(self) -> None:
+        super()._check()
+        ends = [end for part in self.parts for end in part._reach(HORIZON)]
+        if math.inf in ends and -math.inf in ends:
+            raise ValueError(f"Sum(parts=...) must not both grow and fall without bound, got {short(self.parts)}")
 
     @staticmethod
     def _join(a: Any, b: Any, xp: Any) -> Any:
@@ -175,6 +207,13 @@ class Power(Schedule):
     def length(self) -> int | None:
         """Steps until both parts hold their last value, or None."""
         return settled((self.base, self.exponent))
+
+    _blame_length: ClassVar[str] = "base"
+    _blame_values: ClassVar[str] = "base"
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        ends = [SCALAR.raised(a, b) for a in self.base._reach(t) for b in self.exponent._reach(t)]
+        return min(ends), max(ends)
 
     def _at(self, t: Any, xp: Any) -> Any:
         # An extended line may pass below zero, where a fractional power has no value.

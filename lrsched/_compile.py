@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrsched._clock import Cycles, Stretched, Values
-from lrsched._scalar import SCALAR
+from lrsched._scalar import LARGEST, LOG_LARGEST, SCALAR
 
 # A function beyond this is slower to make than the calls it saves.
 MAX_LINES = 500
@@ -103,13 +103,15 @@ class Code:
     """The namespace of symbols: what the curves call, written down instead of computed."""
 
     scalar = False
+    largest = LARGEST
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.indent = 1
         self.count = 0
         functions = {name: getattr(math, name) for name in ("sin", "exp", "log", "log1p", "expm1", "sqrt")}
-        self.known: dict[str, Any] = {**functions, "inf": math.inf, "bisect": bisect_right, "grow": SCALAR.grow}
+        self.known: dict[str, Any] = {**functions, "inf": math.inf, "nan": math.nan, "bisect": bisect_right}
+        self.known.update(grow=SCALAR.grow, raised=SCALAR.raised)
 
     def line(self, content: str) -> None:
         if len(self.lines) == MAX_LINES:
@@ -144,7 +146,7 @@ class Code:
         return self.let(f"sin({text(a)})")
 
     def exp(self, a: Any) -> Any:
-        return self.let(f"exp({text(a)}) if {text(a)} < 709.0 else inf")
+        return self.let(f"exp({text(a)}) if {text(a)} <= {LOG_LARGEST} else inf")
 
     def log(self, a: Any) -> Any:
         return self.let(f"log({text(a)})")
@@ -153,7 +155,7 @@ class Code:
         return self.let(f"log1p({text(a)})")
 
     def expm1(self, a: Any) -> Any:
-        return self.let(f"expm1({text(a)})")
+        return self.let(f"expm1({text(a)}) if {text(a)} <= {LOG_LARGEST} else inf")
 
     def sqrt(self, a: Any) -> Any:
         return self.let(f"sqrt({text(a)})")
@@ -171,7 +173,11 @@ class Code:
         return self.where(a > 0.0, a, 0.0) if isinstance(a, Symbol) else max(a, 0.0)
 
     def raised(self, base: Any, exponent: Any) -> Any:
-        return self.positive(base) ** exponent
+        return self.let(f"raised({text(base)}, {text(exponent)})")
+
+    def times(self, a: Any, b: Any) -> Any:
+        product = self.let(f"{text(a)} * {text(b)}")
+        return self.let(f"{product.name} if {product.name} == {product.name} else 0.0")
 
     def whole(self, t: Any, n: int) -> Any:
         return t // n
@@ -203,7 +209,7 @@ class Code:
         )
 
     def power(self, x: Any, y: Any, p: float) -> Any:
-        return x**p
+        return self.let(f"{text(x)} ** {text(p)} if {text(x)} <= 1.0 else grow({text(x)}, {text(p)})")
 
     def log_of(self, x: Any, y: Any) -> Any:
         return self.let(f"log1p(-{text(y)}) if {text(y)} < 0.5 else log({text(x)}) if {text(x)} > 0.0 else -inf")

@@ -1,9 +1,10 @@
 """Cycles: `Repeat`, which restarts any schedule, and the triangular wave."""
 
+import math
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
-from lrsched._check import MAX_STEPS, Choice, Int, Real
+from lrsched._check import HORIZON, MAX_STEPS, Choice, Int, Real
 from lrsched._clock import Cycles, Stretched
 from lrsched._scalar import SCALAR
 from lrsched._schedule import Node, Schedule
@@ -72,13 +73,27 @@ class Repeat(Schedule):
             cycles = self._boundaries(period) if self.rounding == "none" else self._rounded(period)
             length = cycles.whole[-1] if self.times is not None else None
             object.__setattr__(self, "_cycles", cycles)
-        if length is not None and length > MAX_STEPS:
-            raise ValueError(f"Repeat(times=...) must end within 2**53 steps, got {self.times!r}")
         object.__setattr__(self, "_even", even)
         object.__setattr__(self, "_period", period)
         object.__setattr__(self, "_length", length)
+        object.__setattr__(self, "_largest", max(*map(abs, self.schedule._reach(period)), self._growth(HORIZON)))
         if self.times is not None:
-            object.__setattr__(self, "_last", self.schedule(period) * SCALAR.grow(self.scale, self.times - 1))
+            last = SCALAR.times(self.schedule(period), SCALAR.grow(self.scale, self.times - 1))
+            object.__setattr__(self, "_last", last)
+
+    _blame_length: ClassVar[str] = "times"
+    _blame_values: ClassVar[str] = "scale"
+    _largest: ClassVar[float]
+
+    def _growth(self, t: float) -> float:
+        """Return the factor of the last cycle that begins within the first t steps."""
+        most = math.inf if self.times is None else self.times - 1.0
+        count = min(t // self._period, most) if self.stretch >= 1.0 else most
+        return SCALAR.grow(self.scale, count if self._even else min(count, len(self._cycles.per)))
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        ends = [SCALAR.times(end, factor) for end in self.schedule._reach(self._period) for factor in (1.0, self._growth(t))]
+        return min(ends), max(ends)
 
     def _more(self, begin: int, count: int) -> bool:
         """Return whether there is a cycle number `count`, which begins at step `begin`."""
@@ -130,7 +145,10 @@ class Repeat(Schedule):
     def _cycle(self, t: Any, xp: Any) -> Any:
         number, local = _turn(t, self._period, xp) if self._even else xp.cycle(t, self._cycles)
         current = self.schedule._at(local, xp)
-        return current if self.scale == 1.0 else current * xp.grow(self.scale, number)
+        if self.scale == 1.0:
+            return current
+        factor = xp.grow(self.scale, number)
+        return current * factor if self._largest <= xp.largest else xp.times(current, factor)
 
 
 def _turn(t: Any, period: int, xp: Any) -> tuple[Any, Any]:
@@ -172,6 +190,9 @@ class Triangular(Schedule):
     def length(self) -> None:
         """None: the wave goes on."""
         return
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        return min(self.low, self.high), max(self.low, self.high)
 
     def _at(self, t: Any, xp: Any) -> Any:
         up, down = self.up, self.down or self.up

@@ -23,6 +23,10 @@ class Decay(Schedule, abstract=True):
     def curve(self, t: Any, xp: Any) -> Any:
         """Return the value after `t` steps."""
 
+    def _reach(self, t: float) -> tuple[float, float]:
+        first, last = self.curve(0.0, SCALAR), self.curve(float(t), SCALAR)  # each of these curves is monotone
+        return min(first, last), max(first, last)
+
     def _at(self, t: Any, xp: Any) -> Any:
         return self.curve(xp.real(t), xp)
 
@@ -51,7 +55,13 @@ class Exponential(Decay):
 
     def curve(self, t: Any, xp: Any) -> Any:
         """Return start * exp(log(rate) * t / steps)."""
-        return self.start * xp.exp(t / self.steps * math.log(self.rate))
+        if self.start == 0.0 or self.rate == 1.0:
+            return xp.full(t, self.start)
+        exponent = t / self.steps * math.log(self.rate)
+        if (self.start > 1.0) == (self.rate > 1.0):
+            return self.start * xp.exp(exponent)
+        half = xp.exp(0.5 * exponent)  # the factor alone may leave the range of floats where the value does not
+        return self.start * half * half
 
 
 @value
@@ -107,7 +117,10 @@ class PowerLaw(Decay):
 
     def curve(self, t: Any, xp: Any) -> Any:
         """Return start * (1 + t / timescale) ** -power."""
-        return self.start * (1.0 + t / self.timescale) ** -self.power
+        if self.start == 0.0:
+            return xp.full(t, 0.0)
+        base = 1.0 + t / self.timescale
+        return self.start * (base**-self.power if self.power >= 0.0 else xp.raised(base, -self.power))
 
 
 @value

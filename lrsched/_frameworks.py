@@ -11,6 +11,9 @@ from lrsched._clock import Stretched
 class Torch(Arrays):
     """torch tensors, on the device of the step."""
 
+    def finish(self, value: Any) -> Any:
+        return value.to(self.result)
+
     def cast(self, t: Any) -> Any:
         return t.to(self.floating)
 
@@ -56,10 +59,16 @@ class Jax(Arrays):
 class TensorFlow(Arrays):
     """tf.Tensors, eager or in a graph."""
 
-    def __init__(self, xp: Any, floating: Any, top: int | None) -> None:
+    def __init__(self, xp: Any, floating: Any, top: int | None, result: Any = None) -> None:
         self.tf = xp
-        super().__init__(xp.math, floating, top)
+        super().__init__(xp.math, floating, top, result)
         self.sqrt = xp.math.sqrt
+
+    def finish(self, value: Any) -> Any:
+        return self.tf.cast(value, self.result)
+
+    def finite(self, t: Any) -> Any:
+        return self.xp.is_finite(t)
 
     def cast(self, t: Any) -> Any:
         return self.tf.cast(t, self.floating)

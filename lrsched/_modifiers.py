@@ -4,7 +4,7 @@ import math
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
-from lrsched._check import MAX_STEPS, Int, Many, Real, Steps
+from lrsched._check import Int, Many, Real, Steps
 from lrsched._clock import Stretched, Values
 from lrsched._curved import NormalizedExponential
 from lrsched._scalar import SCALAR
@@ -35,12 +35,16 @@ class Hold(Schedule):
     def _check(self) -> None:
         object.__setattr__(self, "_end", self.schedule(self.steps))
 
+    _blame_values: ClassVar[str] = "steps"
     _end: ClassVar[float]
 
     @property
     def length(self) -> int:
         """The given number of steps."""
         return self.steps
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        return self.schedule._reach(min(t, self.steps))
 
     def _at(self, t: Any, xp: Any) -> Any:
         return xp.before(t, self.steps, self.schedule._at, self._end)
@@ -74,6 +78,9 @@ class Shift(Schedule):
         """What is left of the schedule, rounded up, at least 1 step, or None."""
         length = self.schedule.length
         return None if length is None else max(math.ceil(length - self.steps), 1)
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        return self.schedule._reach(t + self.steps)
 
     def _at(self, t: Any, xp: Any) -> Any:
         length = self.schedule.length
@@ -111,6 +118,11 @@ class Stretch(Schedule):
         """The stretched length, rounded up to whole steps, or None."""
         length = self.schedule.length
         return None if length is None else max(math.ceil(self._end(length)), 1)
+
+    _blame_length: ClassVar[str] = "factor"
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        return self.schedule._reach(t / self.factor)
 
     def _end(self, length: int) -> Fraction:
         """Return the exact end, or the whole number that it misses by the rounding of the factor alone: 0.8 * 10."""
@@ -150,17 +162,16 @@ class Epochs(Schedule):
     schedule: Annotated[Schedule, Node()]
     steps_per_epoch: Annotated[int, Int(low=1)]
 
-    def _check(self) -> None:
-        if self.length is not None and self.length > MAX_STEPS:
-            raise ValueError(
-                f"Epochs(steps_per_epoch=...) must keep the length <= 2**53 steps, got {self.steps_per_epoch!r}"
-            )
+    _blame_length: ClassVar[str] = "steps_per_epoch"
 
     @property
     def length(self) -> int | None:
         """The schedule's length in updates, or None."""
         length = self.schedule.length
         return None if length is None else length * self.steps_per_epoch
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        return self.schedule._reach(t / self.steps_per_epoch)
 
     def _at(self, t: Any, xp: Any) -> Any:
         if xp.unreachable(t, self.steps_per_epoch):
@@ -187,6 +198,9 @@ class Reverse(Schedule):
     def length(self) -> int:
         """The length of the schedule."""
         return self.schedule.length or 1
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        return self.schedule._reach(self.length)
 
     def _at(self, t: Any, xp: Any) -> Any:
         return self.schedule._at(xp.until(t, self.length), xp)
@@ -225,11 +239,20 @@ class Extend(Schedule):
         """None: it goes on."""
         return
 
+    def _reach(self, t: float) -> tuple[float, float]:
+        low, high = self.schedule._reach(t)
+        if isinstance(self.schedule, Cosine):
+            return low, high
+        last = self._at(float(t), SCALAR)
+        return min(low, last), max(high, last)
+
     def _at(self, t: Any, xp: Any) -> Any:
         ramp = self.schedule
         n = ramp.steps
         if isinstance(ramp, Cosine):
             return ramp._at(xp.fold(t, n), xp)
+        if ramp.start == ramp.end:  # a weight that overflows must not meet a height of 0
+            return xp.full(t, ramp.end)
         if xp is SCALAR:
             return ramp.curve(t / n, (n - t) / n, xp)
         return ramp.curve(t / n if type(t) is Stretched else xp.real(t) / float(n), xp.rest(t, n) / float(n), xp)
@@ -269,6 +292,9 @@ class Warp(Schedule):
         """The length of the ramp."""
         return self.schedule.length
 
+    def _reach(self, t: float) -> tuple[float, float]:
+        return self.schedule._reach(t)
+
     def _bent(self, x: Any, y: Any, xp: Any) -> Any:
         ramp = self.schedule
         return ramp.curve(xp.power(x, y, self.power), complement(x, y, self.power, xp), xp)
@@ -302,6 +328,9 @@ class Table(Schedule):
     def length(self) -> int:
         """Number of values before the last, at least 1."""
         return max(len(self.values) - 1, 1)
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        return min(self.values), max(self.values)
 
     def _at(self, t: Any, xp: Any) -> Any:
         if type(t) is Stretched:

@@ -15,7 +15,7 @@ import numpy as np
 from lrsched._arrays import INT64, Arrays, NumPy
 from lrsched._check import short
 from lrsched._frameworks import Jax, TensorFlow, Torch
-from lrsched._scalar import SCALAR
+from lrsched._scalar import LARGEST, SCALAR
 
 # One block of float64 temporaries stays in the second-level cache.
 BLOCK = 8192
@@ -58,14 +58,18 @@ def _torch_step(t: Any) -> tuple[Any, Arrays]:
     torch = sys.modules["torch"]
     if t.dtype == torch.bool or t.is_complex():
         raise _kind_error(t)
-    default = torch.get_default_dtype()
-    floating = torch.float64 if torch.float64 in (t.dtype, default) else torch.float32
+    result = torch.float64 if torch.float64 in (t.dtype, torch.get_default_dtype()) else torch.float32
+    floating = torch.float64 if t.device.type in _WITH_FLOAT64 else result
     whole = not t.is_floating_point()
-    t = t.to(torch.int64 if whole else floating).clamp(min=0)
+    t = t.to(torch.int64).clamp(min=0) if whole else t.to(floating)
     top = INT64 if whole else None
     if torch.compiler.is_compiling():  # what a trace writes into the cache would make the next call trace again
-        return t, Torch(torch, floating, top)
-    return t, _cached(("torch", floating, top), lambda: Torch(torch, floating, top))
+        return t, Torch(torch, floating, top, result)
+    return t, _cached(("torch", floating, top, result), lambda: Torch(torch, floating, top, result))
+
+
+# Where torch has float64; elsewhere curves are computed in float32.
+_WITH_FLOAT64 = ("cpu", "cuda", "meta")
 
 
 def _jax_step(t: Any) -> tuple[Any, Arrays]:
@@ -76,7 +80,7 @@ def _jax_step(t: Any) -> tuple[Any, Arrays]:
     if floating not in (np.dtype(np.float32), np.dtype(np.float64)):
         floating = np.dtype(np.float32)
     if t.dtype.kind not in "iu":
-        return jnp.maximum(t.astype(floating), 0), _cached(("jax", floating, None), lambda: Jax(jnp, floating, None))
+        return t.astype(floating), _cached(("jax", floating, None), lambda: Jax(jnp, floating, None))
     wide = np.dtype(jnp.result_type(int)) if t.dtype.itemsize < 4 or t.dtype.kind == "u" else np.dtype(t.dtype)
     if t.dtype.kind == "u" and t.dtype.itemsize >= wide.itemsize:
         t = jnp.minimum(t, np.iinfo(wide).max)
@@ -88,13 +92,13 @@ def _tensorflow_step(t: Any) -> tuple[Any, Arrays]:
     tf = sys.modules["tensorflow"]
     t = tf.convert_to_tensor(t)
     if t.dtype.is_floating:
-        floating = tf.float64 if t.dtype == tf.float64 else tf.float32
-        t = tf.maximum(tf.cast(t, floating), tf.constant(0, floating))
-        return t, _cached(("tf", floating, None), lambda: TensorFlow(tf, floating, None))
+        result = tf.float64 if t.dtype == tf.float64 else tf.float32
+        t = tf.cast(t, tf.float64)
+        return t, _cached(("tf", result, None), lambda: TensorFlow(tf, tf.float64, None, result))
     if not t.dtype.is_integer:
         raise _kind_error(t)
     t = tf.maximum(tf.cast(t, tf.int64), tf.constant(0, tf.int64))
-    return t, _cached(("tf", tf.float32, INT64), lambda: TensorFlow(tf, tf.float32, INT64))
+    return t, _cached(("tf", tf.float32, INT64), lambda: TensorFlow(tf, tf.float64, INT64, tf.float32))
 
 
 def _module_step(t: Any, xp: Any) -> tuple[Any, Arrays]:
@@ -103,9 +107,9 @@ def _module_step(t: Any, xp: Any) -> tuple[Any, Arrays]:
     floating = xp.float64 if integer or "float64" in str(t.dtype) else t.dtype
     if integer:
         t = xp.astype(t, xp.int64)
+        t = xp.where(t < 0, xp.zeros_like(t), t)
     elif "float" not in str(t.dtype):
         raise _kind_error(t)
-    t = xp.where(t < 0, xp.zeros_like(t), t)
     return t, Arrays(xp, floating, INT64 if integer else None)
 
 
@@ -132,18 +136,19 @@ def evaluate(curve: Callable[[Any, Any], Any], step: Any, xp: ModuleType | None 
         A Python float for a number, else an array of the same library, shape and device.
 
     Raises:
-        ValueError: a negative, infinite or NaN Python number.
+        ValueError: a negative, infinite or NaN Python number; an infinite or NaN entry of a NumPy array. In tensors and
+            tracers such an entry gives NaN.
         TypeError: any other kind of step.
     """
     if xp is not None:
         t, space = _module_step(step, xp)
-        return curve(t, space)
+        return space.run(curve, t)
     if isinstance(step, np.ndarray):
         return _evaluate_numpy(curve, step)
     if isinstance(step, int | float | np.integer | np.floating) and not isinstance(step, bool):
         number = step.item() if isinstance(step, np.generic) else step
-        if not 0 <= number < math.inf:
-            raise ValueError(f"schedule(step) must get a finite step >= 0, got {step!r}")
+        if not 0 <= number <= LARGEST:
+            raise ValueError(f"schedule(step) must get a finite step >= 0, got {short(step)}")
         return float(curve(number, SCALAR))
     root = root_module(type(step))
     if root == "keras" and hasattr(step, "value"):
@@ -152,7 +157,7 @@ def evaluate(curve: Callable[[Any, Any], Any], step: Any, xp: ModuleType | None 
     if adapt is None or not hasattr(step, "dtype") or not hasattr(step, "shape"):
         raise _kind_error(step)
     t, space = adapt(step)
-    return curve(t, space)
+    return space.run(curve, t)
 
 
 def _evaluate_numpy(curve: Callable[[Any, Any], Any], steps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -163,11 +168,18 @@ def _evaluate_numpy(curve: Callable[[Any, Any], Any], steps: np.ndarray[Any, Any
     flat = np.ascontiguousarray(steps).reshape(-1)
     wanted = np.float64 if kind == "f" else np.int64
     negative = kind != "u" and flat.size > 0 and not flat.min() >= 0
+    if kind == "f" and not np.isfinite(flat).all():
+        raise ValueError(f"schedule(steps) must get finite steps, got {short(flat[~np.isfinite(flat)][0].item())}")
     values = np.empty(flat.shape)
+    with np.errstate(all="ignore"):  # a schedule that grows without end overflows to inf
+        _fill(values, curve, flat, wanted, negative, space)
+    return values.reshape(steps.shape)
+
+
+def _fill(values: Any, curve: Any, flat: Any, wanted: Any, negative: bool, space: Arrays) -> None:
     for i in range(0, flat.size, BLOCK):
         block = flat[i : i + BLOCK]
         if block.dtype == np.uint64:
             block = np.minimum(block, np.uint64(INT64))
         block = block.astype(wanted, copy=False)
         values[i : i + BLOCK] = curve(np.maximum(block, 0) if negative else block, space)
-    return values.reshape(steps.shape)

@@ -1,11 +1,16 @@
 """The operations of a curve on Python numbers."""
 
 import math
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrsched._clock import Cycles, Stretched, Values
+
+
+LARGEST = sys.float_info.max
+LOG_LARGEST = math.log(LARGEST)
 
 
 class Scalar:
@@ -15,14 +20,24 @@ class Scalar:
     sin = staticmethod(math.sin)
     log = staticmethod(math.log)
     log1p = staticmethod(math.log1p)
-    expm1 = staticmethod(math.expm1)
     sqrt = staticmethod(math.sqrt)
     minimum = staticmethod(min)
     maximum = staticmethod(max)
 
+    largest = LARGEST
+
     @staticmethod
     def exp(a: float) -> float:
-        return math.exp(a) if a < 709.0 else math.inf
+        return math.exp(a) if a <= LOG_LARGEST else math.inf
+
+    @staticmethod
+    def expm1(a: float) -> float:
+        return math.expm1(a) if a <= LOG_LARGEST else math.inf
+
+    @staticmethod
+    def times(a: float, b: float) -> float:
+        product = a * b
+        return product if product == product else 0.0
 
     @staticmethod
     def real(t: Any) -> Any:
@@ -45,8 +60,11 @@ class Scalar:
         return a if a > 0.0 else 0.0
 
     @staticmethod
-    def raised(base: float, exponent: float) -> Any:
-        return (base if base > 0.0 else 0.0) ** exponent
+    def raised(base: float, exponent: float) -> float:
+        try:
+            return float((base if base > 0.0 else 0.0) ** exponent)
+        except (OverflowError, ZeroDivisionError):  # 0.0 to a negative power
+            return math.inf
 
     @staticmethod
     def whole(t: Any, n: int) -> Any:
@@ -67,7 +85,10 @@ class Scalar:
 
     @staticmethod
     def power(x: float, y: float, p: float) -> float:
-        return float(x**p)
+        try:
+            return float(x**p)
+        except OverflowError:
+            return math.inf
 
     @staticmethod
     def log_of(x: float, y: float) -> float:

@@ -3,6 +3,7 @@
 `a >> b` runs b after a, each on its own clock; `a * b`, `a + b` and `a ** b` combine values step by step.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Annotated, Any, ClassVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._check import Int, Many, Real
+from lrsched._check import MAX_STEPS, Int, Many, Real, short
 from lrsched._compile import compiled
 from lrsched._namespace import evaluate
 from lrsched._parse import parse_value
@@ -21,6 +22,7 @@ from lrsched._value import Value, value
 
 # Compiling takes as long as some hundred calls.
 CALLS_BEFORE_COMPILING = 50
+_INT64 = 2**63 - 1
 
 
 class Schedule(Value, abstract=True):
@@ -31,11 +33,31 @@ class Schedule(Value, abstract=True):
     Variable gives the same kind on the same device, in float32 unless the step is float64 or 64-bit mode is on.
 
     Raises:
-        ValueError: a negative or non-finite Python number. Negative entries of arrays count as 0.
+        ValueError: a negative or non-finite Python number, a non-finite entry of a NumPy array. Negative entries of
+            arrays count as 0; non-finite ones of tensors and tracers, which cannot raise, give NaN.
         TypeError: a step that is not a number or an array of a known library.
     """
 
     kind: ClassVar[str] = "schedule"
+    # The fields that an error blames where the schedule ends too late, and where a value overflows.
+    _blame_length: ClassVar[str] = "steps"
+    _blame_values: ClassVar[str] = "schedule"
+
+    def __post_init__(self) -> None:
+        """Check the fields, then that the schedule can be counted and, as long as it lasts, be finite."""
+        super().__post_init__()
+        length = self.length
+        if length is not None and length > MAX_STEPS:
+            raise self._must(self._blame_length, "end within 2**53 steps")
+        if not all(map(math.isfinite, self._reach(length or 0))):
+            raise self._must(self._blame_values, "keep every value finite")
+
+    def _must(self, name: str, what: str) -> ValueError:
+        return ValueError(f"{type(self).__name__}({name}=...) must {what}, got {short(getattr(self, name))}")
+
+    @abstractmethod
+    def _reach(self, t: float) -> tuple[float, float]:
+        """Return bounds of the values in the first `t` steps: none is smaller, none larger."""
 
     @property
     @abstractmethod
@@ -54,7 +76,7 @@ class Schedule(Value, abstract=True):
     def __call__(self, step: Any, /, *, xp: Any = ...) -> Any: ...
     def __call__(self, step: Any, /, *, xp: Any = None) -> Any:
         """Return the rate that update number `step` uses; `xp` names the array module of an unknown library."""
-        if type(step) is int and step >= 0 and xp is None:
+        if type(step) is int and 0 <= step <= _INT64 and xp is None:
             return self._number(step)
         return evaluate(self._at, step, xp)
 
@@ -118,6 +140,9 @@ class Pending(Schedule, abstract=True):
     def length(self) -> int:
         """Steps until the neighbour's height is reached or left."""
         return self.steps
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        return 0.0, 0.0
 
     @abstractmethod
     def resolve(self, height: float) -> Schedule:
@@ -193,6 +218,9 @@ class Constant(Schedule):
         """Steps that this part takes in a chain, or None."""
         return self.steps
 
+    def _reach(self, t: float) -> tuple[float, float]:
+        return self.value, self.value
+
     def _at(self, t: Any, xp: Any) -> Any:
         return xp.full(t, self.value)
 
@@ -230,7 +258,10 @@ class Chain(Schedule):
         object.__setattr__(self, "_starts", starts)
         object.__setattr__(self, "_length", None if lengths[-1] is None else starts[-1] + lengths[-1])
         object.__setattr__(self, "_curves", tuple(part._at for part in parts))
+        if starts[-1] > MAX_STEPS:
+            raise self._must("parts", "end within 2**53 steps")
 
+    _blame_length: ClassVar[str] = "parts"
     _starts: ClassVar[tuple[int, ...]]
     _curves: ClassVar[tuple[Callable[[Any, Any], Any], ...]]
     _length: ClassVar[int | None]
@@ -244,6 +275,10 @@ class Chain(Schedule):
     def length(self) -> int | None:
         """Sum of the lengths of the parts, or None."""
         return self._length
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        known = [part._reach(t - at) for part, at in zip(self.parts, self._starts, strict=True) if at <= t]
+        return min(low for low, _ in known), max(high for _, high in known)
 
     def _at(self, t: Any, xp: Any) -> Any:
         return xp.pieces(t, self._starts, self._curves)

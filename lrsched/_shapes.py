@@ -29,6 +29,9 @@ class Ramp(Schedule, abstract=True):
         """Steps before `end` is reached."""
         return self.steps
 
+    def _reach(self, t: float) -> tuple[float, float]:
+        return min(self.start, self.end), max(self.start, self.end)
+
     @abstractmethod
     def curve(self, x: Any, y: Any, xp: Any) -> Any:
         """Return the value where the part `x` of the steps is gone and `y = 1 - x` is left."""
