@@ -16,7 +16,7 @@ from lrsched._clock import Cycles, Stretched, Values
 from lrsched._scalar import LARGEST
 
 INT64 = 2**63 - 1
-LARGEST_32 = float(np.finfo(np.float32).max)
+LEAST_32, LARGEST_32 = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 
 
 class Arrays:
@@ -126,6 +126,10 @@ class Arrays:
     def whole(self, t: Any, n: int) -> Any:
         """Return the whole multiples of n in t."""
         return t // n
+
+    def fits(self, number: float) -> bool:
+        """Return whether the dtype holds a number > 0 with all its digits."""
+        return self.double or LEAST_32 <= number <= LARGEST_32
 
     def times(self, a: Any, b: Any) -> Any:
         """Return the product; 0 beside a value that overflows is 0."""

@@ -37,6 +37,10 @@ class Batches(Schedule):
         length = self.schedule.length
         return None if length is None else max(length // self.batches_per_update, 1)
 
+    def _reach(self, t: float) -> tuple[float, float]:
+        n = self.batches_per_update
+        return self.schedule._reach(n * t + n - 1.0)
+
     def _at(self, t: Any, xp: Any) -> Any:
         n, length = self.batches_per_update, self.schedule.length
         if type(t) is Stretched:

@@ -175,6 +175,9 @@ class Code:
     def raised(self, base: Any, exponent: Any) -> Any:
         return self.let(f"raised({text(base)}, {text(exponent)})")
 
+    def fits(self, number: float) -> bool:
+        return True
+
     def times(self, a: Any, b: Any) -> Any:
         product = self.let(f"{text(a)} * {text(b)}")
         return self.let(f"{product.name} if {product.name} == {product.name} else 0.0")

@@ -36,6 +36,9 @@ class Harmonic(Ramp):
 
     def curve(self, x: Any, y: Any, xp: Any) -> Any:
         """Return start / (y + x * start / end)."""
+        if not (xp.fits(self.start) and xp.fits(self.end)):
+            log = math.log(self.start) - math.log(self.end)
+            return xp.exp(math.log(self.start) - xp.log(y + xp.exp(xp.log_of(x, y) + log)))
         return self.start / (y + x * (self.start / self.end))
 
 

@@ -92,7 +92,9 @@ class Repeat(Schedule):
         return SCALAR.grow(self.scale, count if self._even else min(count, len(self._cycles.per)))
 
     def _reach(self, t: float) -> tuple[float, float]:
-        ends = [SCALAR.times(end, factor) for end in self.schedule._reach(self._period) for factor in (1.0, self._growth(t))]
+        ends = [
+            SCALAR.times(end, factor) for end in self.schedule._reach(self._period) for factor in (1.0, self._growth(t))
+        ]
         return min(ends), max(ends)
 
     def _more(self, begin: int, count: int) -> bool:
@@ -199,6 +201,7 @@ class Triangular(Schedule):
         _, local = _turn(xp.real(t) if type(t) is Stretched else t, up + down, xp)
         if self.low <= self.high:  # counted from the smaller value, as in `Blend`
             height = xp.minimum(xp.real(local) / float(up), xp.rest(local, up + down) / float(down))
-            return self.low + (self.high - self.low) * height
+            span = self.high - self.low
+            return self.low + (span * height if span <= xp.largest else xp.times(height, span))
         before = xp.rest(local, up)
         return self.high + (self.low - self.high) * xp.maximum(before / float(up), -before / float(down))

@@ -58,6 +58,8 @@ class Exponential(Decay):
         if self.start == 0.0 or self.rate == 1.0:
             return xp.full(t, self.start)
         exponent = t / self.steps * math.log(self.rate)
+        if not xp.fits(self.start):
+            return xp.exp(exponent + math.log(self.start))
         if (self.start > 1.0) == (self.rate > 1.0):
             return self.start * xp.exp(exponent)
         half = xp.exp(0.5 * exponent)  # the factor alone may leave the range of floats where the value does not
@@ -88,6 +90,8 @@ class InverseTime(Decay):
 
     def curve(self, t: Any, xp: Any) -> Any:
         """Return start / (1 + rate t / steps)."""
+        if self.start > 0.0 and max(self.rate, self.start) > xp.largest:
+            return xp.exp(math.log(self.start) - xp.log(1.0 + xp.times(t / self.steps, self.rate)))
         return self.start / (1.0 + t / self.steps * self.rate)
 
 
@@ -120,6 +124,8 @@ class PowerLaw(Decay):
         if self.start == 0.0:
             return xp.full(t, 0.0)
         base = 1.0 + t / self.timescale
+        if not xp.fits(self.start):
+            return xp.exp(math.log(self.start) - self.power * xp.log(base))
         return self.start * (base**-self.power if self.power >= 0.0 else xp.raised(base, -self.power))
 
 
@@ -146,7 +152,8 @@ class ExponentialWarmup(Decay):
 
     def curve(self, t: Any, xp: Any) -> Any:
         """Return -end * expm1(-(t + 1) / timescale)."""
-        return -self.end * xp.expm1(-(t + 1.0) / self.timescale)
+        gone = -xp.expm1(-(t + 1.0) / self.timescale)
+        return self.end * gone if self.end <= xp.largest else xp.times(gone, self.end)
 
 
 def _bernoulli(count: int) -> tuple[float, ...]:

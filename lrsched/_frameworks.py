@@ -1,5 +1,6 @@
 """What torch, JAX and TensorFlow spell in their own way. None of them is imported: each gets its loaded module."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,10 @@ class Torch(Arrays):
 
 class Jax(Arrays):
     """jax arrays and tracers."""
+
+    def run(self, curve: Callable[[Any, Any], Any], t: Any) -> Any:
+        with np.errstate(over="ignore"):  # a number beyond float32 becomes inf
+            return super().run(curve, t)
 
     def cast(self, t: Any) -> Any:
         return t.astype(self.floating)

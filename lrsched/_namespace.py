@@ -4,7 +4,6 @@ No framework is imported: a value is recognised by the module of its type, and t
 namespace belongs to one dtype of step, so that constants are made in the right precision once.
 """
 
-import math
 import sys
 from collections.abc import Callable
 from types import ModuleType

@@ -8,7 +8,6 @@ from typing import Any
 
 from lrsched._clock import Cycles, Stretched, Values
 
-
 LARGEST = sys.float_info.max
 LOG_LARGEST = math.log(LARGEST)
 
@@ -33,6 +32,10 @@ class Scalar:
     @staticmethod
     def expm1(a: float) -> float:
         return math.expm1(a) if a <= LOG_LARGEST else math.inf
+
+    @staticmethod
+    def fits(number: float) -> bool:
+        return True
 
     @staticmethod
     def times(a: float, b: float) -> float:

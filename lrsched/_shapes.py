@@ -76,7 +76,7 @@ class Blend(Ramp, abstract=True):
     def curve(self, x: Any, y: Any, xp: Any) -> Any:
         """Return the mean of the endpoints with the weight of the larger one."""
         weight = self.rise(x, y, xp) if self._rises else self.fall(x, y, xp)
-        return self._low + self._span * weight
+        return self._low + (self._span * weight if self._span <= xp.largest else xp.times(weight, self._span))
 
 
 @value
@@ -254,5 +254,7 @@ class Geometric(Ramp):
     def curve(self, x: Any, y: Any, xp: Any) -> Any:
         """Return the power of the ratio, counted from the nearer endpoint."""
         rate = math.log(self.end) - math.log(self.start)
+        if not (xp.fits(self.start) and xp.fits(self.end)):
+            return xp.exp(math.log(self.start) * y + math.log(self.end) * x)
         first = x < y
         return xp.where(first, self.start, self.end) * xp.exp(xp.where(first, x, -y) * rate)
