@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from lrsched._check import LARGEST
 from lrsched._clock import Cycles, Stretched, Values
-from lrsched._scalar import LARGEST
 
 INT64 = 2**63 - 1
 LEAST_32, LARGEST_32 = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))

@@ -9,6 +9,7 @@ value of the right kind a `ValueError`.
 
 import math
 import numbers
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
@@ -19,6 +20,8 @@ import numpy as np
 MAX_STEPS = 2**53
 # No integer step of an array is larger.
 HORIZON = 2.0**64
+LARGEST = sys.float_info.max
+LOG_LARGEST = math.log(LARGEST)
 
 
 class Constraint(Protocol):

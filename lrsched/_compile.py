@@ -10,8 +10,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lrsched._check import LARGEST, LOG_LARGEST
 from lrsched._clock import Cycles, Stretched, Values
-from lrsched._scalar import LARGEST, LOG_LARGEST, SCALAR
+from lrsched._scalar import SCALAR
 
 # A function beyond this is slower to make than the calls it saves.
 MAX_LINES = 500

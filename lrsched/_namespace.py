@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from lrsched._arrays import INT64, Arrays, NumPy
-from lrsched._check import short
+from lrsched._check import LARGEST, short
 from lrsched._frameworks import Jax, TensorFlow, Torch
-from lrsched._scalar import LARGEST, SCALAR
+from lrsched._scalar import SCALAR
 
 # One block of float64 temporaries stays in the second-level cache.
 BLOCK = 8192

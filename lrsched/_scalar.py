@@ -1,15 +1,12 @@
 """The operations of a curve on Python numbers."""
 
 import math
-import sys
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lrsched._check import LARGEST, LOG_LARGEST
 from lrsched._clock import Cycles, Stretched, Values
-
-LARGEST = sys.float_info.max
-LOG_LARGEST = math.log(LARGEST)
 
 
 class Scalar:
