@@ -116,9 +116,9 @@ MAY_SEE = {
 BELOW = {
     "_check": set(),
     "_clock": set(),
-    "_scalar": {"_clock"},
-    "_compile": {"_clock", "_scalar"},
-    "_arrays": {"_clock"},
+    "_scalar": {"_check", "_clock"},
+    "_compile": {"_check", "_clock", "_scalar"},
+    "_arrays": {"_check", "_clock"},
     "_frameworks": {"_arrays", "_clock"},
     "_namespace": {"_arrays", "_check", "_frameworks", "_scalar"},
     "_value": {"_check"},
