@@ -35,7 +35,7 @@ def _with_warmup(clock: Clock, warmup: Any, t_max: Any, scaled: bool, top: float
 def MultiStepWithWarmupScheduler(
     lr: Rate,
     t_warmup: Time,
-    milestones: Annotated[Sequence[str], Many(TimeText())],
+    milestones: Annotated[Sequence[str], Many(TimeText(), least=0)],
     gamma: Rate = 0.1,
     scale_warmup: OnOff = False,
     *,
@@ -49,7 +49,7 @@ def MultiStepWithWarmupScheduler(
     Args:
         lr: the optimizer's learning rate, >= 0.
         t_warmup: length of the warm-up; not scaled by `ssr`.
-        milestones: times at which the rate drops, counted from the start of the training.
+        milestones: times at which the rate drops, counted from the start of the training; there may be none.
         gamma: factor at each drop, >= 0.
         scale_warmup: whether the slope of the warm-up (not its length) is scaled by `ssr`; then not 0 batches.
         max_duration: length of the training, if a time is a part of it.

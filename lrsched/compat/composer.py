@@ -84,7 +84,7 @@ def StepScheduler(
 @checked
 def MultiStepScheduler(
     lr: Rate,
-    milestones: Annotated[Sequence[str], Many(TimeText())],
+    milestones: Annotated[Sequence[str], Many(TimeText(), least=0)],
     gamma: Rate = 0.1,
     *,
     max_duration: TimeOrNone = None,
@@ -96,7 +96,7 @@ def MultiStepScheduler(
 
     Args:
         lr: the optimizer's learning rate, >= 0.
-        milestones: times at which the rate drops, in any order.
+        milestones: times at which the rate drops, in any order; there may be none.
         gamma: factor at each drop, >= 0.
         max_duration: length of the training, if a time is a part of it.
         dataloader_len: batches of an epoch, if a time is in epochs.

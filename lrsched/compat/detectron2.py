@@ -4,16 +4,15 @@ Warm-up and decay share one clock: the decay runs on through the warm-up, which 
 schedule has when it ends, and so usually not to the base rate.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from lrsched._check import Real
+from lrsched._check import Int, Many, Real
 from lrsched._modifiers import Hold
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear
-from lrsched._staircases import multi_step
-from lrsched.compat._args import Choice, Count, Length, Lengths, Part, Rate, checked, must
-from lrsched.compat._pieces import late, then
+from lrsched.compat._args import Choice, Count, Length, Part, Rate, checked, must
+from lrsched.compat._pieces import late, stairs, then
 from lrsched.compat.fvcore import MultiStepParamScheduler
 
 __all__ = ["LRMultiplier", "WarmupCosineLR", "WarmupMultiStepLR", "WarmupParamScheduler", "build_lr_scheduler"]
@@ -96,7 +95,7 @@ def LRMultiplier(lr: Rate, multiplier: Part, max_iter: Length) -> Schedule:
 @checked
 def WarmupMultiStepLR(
     lr: Rate,
-    milestones: Lengths,
+    milestones: Annotated[Sequence[int], Many(Int(low=0), least=0)],
     gamma: Rate = 0.1,
     warmup_factor: Rate = 0.001,
     warmup_iters: Count = 1000,
@@ -106,7 +105,7 @@ def WarmupMultiStepLR(
 
     Args:
         lr: the optimizer's learning rate, >= 0.
-        milestones: increasing steps at which the rate is multiplied by `gamma`.
+        milestones: steps in order at which the rate is multiplied by `gamma`; there may be none.
         gamma: factor at each milestone, >= 0.
         warmup_factor: first factor, >= 0.
         warmup_iters: updates of the warm-up.
@@ -119,7 +118,9 @@ def WarmupMultiStepLR(
     References:
         detectron2 0.6, solver/lr_scheduler.py, WarmupMultiStepLR (deprecated there).
     """
-    return _warmed(multi_step(lr, gamma, milestones), warmup_factor, warmup_iters, warmup_method)
+    must(list(milestones) == sorted(milestones), "WarmupMultiStepLR(milestones=...)", "in order", milestones)
+    levels = [lr * gamma**k for k in range(len(milestones) + 1)]
+    return _warmed(stairs(milestones, levels), warmup_factor, warmup_iters, warmup_method)
 
 
 @checked
