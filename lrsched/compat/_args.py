@@ -41,6 +41,7 @@ __all__ = [
     "Rate",
     "RateOrNone",
     "Rates",
+    "arguments_of",
     "checked",
     "constraints_of",
     "must",
@@ -65,16 +66,33 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def build(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{function.__name__}() has {error}") from None
-        bound.apply_defaults()
-        for name, rule in rules.items():
-            bound.arguments[name] = rule(f"{function.__name__}({name}=...)", bound.arguments[name])
+        bound = _bound(function.__name__, signature, rules, args, kwargs)
         return function(*bound.args, **bound.kwargs)
 
     return build
+
+
+def _bound(
+    name: str,
+    signature: inspect.Signature,
+    rules: Mapping[str, Constraint],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> inspect.BoundArguments:
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}() has {error}") from None
+    bound.apply_defaults()
+    for argument, rule in rules.items():
+        bound.arguments[argument] = rule(f"{name}({argument}=...)", bound.arguments[argument])
+    return bound
+
+
+def arguments_of(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Return all arguments with which a `checked` function would run, by name, without running it."""
+    bound = _bound(function.__name__, inspect.signature(function), constraints_of(function), args, kwargs)
+    return dict(bound.arguments)
 
 
 def must(holds: bool, where: str, what: str, got: Any) -> None:
