@@ -154,8 +154,10 @@ def draw(tmp_path, monkeypatch):
         monkeypatch.setenv("DRAWN", str(drawn))
         monkeypatch.setenv("EXAMPLES", examples)
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (place, ROOT / "tests"))))
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "constants", "-p", "no:cacheprovider"]
-        done = subprocess.run([*command, *arguments], cwd=place, capture_output=True, text=True, check=False)
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # most of the time goes into plugins of frameworks
+        plugins = [f"-p{name}" for name in ("_hypothesis_pytestplugin", "xdist", "conftest", "constants")]
+        command = [sys.executable, "-m", "pytest", "-q", *plugins, "-p", "no:cacheprovider", *arguments]
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return {path.name: path.read_text().splitlines() for path in sorted(drawn.iterdir())}
 
