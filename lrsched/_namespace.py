@@ -27,7 +27,7 @@ _CACHE: dict[Any, Arrays] = {}
 def _cached(key: Any, make: Callable[[], Arrays]) -> Arrays:
     found = _CACHE.get(key)
     if found is None:
-        found = _CACHE[key] = make()
+        found = _CACHE.setdefault(key, make())  # of what two threads make at once, one stays
     return found
 
 

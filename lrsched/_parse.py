@@ -5,6 +5,7 @@ A text is a call of a known name with numbers, strings, None, True, False, tuple
 """
 
 import ast
+import contextlib
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -43,8 +44,7 @@ def parse_value(text: str, kind: str) -> Any:
         raise ValueError(f"parse(text) must get at most {MAX_CHARACTERS} characters, got {len(text)}")
     try:
         # The brackets let a text run over several lines.
-        tree = ast.parse(f"(\n{text}\n)", mode="eval").body
-        built = _Reader(kind).read(tree)
+        built = _Reader(kind).read(_tree(f"(\n{text}\n)"))
     except SyntaxError as error:
         line = max((error.lineno or 2) - 1, 1)
         raise ValueError(f"line {line}, column {error.offset or 1}: {error.msg}: {short(text)}") from None
@@ -53,6 +53,18 @@ def parse_value(text: str, kind: str) -> Any:
     if not isinstance(built, Value):
         raise ValueError(f"the text must describe a {kind}, got {short(text)}")
     return built
+
+
+def _tree(text: str) -> ast.expr:
+    """Return the syntax tree of an expression.
+
+    Python 3.11 counts in one place for all threads how deep it is, and raises a SystemError after a good parse if
+    another thread has parsed in between.
+    """
+    for _ in range(1000):
+        with contextlib.suppress(SystemError):
+            return ast.parse(text, mode="eval").body
+    return ast.parse(text, mode="eval").body
 
 
 class _Reader:

@@ -81,11 +81,15 @@ class Schedule(Value, abstract=True):
         return evaluate(self._at, step, xp)
 
     def _number(self, step: int) -> float:
-        """Return the value at a step; a schedule that is called often is compiled and this method replaced."""
-        calls = self.__dict__.get("_calls", 0)
-        object.__setattr__(self, "_calls", calls + 1)
-        if calls == CALLS_BEFORE_COMPILING:
-            object.__setattr__(self, "_number", compiled(self._at))
+        """Return the value at a step; a schedule that is called often is compiled and this method replaced.
+
+        Threads may share a schedule: calls that they count at the same time may be lost, and the one that sets the
+        mark, which a dictionary lets only one do, compiles.
+        """
+        own = self.__dict__
+        own["_calls"] = calls = own.get("_calls", 0) + 1
+        if calls > CALLS_BEFORE_COMPILING and own.setdefault("_compiler", mine := object()) is mine:
+            own["_number"] = compiled(self._at)
         return float(self._at(step, SCALAR))
 
     def __rshift__(self, other: Any) -> "Chain":

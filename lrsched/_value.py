@@ -102,4 +102,5 @@ def children(item: Value) -> Iterator[Value]:
 
 def find(name: str) -> type[Any] | None:
     """Return the class of that name in any family, or None."""
-    return next((family[name] for family in Value.registry.values() if name in family), None)
+    families = list(Value.registry.values())  # an import in another thread may add one
+    return next((family[name] for family in families if name in family), None)

@@ -152,7 +152,7 @@ def ops_of(x: object) -> Ops | None:
     if root is None:
         root = _ROOTS[kind] = root_module(kind)
     if root in _MAKERS and root not in _MADE:
-        _MADE[root] = _MAKERS[root]()
+        _MADE.setdefault(root, _MAKERS[root]())
     return _MADE.get(root)
 
 

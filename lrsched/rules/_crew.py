@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -24,14 +25,16 @@ def share(work: Callable[[Any, T], None], spaces: Sequence[Any], tasks: Sequence
 
     The first error ends all and is raised.
     """
-    rest = iter(tasks)
+    rest = deque(tasks)  # two threads never take the same one, with a global lock or without
     wrong: list[BaseException] = []
 
     def take(space: Any) -> None:
         try:
             with np.errstate(all="ignore"):  # which each thread has of its own
-                for task in rest:  # of a sequence: no two threads get the same one
-                    if wrong:
+                while not wrong:
+                    try:
+                        task = rest.popleft()
+                    except IndexError:  # all are taken
                         return
                     work(space, task)
         except BaseException as error:

@@ -308,7 +308,7 @@ _MADE: dict[str, _Library] = {}
 
 def _library(name: str) -> _Library:
     if name not in _MADE:
-        _MADE[name] = _LIBRARIES[name]()
+        _MADE.setdefault(name, _LIBRARIES[name]())
     return _MADE[name]
 
 
