@@ -2,6 +2,7 @@
 
 import pytest
 from harness import EPOCH, UPDATES, agree, emptied, real
+from oracles import load, stub
 from torch_harness import line, loader, sgd, watched
 
 from lrsched import compat
@@ -78,3 +79,60 @@ def test_composer(name, every_batch):
     given = {} if every_batch is None else {"step_schedulers_every_batch": every_batch}
     used = train(getattr(optim, name)(**CALLS[name]), **given)
     agree("composer", preset(name, **given), used)
+
+
+def preset_of(max_duration=f"{UPDATES}ba", **options):
+    return preset("CosineAnnealingWithWarmupScheduler", max_duration, **options)
+
+
+def cosine():
+    return optim.CosineAnnealingWithWarmupScheduler(**CALLS["CosineAnnealingWithWarmupScheduler"])
+
+
+def test_a_batch_that_is_split_is_one_update():
+    agree("composer", preset_of(), train(cosine(), size=2, device_train_microbatch_size=1))
+
+
+@pytest.mark.parametrize(("ratio", "scaled"), [(2.0, 24), (0.5, 6)])
+def test_a_scaled_schedule(ratio, scaled):
+    used = train(cosine(), scale_schedule_ratio=ratio)
+    agree("composer", preset_of(f"{scaled}ba", ssr=ratio), used, updates=scaled)
+
+
+@pytest.mark.parametrize("every_batch", [True, False])
+def test_epochs_are_the_unit_of_the_training(every_batch):
+    given = {"step_schedulers_every_batch": every_batch}
+    agree("composer", preset_of("3ep", **given), train(cosine(), "3ep", **given), updates=3 * EPOCH)
+
+
+@pytest.mark.parametrize(("every_batch", "first"), [(True, 7), (False, EPOCH + 2)])
+def test_a_training_goes_on_in_the_middle_of_an_epoch(tmp_path, every_batch, first):
+    given = {"step_schedulers_every_batch": every_batch}
+    kept = {"save_folder": str(tmp_path), "save_interval": f"{first}ba", "save_filename": "ba{batch}.pt"}
+    used = train(cosine(), **given, **kept)
+    loading, *again = train(cosine(), **given, load_path=str(tmp_path / f"ba{first}.pt"))
+    assert loading == 0.0  # torch's checkpoints make the optimizer's state by a step without gradients
+    agree("composer", preset_of(**given), used[:first] + again)
+
+
+def package(name):
+    module = stub(name)
+    module.__path__ = []
+    return module
+
+
+# Of llm-foundry the file of its scheduler; what trains is Composer.
+FOUNDRY = [package("llmfoundry"), package("llmfoundry.utils")]
+FOUNDRY += [stub("llmfoundry.utils.warnings", experimental_class=lambda name: lambda cls: cls)]
+
+
+@pytest.mark.parametrize("every_batch", [True, False])
+@pytest.mark.parametrize("cooldown", ["4ba", "0ba"])
+def test_llm_foundry(every_batch, cooldown):
+    foundry = load("llmfoundry", "optim/scheduler.py", FOUNDRY)
+    call = {"t_warmup": "4ba", "t_scale": "4ba", "t_cooldown": cooldown, "alpha_f_decay": 0.1}
+    used = train(foundry.InverseSquareRootWithWarmupScheduler(**call), step_schedulers_every_batch=every_batch)
+    ours = compat.llmfoundry.InverseSquareRootWithWarmupScheduler(
+        0.1, **call, max_duration="12ba", dataloader_len=EPOCH, step_schedulers_every_batch=every_batch
+    )
+    agree("llmfoundry", ours, used)

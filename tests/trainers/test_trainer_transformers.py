@@ -1,0 +1,91 @@
+"""compat.transformers gives the rates that the Trainer uses."""
+
+import pytest
+import torch
+from harness import EPOCH, UPDATES, agree, real
+from torch_harness import Pairs, line, sgd, watched
+
+from lrsched import compat
+
+trainer_module = real("transformers.trainer", "transformers")
+transformers = real("transformers", "transformers")
+real("accelerate", "accelerate")
+
+
+class Line(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.line = line()
+
+    def forward(self, x, y):
+        return {"loss": ((self.line(x) - y) ** 2).mean()}
+
+
+def collate(rows):
+    x, y = zip(*rows, strict=True)
+    return {"x": torch.stack(x), "y": torch.stack(y)}
+
+
+def train(folder, kind, updates=UPDATES, batches=EPOCH, resume=False, **options):
+    """Return the rates that the updates of the Trainer used."""
+    model = Line()
+    optimizer = sgd(model)
+    used = watched(optimizer)
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder), learning_rate=0.1, lr_scheduler_type=kind, max_steps=UPDATES, use_cpu=True,
+        per_device_train_batch_size=1, report_to=[], save_strategy="steps", save_steps=7, disable_tqdm=True,
+        logging_strategy="no", **options,
+    )  # fmt: skip
+    stop = Stop(updates)
+    trainer = trainer_module.Trainer(
+        model, arguments, collate, Pairs(batches), optimizers=(optimizer, None), callbacks=[stop]
+    )
+    trainer.train(resume_from_checkpoint=resume)
+    return used
+
+
+class Stop(transformers.TrainerCallback):
+    """Stops a training before its end."""
+
+    def __init__(self, updates):
+        self.updates = updates
+
+    def on_step_end(self, args, state, control, **more):
+        control.should_training_stop |= state.global_step >= self.updates
+
+
+KINDS = {
+    "linear": {},
+    "cosine": {},
+    "cosine_with_restarts": {"num_cycles": 2},
+    "polynomial": {"power": 2.0},
+    "constant_with_warmup": {},
+    "inverse_sqrt": {},
+    "cosine_with_min_lr": {"min_lr_rate": 0.1},
+    "warmup_stable_decay": {"num_decay_steps": 4},
+}
+
+
+def preset(kind):
+    return compat.transformers.from_config(
+        {
+            "learning_rate": 0.1, "lr_scheduler_type": kind, "warmup_steps": 3, "max_steps": UPDATES,
+            "lr_scheduler_kwargs": KINDS[kind],
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_transformers(tmp_path, kind):
+    agree("transformers", preset(kind), train(tmp_path, kind, warmup_steps=3, lr_scheduler_kwargs=KINDS[kind]))
+
+
+def test_updates_are_counted_where_gradients_are_accumulated(tmp_path):
+    used = train(tmp_path, "cosine", warmup_steps=3, gradient_accumulation_steps=2)
+    agree("transformers", preset("cosine"), used)
+
+
+def test_a_training_goes_on_from_the_middle_of_an_epoch(tmp_path):
+    used = train(tmp_path, "cosine", updates=7, warmup_steps=3)
+    used += train(tmp_path, "cosine", resume=True, warmup_steps=3)
+    agree("transformers", preset("cosine"), used)
