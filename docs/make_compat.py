@@ -19,6 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "adapters"), str(ROOT / "tests")]
 
 import compat_samples as samples  # noqa: E402  # the tests' folder must be on the path
 import numpy as np  # noqa: E402
+from compat_loops import LOOPS, ONLY, READ, RUN  # noqa: E402
 from test_compat_table import PLAIN, TABLE, T, W  # noqa: E402
 
 from lrsched import compat, rules  # noqa: E402
@@ -103,7 +104,10 @@ _HEAD = """\
 Each function of `lrsched.compat` with a sample call, the schedule that it makes, and the largest difference from the
 library itself over the first 120 updates, relative to its largest rate, rounded up to one digit. Differences near 1e-16
 are rounding in float64; those near 1e-7 are the library's own float32. "formula" marks a library that cannot be
-installed beside the others: its tests hold the formulas of its source. The last column names what people trip over in
+installed beside the others: its tests hold the formulas of its source. A scheduler is right only as its trainer drives
+it: "trainer run" marks a library whose trainer (or the loop that it documents) was run for a dozen updates in
+`tests/trainers`, and the rate of each was that of the schedule; "loop read" one whose loop was read, at the lines that
+its section names; "schedule only" one compared with the scheduler alone. The last column names what people trip over in
 that call. `compat.remarks` says it of any other call, too, and what has to change in numbers that were written for the
 function of another library:
 
@@ -126,13 +130,16 @@ _FOOT = """\
 
 
 def _overview(measured: Measured) -> str:
-    rows = ["| library | functions | measured against | largest difference of a schedule |", "|---|---|---|---|"]
+    rows = [
+        "| library | functions | measured against | largest difference of a schedule | driven |",
+        "|---|---|---|---|---|",
+    ]
     for library, entry in sorted(samples.LIBRARIES.items()):
         names = list(samples.sampled(library))
         figures = [measured.differences.get((library, name), UNKNOWN) for name in names if not is_rule(library, name)]
         worst = max(figures, key=_size) if entry.run else FORMULA
         against = f"{entry.package} {measured.versions.get(library, '')}".strip() if entry.run else source(library)
-        rows.append(f"| [`{library}`](#{library}) | {len(names)} | {against} | {worst} |")
+        rows.append(f"| [`{library}`](#{library}) | {len(names)} | {against} | {worst} | {LOOPS[library].how} |")
     return "\n".join(rows)
 
 
@@ -163,7 +170,15 @@ def _library(library: str, measured: Measured) -> str:
         against = f"Compared with the formulas of {source(library)}, in `tests/{_tests(library)}`."
     curves = [name for name in samples.sampled(library) if not is_rule(library, name)]
     optimizers = [name for name in samples.sampled(library) if is_rule(library, name)]
-    lines = [f"## `{library}`", "", against, "", "| call | schedule | difference | remarks |", "|---|---|---|---|"]
+    lines = [
+        f"## `{library}`",
+        "",
+        against,
+        _driven(library),
+        "",
+        "| call | schedule | difference | remarks |",
+        "|---|---|---|---|",
+    ]
     said: dict[str, list[tuple[str, str]]] = {}
     for name in curves:
         named = samples.sampled(library)[name]
@@ -190,6 +205,13 @@ def _library(library: str, measured: Measured) -> str:
             figure = measured.differences.get((library, name), UNKNOWN)
             lines.append(f"| `{name}()` | {code(repr(samples.call(library, name, {})))} | {figure} |")
     return "\n".join(lines)
+
+
+def _driven(library: str) -> str:
+    loop = LOOPS[library]
+    how = {RUN: "Run in", READ: "Its loop was read in", ONLY: "Its scheduler alone was looked at:"}[loop.how]
+    counts = f" Where several batches make an update the scheduler counts {loop.counts}." if loop.counts else ""
+    return f"{how} {loop.where}.{counts}"
 
 
 def _tests(library: str) -> str:

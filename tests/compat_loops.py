@@ -25,15 +25,15 @@ class Loop(NamedTuple):
     counts: str = ""
 
 
-_NOT_YET = Loop(ONLY, "compared with the scheduler alone")
+_NOT_YET = Loop(ONLY, "its trainer was not tried")
 
 LOOPS = {
     "allennlp": _NOT_YET,
     "big_vision": _NOT_YET,
     "composer": Loop(RUN, "`composer.Trainer`", "updates"),
-    "deepspeed": _NOT_YET,
+    "deepspeed": Loop(RUN, "`deepspeed.initialize`", "updates"),
     "detectron2": _NOT_YET,
-    "diffusers": _NOT_YET,
+    "diffusers": Loop(RUN, "the loop of its training scripts, with `accelerate.Accelerator`", "updates"),
     "fairseq": _NOT_YET,
     "fastai": _NOT_YET,
     "fvcore": _NOT_YET,
@@ -42,7 +42,7 @@ LOOPS = {
     "ignite": _NOT_YET,
     "keras": _NOT_YET,
     "levanter": _NOT_YET,
-    "llmfoundry": _NOT_YET,
+    "llmfoundry": Loop(RUN, "`composer.Trainer`", "updates"),
     "maxtext": _NOT_YET,
     "megatron": _NOT_YET,
     "mlx": _NOT_YET,
@@ -62,7 +62,7 @@ LOOPS = {
     "tf_models": _NOT_YET,
     "thinc": _NOT_YET,
     "timm": _NOT_YET,
-    "torch": _NOT_YET,
+    "torch": Loop(RUN, "the loop of `torch.optim`, Lightning's `Trainer` and `accelerate.Accelerator`", "updates"),
     "torchtitan": _NOT_YET,
-    "transformers": _NOT_YET,
+    "transformers": Loop(RUN, "`transformers.Trainer`", "updates"),
 }
