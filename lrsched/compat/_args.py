@@ -7,6 +7,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 from lrsched._check import Choice, Constraint, Flag, Int, Many, Real
 from lrsched._schedule import Node, Schedule
+from lrsched.compat._names import nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -102,7 +103,9 @@ def must(holds: bool, where: str, what: str, got: Any) -> None:
 
 
 def without_effect(where: str, given: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuse arguments that are not known to leave the curve as it is."""
+    """Refuse arguments that are not known, or not known to leave the curve as it is."""
     for name in given:
         if name not in known:
-            raise TypeError(f"{where}() got an unexpected argument {name!r}")
+            near = nearest(name, known)
+            hint = "" if near is None else f": {near!r} is one, is that meant?"
+            raise TypeError(f"{where}() got an unexpected argument {name!r}{hint}")

@@ -12,7 +12,7 @@ from lrsched._modifiers import Epochs, Hold
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Linear, Polynomial
 from lrsched.compat._args import Count, Length, LengthOrNone, Positive, Rate, checked, must
-from lrsched.compat._pieces import in_time, late, stairs, then, warmed, whole
+from lrsched.compat._pieces import grain, in_time, late, stairs, then, warmed, whole
 
 # Epochs of which each takes the rate of the one before; after so many the rate has long been the last one.
 _EPOCHS = 20_000
@@ -130,7 +130,7 @@ def _given(name: str, text: str) -> dict[int, float]:
             else:
                 first, *last = (int(part) for part in key.split("-"))
                 keys = list(range(first, (last or [first])[0] + 1))
-            pairs.update(dict.fromkeys(keys, rate(where, float(content))))
+            pairs.update(dict.fromkeys(keys, rate(where, float(content)) or 0.0))
     except (AttributeError, SyntaxError, TypeError, ValueError):
         raise ValueError(f"{where} must be the text of a dictionary of numbers, got {text!r}") from None
     return dict(sorted(pairs.items()))
@@ -233,7 +233,7 @@ def _fall(start: float, end: float, steps: float, power: float) -> Schedule:
     """Return the decay over a real number of steps; without a whole step it is over at once."""
     if steps < 1:
         return Constant(start, 1) >> Constant(end)
-    size = int(steps)
+    size = grain(steps)
     body = Linear(start, end, size) if power == 1.0 else Polynomial(start, end, size, power)
     return in_time(body, steps / size)
 

@@ -1,5 +1,6 @@
 """What several libraries' schedules are built from."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from lrsched._cycles import MAX_CYCLES, Repeat
@@ -19,9 +20,19 @@ def then(steps: int, first: Schedule, rest: Schedule) -> Schedule:
     return (first if first.length == steps else Hold(first, steps)) >> rest
 
 
-def warmed(steps: int, start: float, end: float, rest: Schedule) -> Schedule:
-    """Return a line from `start` to `end`, then `rest`; only `rest` if there are no steps."""
-    return Linear(start, end, steps) >> rest if steps else rest
+def warmed(steps: float, start: float, end: float, rest: Schedule) -> Schedule:
+    """Return a line from `start` to `end` over a real number of steps, then `rest`; only `rest` if there are none."""
+    steps = whole(steps)
+    if steps == int(steps):
+        return Linear(start, end, int(steps)) >> rest if steps else rest
+    owned = math.ceil(steps)
+    return then(owned, spread(Linear(start, end, 1), steps), late(rest, owned - steps))
+
+
+def after(begin: float, rest: Schedule) -> Schedule:
+    """Return the first value of `rest` until the real step `begin`, then `rest`."""
+    steps = math.ceil(begin)
+    return then(steps, Constant(rest(0), max(steps, 1)), late(rest, steps - begin))
 
 
 def late(schedule: Schedule, steps: float) -> Schedule:
@@ -74,6 +85,14 @@ def whole(number: float) -> float:
     """Return the number, made whole if only its rounding keeps it from being so."""
     near = round(number)
     return near if abs(number - near) < 1e-9 * max(abs(number), 1.0) else number
+
+
+def grain(length: float) -> int:
+    """Return the steps of the part that `in_time` spreads over a real length: all if whole, else one.
+
+    Then the joints lie where the length times a whole number does, without another rounding.
+    """
+    return int(length) if length == int(length) and length >= 1 else 1
 
 
 def truncated_cycles(

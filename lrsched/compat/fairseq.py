@@ -17,7 +17,7 @@ from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Geometric, Linear
 from lrsched.compat._args import Count, Length, OnOff, Positive, Rate, checked, must
 from lrsched.compat._fairseq_epochs import OneRate, fixed, manual, one, polynomial_decay
-from lrsched.compat._pieces import in_time, then, warmed, whole
+from lrsched.compat._pieces import grain, in_time, then, warmed, whole
 
 __all__ = [
     "cosine",
@@ -78,7 +78,7 @@ def cosine(
     must(period > 0, "cosine(max_update=...)", "more than the warm-up if lr_period_updates is not given", max_update)
     even = period == int(period) or t_mult == int(t_mult)
     must(even, "cosine(lr_period_updates=...)", "a whole number unless t_mult is one", lr_period_updates)
-    steps = max(int(period), 1)
+    steps = grain(period)
     body = in_time(Repeat(Cosine(top, low, steps), stretch=t_mult, scale=lr_shrink), period / steps)
     return warmed(warmup_updates, low if warmup_init_lr < 0 else warmup_init_lr, top, body)
 

@@ -10,7 +10,7 @@ from lrsched._modifiers import Extend
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear
 from lrsched.compat._args import Count, OnOff, Rate, checked, must
-from lrsched.compat._pieces import in_time, late, spread, then, whole
+from lrsched.compat._pieces import grain, in_time, late, spread, then, whole
 
 __all__ = ["AnnealingLR"]
 
@@ -71,7 +71,7 @@ def AnnealingLR(
     if decay_style == "linear":
         body: Schedule = spread(Linear(start_lr, 0.0, 1), rest)
     elif decay_style == "cosine":
-        steps = max(int(rest), 1)
+        steps = grain(rest)
         body = in_time(Extend(Cosine(start_lr, min_lr, steps)), rest / steps)
     elif decay_style == "exponential":
         body = Exponential(start_lr, math.exp(-0.693), rest)

@@ -2,20 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from lrsched._check import Int, Real
+from lrsched._check import Constraint, Flag, Int, Many, Real, Steps
 from lrsched._cycles import Repeat
 from lrsched._decays import Exponential, PowerLaw
 from lrsched._modifiers import Epochs, Extend
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Polynomial
 from lrsched.compat._args import must
-from lrsched.compat._pieces import late, stairs, then
+from lrsched.compat._pieces import after, grain, in_time, late, spread, stairs, then, whole
+from lrsched.compat._reading import Section, dictionary, number
 
 __all__ = ["compound_lr_scheduler"]
 
 Config = Mapping[str, Any]
+_WHERE = "compound_lr_scheduler(config)"
+_POSITIVE = Real(low=0.0, open_low=True)
+_LENGTH = Steps(low=1e-6)
 
 
 class _Config:
@@ -24,33 +28,42 @@ class _Config:
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def _get(self, name: str, default: Any) -> Any:
+    def read(self, name: str, rule: Constraint, default: Any = None) -> Any:
         found = self.config.get(name, default)
         must(found is not None, f'compound_lr_scheduler(config["{name}"])', "given for its factors", found)
-        return found
+        return rule(f'compound_lr_scheduler(config["{name}"])', number(rule, found))
 
-    def real(self, name: str, default: float | None = None, low: float = 0.0, open_low: bool = False) -> float:
-        number = Real(low=low, open_low=open_low)(f'compound_lr_scheduler(config["{name}"])', self._get(name, default))
-        return number or 0.0
+    def length(self, name: str, default: float | None = None) -> float:
+        """Return a length of at least a part of a step, which need not be whole."""
+        return whole(self.read(name, _LENGTH, default))
 
-    def steps(self, name: str, default: int | None = None, low: int = 0) -> int:
-        number = self._get(name, default)
-        number = int(number) if isinstance(number, float) and number.is_integer() else number
-        return Int(low=low)(f'compound_lr_scheduler(config["{name}"])', number) or 0
+    def steps(self, name: str) -> float:
+        """Return a number of steps that is 0 by default and need not be whole."""
+        return whole(self.read(name, Steps(), 0))
 
-    def events(self) -> tuple[list[int], list[float]]:
-        steps, factors = list(self._get("decay_events", None)), [1.0, *self._get("decay_factors", None)]
+    def events(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        steps = self.read("decay_events", Many(Int(low=0)))
+        factors = (1.0, *self.read("decay_factors", Many(Real(low=0.0))))
         rises = all(a < b for a, b in pairwise([-1, *steps])) and len(factors) == len(steps) + 1
         must(rises, 'compound_lr_scheduler(config["decay_events"])', "increasing, one for each factor", steps)
         return steps, factors
 
 
+def _stairs(rate: float, steps: float) -> Schedule:
+    """Return `rate ** floor(t / steps)`."""
+    size = grain(steps)
+    return in_time(Epochs(Exponential(1.0, rate), size), steps / size)
+
+
 def _constant(c: _Config) -> Schedule:
-    return Constant(c.real("base_learning_rate"))
+    return Constant(c.read("base_learning_rate", Real(low=0.0)))
 
 
 def _polynomial(c: _Config) -> Schedule:
-    return Polynomial(1.0, c.real("end_factor"), c.steps("decay_steps", low=1), c.real("power", open_low=True))
+    steps = c.length("decay_steps")
+    size = grain(steps)
+    fall = Polynomial(1.0, c.read("end_factor", Real(low=0.0)), size, c.read("power", _POSITIVE))
+    return in_time(fall, steps / size)
 
 
 def _piecewise_constant(c: _Config) -> Schedule:
@@ -63,64 +76,108 @@ def _piecewise_linear(c: _Config) -> Schedule:
     schedule: Schedule = Constant(factors[-1])
     for (a, b), (start, end) in reversed(list(zip(pairwise([0, *steps]), pairwise(factors), strict=True))):
         schedule = then(b - a, Linear(start, end, max(b - a, 1)), schedule)
-    return schedule
+    # Step 0 comes before an event at step 0.
+    return Constant(1.0, 1) >> late(schedule, 1) if steps[0] == 0 else schedule
 
 
 def _linear_warmup(c: _Config) -> Schedule:
-    steps = c.steps("warmup_steps")
-    return Linear(c.real("warmup_alpha", 0.0), 1.0, steps) if steps else Constant(1.0)
+    steps = whole(c.read("warmup_steps", Steps()))
+    rise = Linear(c.read("warmup_alpha", Real(low=0.0), 0.0), 1.0, 1)
+    return spread(rise, steps) if steps else Constant(1.0)
 
 
 def _rsqrt_decay(c: _Config) -> Schedule:
-    steps = c.steps("warmup_steps", 0)
-    fall = PowerLaw(1.0, 0.5, timescale=c.real("timescale", 10_000, open_low=True))
-    return then(steps, Constant(1.0, max(steps, 1)), fall)
+    return after(c.steps("warmup_steps"), PowerLaw(1.0, 0.5, timescale=c.read("timescale", _POSITIVE, 10_000)))
 
 
 def _decay_every(c: _Config) -> Schedule:
-    return Epochs(Exponential(1.0, c.real("decay_factor", open_low=True)), c.steps("steps_per_decay", low=1))
+    return _stairs(c.read("decay_factor", _POSITIVE), c.length("steps_per_decay"))
+
+
+def _exponential_decay(c: _Config) -> Schedule:
+    rate, steps = c.read("decay_rate", _POSITIVE), c.length("decay_steps")
+    return _stairs(rate, steps) if c.read("staircase", Flag(), False) else Exponential(1.0, rate, steps)
 
 
 def _cosine_decay(c: _Config) -> Schedule:
-    cycle, warmup = c.steps("steps_per_cycle", low=1), c.steps("warmup_steps", 0)
-    cycle -= int(warmup / (c.steps("total_steps", cycle, low=1) / cycle))
-    must(cycle > 0, 'compound_lr_scheduler(config["steps_per_cycle"])', "more than its part of the warm-up", cycle)
-    first, alpha = warmup + c.steps("start_decay_step", 0), c.real("alpha", 0.0)
-    stretch, scale = c.real("t_mul", 1.0, low=1.0), c.real("m_mul", 1.0, open_low=True)
+    cycle, warmup = c.length("steps_per_cycle"), c.steps("warmup_steps")
+    cycle = whole(cycle - int(warmup / (c.length("total_steps", cycle) / cycle)))
+    first, alpha = whole(warmup + c.steps("start_decay_step")), c.read("alpha", Real(low=0.0), 0.0)
+    stretch, scale = c.read("t_mul", Real(low=1.0), 1.0), c.read("m_mul", _POSITIVE, 1.0)
+    if cycle <= 0:  # the warm-up takes it all
+        return Constant(1.0)
+    even = cycle == int(cycle) or stretch == int(stretch)
+    must(even, 'compound_lr_scheduler(config["steps_per_cycle"])', "whole unless t_mul is", cycle)
+    size = grain(cycle)
     if scale == 1.0 or alpha == 0.0:
-        waves: Schedule = Repeat(Cosine(1.0, alpha, cycle), stretch=stretch, scale=scale)
+        waves: Schedule = Repeat(Cosine(1.0, alpha, size), stretch=stretch, scale=scale)
     else:
-        waves = alpha + Repeat(Cosine(1.0 - alpha, 0.0, cycle), stretch=stretch, scale=scale)
-    return then(first, Constant(1.0, max(first, 1)), waves)
+        waves = alpha + Repeat(Cosine(1.0 - alpha, 0.0, size), stretch=stretch, scale=scale)
+    return after(first, in_time(waves, cycle / size))
 
 
 def _linear_cooldown(c: _Config) -> Schedule:
-    total, steps, warmup = c.steps("total_steps", low=1), c.steps("cooldown_steps", low=1), c.steps("warmup_steps", 0)
-    begin = max(total - steps, warmup)
-    fall = late(Extend(Linear(1.0, 0.0, steps)), begin - (total - steps))
-    return then(begin, Constant(fall(0), max(begin, 1)), fall)
+    total, steps, warmup = c.length("total_steps"), c.length("cooldown_steps"), c.steps("warmup_steps")
+    must(total >= warmup, 'compound_lr_scheduler(config["total_steps"])', f">= warmup_steps={warmup!r}", total)
+    begin = whole(max(total - steps, warmup))
+    size = grain(steps)
+    fall = in_time(Extend(Linear(1.0, 0.0, size)), steps / size)
+    return after(begin, late(fall, whole(begin - (total - steps))))
 
 
-_FACTORS: dict[str, Callable[[_Config], Schedule]] = {
-    "constant": _constant,
-    "polynomial": _polynomial,
-    "piecewise_constant": _piecewise_constant,
-    "piecewise_linear": _piecewise_linear,
-    "linear_warmup": _linear_warmup,
-    "rsqrt_decay": _rsqrt_decay,
-    "decay_every": _decay_every,
-    "cosine_decay": _cosine_decay,
-    "linear_cooldown": _linear_cooldown,
+class _Factor(NamedTuple):
+    """How a factor is made, and the names of its numbers."""
+
+    make: Callable[[_Config], Schedule]
+    names: tuple[str, ...]
+
+
+_FACTORS: dict[str, _Factor] = {
+    "constant": _Factor(_constant, ("base_learning_rate",)),
+    "polynomial": _Factor(_polynomial, ("decay_steps", "end_factor", "power")),
+    "piecewise_constant": _Factor(_piecewise_constant, ("decay_events", "decay_factors")),
+    "piecewise_linear": _Factor(_piecewise_linear, ("decay_events", "decay_factors")),
+    "linear_warmup": _Factor(_linear_warmup, ("warmup_steps", "warmup_alpha")),
+    "rsqrt_decay": _Factor(_rsqrt_decay, ("warmup_steps", "timescale")),
+    "decay_every": _Factor(_decay_every, ("steps_per_decay", "decay_factor")),
+    "exponential_decay": _Factor(_exponential_decay, ("decay_steps", "decay_rate", "staircase")),
+    "cosine_decay": _Factor(
+        _cosine_decay,
+        ("steps_per_cycle", "total_steps", "warmup_steps", "start_decay_step", "t_mul", "m_mul", "alpha"),
+    ),
+    "linear_cooldown": _Factor(_linear_cooldown, ("total_steps", "cooldown_steps", "warmup_steps")),
+}
+_DECAY = "linear_decay"
+_NAMES = {name: factor.names for name, factor in _FACTORS.items()} | {
+    _DECAY: ("total_steps", "warmup_steps", "end_learning_rate")
 }
 
 
 def _linear_decay(c: _Config, running: Schedule) -> Schedule:
     """Return the running product bent down to the end value; unlike the others this factor depends on its place."""
-    total, warmup, end = c.steps("total_steps", low=1), c.steps("warmup_steps", 0), c.real("end_learning_rate", 0.0)
+    total, warmup = c.length("total_steps"), c.steps("warmup_steps")
     must(total > warmup, 'compound_lr_scheduler(config["total_steps"])', f"> warmup_steps={warmup!r}", total)
-    first = max(warmup, 1)
-    fall = running * then(warmup, Constant(1.0, first), Linear(1.0, 0.0, total - warmup))
-    return fall + then(warmup, Constant(0.0, first), Linear(0.0, end, total - warmup)) if end else fall
+    end, steps = c.read("end_learning_rate", Real(low=0.0), 0.0), whole(total - warmup)
+    fall = running * after(warmup, spread(Linear(1.0, 0.0, 1), steps))
+    return fall + after(warmup, spread(Linear(0.0, end, 1), steps)) if end else fall
+
+
+def _taken(content: Config, names: list[str]) -> dict[str, Any]:
+    """Return the numbers of the factors of these names, once none is left that they do not use."""
+    used = {each for name in names for each in _NAMES[name]}
+    homes = {}
+    for other in {each for numbers in _NAMES.values() for each in numbers} - used:
+        of = [factor for factor, theirs in _NAMES.items() if other in theirs]
+        homes[other] = f"it is a number of {' and '.join(of)}, which the factors lack"
+    section = Section(
+        _WHERE,
+        "the numbers of its factors",
+        read=("factors", *sorted(used)),
+        neutral={"learning_rate_schedule": ("compound",)},
+        homes=homes,
+        strict=True,
+    )
+    return section.taken(content)
 
 
 def compound_lr_scheduler(config: Config) -> Schedule:
@@ -129,16 +186,19 @@ def compound_lr_scheduler(config: Config) -> Schedule:
     With W = `warmup_steps`: "constant" `base_learning_rate`; "linear_warmup" from `warmup_alpha` to 1 in W steps;
     "rsqrt_decay" `sqrt(timescale / (t + timescale - W))` after W (`timescale` is 10,000 by default); "cosine_decay"
     half cosines after `W + start_decay_step`, which restart (`t_mul`, `m_mul`, `alpha`; each cycle is shortened by its
-    part of the warm-up); "decay_every" `decay_factor ** floor(t / steps_per_decay)`; "polynomial" (`decay_steps`,
-    `end_factor`, `power`); "piecewise_constant" and "piecewise_linear" (`decay_events`, `decay_factors`, absolute; the
-    constant ones change one step *after* the event); "linear_decay" takes the product so far down to
-    `end_learning_rate` at `total_steps`; "linear_cooldown" takes it to zero in the last `cooldown_steps`, and below
-    after that.
+    part of the warm-up, and left out if that takes it all); "decay_every" `decay_factor ** floor(t / steps_per_decay)`;
+    "exponential_decay" `decay_rate ** (t / decay_steps)` (with `staircase` the exponent is rounded down); "polynomial"
+    (`decay_steps`, `end_factor`, `power`); "piecewise_constant" and "piecewise_linear" (`decay_events`,
+    `decay_factors`, absolute; the constant ones change one step *after* the event); "linear_decay" takes the product so
+    far down to `end_learning_rate` at `total_steps`; "linear_cooldown" takes it to zero in the last `cooldown_steps`,
+    and below after that.
 
     Args:
-        config: the names under "factors", separated by `*`, and their numbers.
+        config: the names under "factors", separated by `*`, and their numbers, Scenic's `lr_configs`; lengths need not
+            be whole, but events must. What the factors do not use is refused, as it has no effect.
 
     Raises:
+        TypeError: a name stands there that the factors do not use.
         ValueError: a factor is unknown, a number that it needs is missing or out of range.
 
     Examples:
@@ -148,16 +208,22 @@ def compound_lr_scheduler(config: Config) -> Schedule:
         (0.05, 0.1, 0.05)
 
     References:
-        Scenic at 00091de, train_lib/lr_schedules.py. It computes in float32.
+        Scenic at 4a38d47 (2026-07-02), scenic/train_lib/lr_schedules.py. It computes in float32.
     """
-    c = _Config(config)
+    content = dictionary(_WHERE, config)
+    if "factors" not in content:
+        every = {each for numbers in _NAMES.values() for each in numbers}
+        Section(_WHERE, 'names of factors under "factors"', read=("factors", *sorted(every))).nothing(content)
+    factors = content["factors"]
+    names = [part.strip() for part in factors.split("*")] if isinstance(factors, str) else [factors]
+    for name in names:
+        must(name in _NAMES, 'compound_lr_scheduler(config["factors"])', f"made of {', '.join(_NAMES)}", name)
+    c = _Config(_taken(content, names))
     product: Schedule = Constant(1.0)
-    for i, name in enumerate(part.strip() for part in str(config.get("factors", "")).split("*")):
-        known = name in _FACTORS or name == "linear_decay"
-        names = ", ".join([*_FACTORS, "linear_decay"])
-        must(known, 'compound_lr_scheduler(config["factors"])', f"made of {names}", name)
-        if name == "linear_decay":
+    for i, name in enumerate(names):
+        if name == _DECAY:
             product = _linear_decay(c, product)
         else:
-            product = _FACTORS[name](c) if i == 0 else product * _FACTORS[name](c)
+            factor = _FACTORS[name].make(c)
+            product = factor if i == 0 else product * factor
     return product
