@@ -29,40 +29,54 @@ _NOT_YET = Loop(ONLY, "its trainer was not tried")
 
 LOOPS = {
     "allennlp": _NOT_YET,
-    "big_vision": _NOT_YET,
+    "big_vision": Loop(
+        READ, "google-research/big_vision at 0127fb6 (2025-05-19), big_vision/optax.py:88-91", "updates"
+    ),
     "composer": Loop(RUN, "`composer.Trainer`", "updates"),
     "deepspeed": Loop(RUN, "`deepspeed.initialize`", "updates"),
-    "detectron2": _NOT_YET,
+    "detectron2": Loop(
+        READ, "facebookresearch/detectron2 at 02b5c4e (2026-06-06), detectron2/engine/hooks.py:356-359", "updates"
+    ),
     "diffusers": Loop(RUN, "the loop of its training scripts, with `accelerate.Accelerator`", "updates"),
-    "fairseq": _NOT_YET,
+    "fairseq": Loop(READ, "facebookresearch/fairseq at 3d262bb (2025-09-30), fairseq/trainer.py:1040", "updates"),
     "fastai": _NOT_YET,
-    "fvcore": _NOT_YET,
-    "gpt_neox": _NOT_YET,
-    "hyperbolic_lr": _NOT_YET,
+    "fvcore": Loop(
+        READ,
+        "facebookresearch/detectron2 at 02b5c4e (2026-06-06), detectron2/solver/lr_scheduler.py:123-125",
+        "updates",
+    ),
+    "gpt_neox": Loop(READ, "EleutherAI/gpt-neox at ea7aefd (2026-05-19), megatron/training.py:1188-1357", "updates"),
+    "hyperbolic_lr": Loop(READ, "Axect/HyperbolicLR at cefcb8f (2026-02-07), paper/util.py:236-274", "epochs"),
     "ignite": _NOT_YET,
     "keras": _NOT_YET,
     "levanter": _NOT_YET,
     "llmfoundry": Loop(RUN, "`composer.Trainer`", "updates"),
-    "maxtext": _NOT_YET,
-    "megatron": _NOT_YET,
+    "maxtext": Loop(
+        READ, "AI-Hypercomputer/maxtext at e591f30 (2026-08-22), src/maxtext/utils/train_utils.py:48-50", "updates"
+    ),
+    "megatron": Loop(
+        READ, "NVIDIA/Megatron-LM at d98e8a6 (2026-08-22), megatron/training/training.py:3165-3223", "samples"
+    ),
     "mlx": _NOT_YET,
     "mmengine": _NOT_YET,
-    "nanotron": _NOT_YET,
-    "nemo": _NOT_YET,
-    "olmo_core": _NOT_YET,
+    "nanotron": Loop(READ, "nanotron 0.4, nanotron/trainer.py:392-396", "updates"),
+    "nemo": Loop(READ, "nemo-toolkit 3.0.0, nemo/core/optim/lr_scheduler.py:1009-1015", "updates"),
+    "olmo_core": Loop(READ, "ai2-olmo-core 3.0.0, olmo_core/train/trainer.py:1693-1723", "updates"),
     "optax": _NOT_YET,
     "paddle": _NOT_YET,
-    "power_lr": _NOT_YET,
-    "pytorch_optimizer": _NOT_YET,
-    "pytorch_warmup": _NOT_YET,
-    "scenic": _NOT_YET,
+    "power_lr": Loop(READ, "IBM/dolomite-engine at d0ee186 (2025-06-21), lm_engine/pretrain.py:226-227", "updates"),
+    "pytorch_optimizer": Loop(RUN, "the loop of its documentation"),
+    "pytorch_warmup": Loop(RUN, "the loop of its documentation"),
+    "scenic": Loop(
+        READ, "google-research/scenic at 4a38d47 (2026-07-02), scenic/train_lib/optimizers.py:144", "updates"
+    ),
     "speechbrain": _NOT_YET,
-    "t5x": _NOT_YET,
+    "t5x": Loop(READ, "google-research/t5x at cc342d4 (2026-04-21), t5x/trainer.py:1024", "updates"),
     "tensorflow_addons": _NOT_YET,
     "tf_models": _NOT_YET,
     "thinc": _NOT_YET,
-    "timm": _NOT_YET,
+    "timm": Loop(READ, "huggingface/pytorch-image-models at aa4b585 (2026-08-08), train.py:1326-1439", "updates"),
     "torch": Loop(RUN, "the loop of `torch.optim`, Lightning's `Trainer` and `accelerate.Accelerator`", "updates"),
-    "torchtitan": _NOT_YET,
+    "torchtitan": Loop(READ, "torchtitan 0.3.0, torchtitan/trainer.py:948-949", "updates"),
     "transformers": Loop(RUN, "`transformers.Trainer`", "updates"),
 }
