@@ -86,8 +86,20 @@ def agree(
     np.testing.assert_allclose([schedule(t) for t in range(updates)], used, rtol, 1e-15, err_msg=repr(schedule)[:300])
 
 
+class _Nothing(type):
+    """Makes classes that take any arguments, and whose attributes are such classes."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...] = (), content: Any = None) -> "_Nothing":
+        return super().__new__(cls, name, bases, {"__init__": lambda self, *args, **kwargs: None, **(content or {})})
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Nothing(name)
+
+
 class _Empty(MetaPathFinder, Loader):
-    """Makes modules of the named packages, in which any name is an empty class."""
+    """Makes modules of the named packages, in which any name is a class without content."""
 
     def __init__(self, packages: Sequence[str]) -> None:
         self.packages = packages
@@ -100,9 +112,11 @@ class _Empty(MetaPathFinder, Loader):
             def __getattr__(self, name: str) -> Any:
                 if name.startswith("__"):
                     raise AttributeError(name)
-                return type(name, (), {})
+                return _Nothing(name)
 
-        return Module(spec.name)
+        module = Module(spec.name)
+        module.__version__ = "0"
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
         pass
