@@ -10,11 +10,11 @@ ORACLES := $(VENV)/.oracles
 EXTRAS := plot torch optax keras test dev
 
 # Keras fixes its backend when it is imported: three processes, one a backend, run each Keras test at the same time.
-KERAS_TESTS := $(wildcard tests/test_keras*.py)
+KERAS_TESTS := $(wildcard tests/test_keras*.py tests/trainers/test_trainer_keras.py)
 KERAS_WORKERS := --dist each $(foreach backend,tensorflow jax torch,--tx popen//env:KERAS_BACKEND=$(backend))
 OTHER_TESTS := $(wildcard tests/test_torch*.py tests/test_optax*.py tests/test_docs.py)
 # Trainers of other libraries want these whole, where other tests load one file of them.
-TRAINER_TESTS := $(wildcard tests/trainers/test_*.py)
+TRAINER_TESTS := $(filter-out $(KERAS_TESTS),$(wildcard tests/trainers/test_*.py))
 CORE_TESTS := $(filter-out $(KERAS_TESTS) $(OTHER_TESTS) $(TRAINER_TESTS),$(wildcard tests/test_*.py tests/*/test_*.py))
 PYTEST := $(RUN) -m pytest -q
 

@@ -39,7 +39,7 @@ LOOPS = {
     ),
     "diffusers": Loop(RUN, "the loop of its training scripts, with `accelerate.Accelerator`", "updates"),
     "fairseq": Loop(READ, "facebookresearch/fairseq at 3d262bb (2025-09-30), fairseq/trainer.py:1040", "updates"),
-    "fastai": _NOT_YET,
+    "fastai": Loop(RUN, "`fastai.learner.Learner`", "batches"),
     "fvcore": Loop(
         READ,
         "facebookresearch/detectron2 at 02b5c4e (2026-06-06), detectron2/solver/lr_scheduler.py:123-125",
@@ -48,7 +48,7 @@ LOOPS = {
     "gpt_neox": Loop(READ, "EleutherAI/gpt-neox at ea7aefd (2026-05-19), megatron/training.py:1188-1357", "updates"),
     "hyperbolic_lr": Loop(READ, "Axect/HyperbolicLR at cefcb8f (2026-02-07), paper/util.py:236-274", "epochs"),
     "ignite": _NOT_YET,
-    "keras": _NOT_YET,
+    "keras": Loop(RUN, "`keras.Model.fit`, on three backends", "batches"),
     "levanter": _NOT_YET,
     "llmfoundry": Loop(RUN, "`composer.Trainer`", "updates"),
     "maxtext": Loop(
@@ -57,24 +57,26 @@ LOOPS = {
     "megatron": Loop(
         READ, "NVIDIA/Megatron-LM at d98e8a6 (2026-08-22), megatron/training/training.py:3165-3223", "samples"
     ),
-    "mlx": _NOT_YET,
-    "mmengine": _NOT_YET,
+    "mlx": Loop(RUN, "`mlx.optimizers.SGD`", "updates"),
+    "mmengine": Loop(RUN, "`mmengine.runner.Runner`", "epochs, or batches"),
     "nanotron": Loop(READ, "nanotron 0.4, nanotron/trainer.py:392-396", "updates"),
     "nemo": Loop(READ, "nemo-toolkit 3.0.0, nemo/core/optim/lr_scheduler.py:1009-1015", "updates"),
     "olmo_core": Loop(READ, "ai2-olmo-core 3.0.0, olmo_core/train/trainer.py:1693-1723", "updates"),
-    "optax": _NOT_YET,
-    "paddle": _NOT_YET,
+    "optax": Loop(
+        RUN, "`flax.training.train_state.TrainState`, `flax.nnx.Optimizer`", "updates; batches beside `apply_every`"
+    ),
+    "paddle": Loop(RUN, "`paddle.Model.fit`", "batches"),
     "power_lr": Loop(READ, "IBM/dolomite-engine at d0ee186 (2025-06-21), lm_engine/pretrain.py:226-227", "updates"),
     "pytorch_optimizer": Loop(RUN, "the loop of its documentation"),
     "pytorch_warmup": Loop(RUN, "the loop of its documentation"),
     "scenic": Loop(
         READ, "google-research/scenic at 4a38d47 (2026-07-02), scenic/train_lib/optimizers.py:144", "updates"
     ),
-    "speechbrain": _NOT_YET,
+    "speechbrain": Loop(RUN, "`speechbrain.core.Brain`", "updates, or epochs"),
     "t5x": Loop(READ, "google-research/t5x at cc342d4 (2026-04-21), t5x/trainer.py:1024", "updates"),
     "tensorflow_addons": _NOT_YET,
     "tf_models": _NOT_YET,
-    "thinc": _NOT_YET,
+    "thinc": Loop(RUN, "`thinc.api.Optimizer`", "updates"),
     "timm": Loop(READ, "huggingface/pytorch-image-models at aa4b585 (2026-08-08), train.py:1326-1439", "updates"),
     "torch": Loop(RUN, "the loop of `torch.optim`, Lightning's `Trainer` and `accelerate.Accelerator`", "updates"),
     "torchtitan": Loop(READ, "torchtitan 0.3.0, torchtitan/trainer.py:948-949", "updates"),

@@ -1,6 +1,9 @@
 """The schedules of Optax 0.2.8, `optax.schedules`.
 
 One step of these schedules is one call of `update`. Optax computes in float32; these are exact.
+
+Where `MultiSteps` makes an update of n batches, the schedule inside counts updates. Beside `apply_every(n)` it counts
+batches: update j has `s(n * j + n - 1)`, which is `Batches(s, n)(j)`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
