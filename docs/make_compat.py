@@ -216,7 +216,7 @@ def _driven(library: str) -> str:
 
 def _tests(library: str) -> str:
     own = ROOT / "tests" / f"test_compat_{library}.py"
-    shared = {"big_vision": "scenic", "hyperbolic_lr": "paddle"}.get(library, "trainers")
+    shared = {"big_vision": "scenic"}.get(library, "trainers")
     return own.name if own.exists() else f"test_compat_{shared}.py"
 
 

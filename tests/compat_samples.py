@@ -487,7 +487,7 @@ LIBRARIES: dict[str, Library] = {
     "gpt_neox": Library(
         {"AnnealingLR": {"start_lr": 0.1, "warmup_iter": 10, "total_iters": 100, "decay_style": "cosine"}}
     ),
-    "hyperbolic_lr": Library({"HyperbolicLR": {"upper_bound": 200, "max_iter": 100, "init_lr": 0.1}}),
+    "hyperbolic_lr": Library({"HyperbolicLR": {"lr": 0.1, "upper_bound": 200, "max_iter": 100, "warmup_epochs": 5}}),
     "ignite": Library(_IGNITE, "pytorch-ignite", live.ignite),
     "keras": Library(_KERAS, "keras", live.keras),
     "levanter": Library(

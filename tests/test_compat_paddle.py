@@ -1,4 +1,4 @@
-"""compat.paddle against the formulas of paddle/optimizer/lr.py of PaddlePaddle 3.3.1, and compat.hyperbolic_lr."""
+"""compat.paddle against the formulas of paddle/optimizer/lr.py of PaddlePaddle 3.3.1."""
 
 import math
 
@@ -9,7 +9,6 @@ from oracles import assert_agrees
 
 from lrsched import Linear
 from lrsched.compat import paddle
-from lrsched.compat.hyperbolic_lr import HyperbolicLR
 
 COUNT = 70
 rates = st.sampled_from([0.5, 1.0, 3e-4])
@@ -96,18 +95,6 @@ def test_a_warm_up_need_not_meet_what_follows():
     assert paddle.LinearWarmup(0.1, 2, 0.0, 0.5)(9) == 0.1
 
 
-@given(st.integers(1, 60), st.integers(1, 100), lows)
-def test_the_hyperbola(steps, more, low):
-    """HyperbolicLR at daaba15: `step` adds 1 to the counter, then sets the rate, then steps the optimizer."""
-    upper = steps + more
-
-    def formula(t):
-        x = min(t + 1, steps)
-        return low + (0.5 - low) * math.sqrt((steps - x) / upper * (2 - (x + steps) / upper))
-
-    compare(HyperbolicLR(upper, steps, 0.5, low), formula)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -122,7 +109,6 @@ def test_the_hyperbola(steps, more, low):
         (lambda: paddle.StepDecay(0.1, 5, 1.0), r"gamma=...\) must be .* < 1"),
         (lambda: paddle.OneCycleLR(1.0, 10, phase_pct=0.5, three_phase=True), r"phase_pct=...\) must be < 0.5"),
         (lambda: paddle.LinearLR(1.0, 5, start_factor=0.0), r"start_factor=...\) must be a finite number > 0 and <= 1"),
-        (lambda: HyperbolicLR(100, 100), r"upper_bound=...\) must be > max_iter=100, got 100"),
     ],
 )
 def test_what_the_libraries_refuse_is_refused(call, message):

@@ -171,7 +171,7 @@ CONVENTIONS: dict[str, dict[str, Convention]] = {
         "PolynomialDecayParamScheduler": C("max_iter", rate="base_value"),
     },
     "gpt_neox": {"AnnealingLR": C("total_iters", "warmup_iter", "start_lr", end="min_lr")},
-    "hyperbolic_lr": {"HyperbolicLR": C("max_iter", rate="init_lr", end="min_lr")},
+    "hyperbolic_lr": {"HyperbolicLR": C("max_iter", "warmup_epochs", unit="epoch", raises=True)},
     "ignite": {
         "CosineAnnealingScheduler": C("cycle_size", rate="start_value", end="end_value"),
         "LinearCyclicalScheduler": C("cycle_size", rate="", kind="cycle"),
