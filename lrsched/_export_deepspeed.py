@@ -213,7 +213,7 @@ def _one_cycle(s: _Shape, lr: float) -> Params:
     few = s.corners if len(s.corners) < 12 else []
     decays = [(part.rate, part.steps) for part in parts(s.node) if isinstance(part, InverseTime)]
     held = int(np.argmax(s.rates != low)) - 1
-    for up in sorted(step for step in {*s.extremes, *few, held} if step > 0):
+    for up in sorted(step for step in {*s.extremes, *few, held, *_turn(s.rates[: s.size])} if step > 0):
         for high in dict.fromkeys([s.node(up), *s.ends(), _unseen(s.rates[:up])]):
             for first in _counts(s.rates[: up + 1], low, high):
                 if not _rises(s, low, high, up, first):
@@ -223,6 +223,19 @@ def _one_cycle(s: _Shape, lr: float) -> Params:
                     for down in _falls(fall, low, second, [corner - up for corner in few]):
                         for decay in [(0.0, 0.0), *decays, *_measured_decay(s, up + down, low)]:
                             yield _cycle(low, high, (up, first), (down, second), decay)
+
+
+def _turn(rates: Any) -> list[int]:
+    """Return the steps at which a curve has reached where it turns for the first time, and leaves it.
+
+    It is no extreme of the whole curve if a decay falls below the valley of a cycle upside down.
+    """
+    moved = np.flatnonzero(np.diff(rates)) + 1
+    up = rates[moved] > rates[moved - 1]
+    if np.all(up) or not np.any(up):
+        return []
+    back = int(np.argmax(up != up[0]))
+    return [int(moved[back - 1]), int(moved[back])]
 
 
 def _rises(s: _Shape, low: float, high: float, up: int, stairs: int) -> bool:

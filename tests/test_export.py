@@ -315,6 +315,18 @@ def test_what_deepspeed_can_follow_comes_back(name: str, data: Any):
     close(schedule, compat.deepspeed.from_config(json.loads(json.dumps(found)), lr=0.2), BEYOND)
 
 
+@pytest.mark.parametrize("second", [12, 1, 0])
+@pytest.mark.parametrize("down", [20, 0, 3])
+def test_a_decay_may_fall_below_the_valley_of_a_cycle_of_stairs(second: int, down: int):
+    # The 12 stairs from 0.1 down to 3e-4 and up again turn at step 20, but 0.1 / (1 + t / 2) is lower in the end.
+    params = {"cycle_min_lr": 0.1, "cycle_max_lr": 3e-4, "cycle_first_step_size": 20, "cycle_second_step_size": down}
+    stairs = {"cycle_first_stair_count": 12, "cycle_second_stair_count": second}
+    schedule = compat.deepspeed.OneCycle(**params, **stairs, decay_lr_rate=0.5, decay_step_size=1)
+    found = to_deepspeed(schedule)
+    assert found["type"] == "OneCycle"
+    close(schedule, compat.deepspeed.from_config(found), BEYOND)
+
+
 @given(schedule=schedules())
 @settings(max_examples=30)
 def test_any_schedule_is_followed_by_deepspeed_exactly_or_refused(schedule: Schedule):
