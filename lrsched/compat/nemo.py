@@ -17,8 +17,8 @@ from lrsched.compat._nemo_hold import (
     WarmupHoldAnnealOneMinusSquareRoot,
     WarmupHoldPolicy,
     _floored,
+    _Phases,
     _policy,
-    _rest,
     _steps,
 )
 from lrsched.compat._pieces import late, then
@@ -71,6 +71,11 @@ def WarmupPolicy(
     return _policy(lr, steps, 0, Constant(lr), max_steps, min_lr)
 
 
+def _risen(where: str, steps: int | None, ratio: float | None, end: int) -> _Phases:
+    """Return the phases of a policy without a hold; a warm-up of all steps leaves none to the decay."""
+    return _Phases(_steps(where, "warmup", steps, ratio, end), 0, end)
+
+
 @checked
 def SquareAnnealing(
     lr: Rate,
@@ -93,9 +98,12 @@ def SquareAnnealing(
         >>> SquareAnnealing(1.0, max_steps=10)(5)
         0.25
     """
-    warmup = _steps("SquareAnnealing", "warmup", warmup_steps, warmup_ratio, max_steps)
-    body = Polynomial(lr, 0.0, _rest("SquareAnnealing", max_steps, warmup), 2.0)
-    return _policy(lr, warmup, warmup, _floored(body, min_lr), max_steps, min_lr)
+    phases = _risen("SquareAnnealing", warmup_steps, warmup_ratio, max_steps)
+
+    def body() -> Schedule:
+        return _floored(Polynomial(lr, 0.0, max_steps - phases.warmup, 2.0), min_lr)
+
+    return phases.policy(lr, phases.warmup, body, min_lr)
 
 
 @checked
@@ -138,7 +146,8 @@ def CosineAnnealing(
 ) -> Schedule:
     """Warm-up, half a cosine to `min_lr`, then that for the last `constant_steps`.
 
-    With `constant_steps` the warm-up is another one, Megatron's: `lr * t / warmup_steps`.
+    With `constant_steps` the warm-up is another one, Megatron's: `lr * t / warmup_steps`. Where warm-up and constant
+    steps leave none to the cosine, the rate drops to `min_lr` after the warm-up.
 
     Args:
         lr: the optimizer's learning rate, at least `min_lr` (more, with `constant_steps`).
@@ -155,14 +164,19 @@ def CosineAnnealing(
         (0.2, 1.0, 0.5)
     """
     where = "CosineAnnealing"
-    warmup = _steps(where, "warmup", warmup_steps, warmup_ratio, max_steps)
+    phases = _risen(where, warmup_steps, warmup_ratio, max_steps)
     constant = _steps(where, "constant", constant_steps, constant_ratio, max_steps)
-    must(lr >= min_lr, f"{where}(min_lr=...)", f"<= lr={lr!r}", min_lr)
-    rest = _rest(where, max_steps - constant, warmup)
+    rest = max_steps - constant - phases.warmup
     if not constant:
-        return _policy(lr, warmup, warmup, Cosine(lr, min_lr, rest), max_steps, min_lr)
+        must(lr >= min_lr or not phases.decays, f"{where}(min_lr=...)", f"<= lr={lr!r}", min_lr)
+        return phases.policy(lr, phases.warmup, lambda: Cosine(lr, min_lr, rest), min_lr)
     must(lr > min_lr, f"{where}(min_lr=...)", f"< lr={lr!r} if there are constant steps", min_lr)
-    return then(warmup, Linear(0.0, lr, max(warmup, 1)), Cosine(lr, min_lr, rest))
+    fails = rest == 0 and not phases.warmup
+    must(not fails, f"{where}(constant_steps=...)", f"other than {constant}: NeMo divides by 0", constant)
+    # The end of the warm-up belongs to it, and what is left of no steps is the last rate.
+    low = Constant(min_lr)
+    body: Schedule = Cosine(lr, min_lr, rest) if rest > 0 else Constant(lr, 1) >> low if phases.warmup else low
+    return then(phases.warmup, Linear(0.0, lr, max(phases.warmup, 1)), body)
 
 
 @checked
@@ -225,9 +239,8 @@ def WarmupAnnealing(
         >>> WarmupAnnealing(1.0, max_steps=10, warmup_steps=4)(7)
         0.5
     """
-    warmup = _steps("WarmupAnnealing", "warmup", warmup_steps, warmup_ratio, max_steps)
-    body = Linear(lr, min_lr, _rest("WarmupAnnealing", max_steps, warmup))
-    return _policy(lr, warmup, warmup, body, max_steps, min_lr)
+    phases = _risen("WarmupAnnealing", warmup_steps, warmup_ratio, max_steps)
+    return phases.policy(lr, phases.warmup, lambda: Linear(lr, min_lr, max_steps - phases.warmup), min_lr)
 
 
 @checked
@@ -303,6 +316,5 @@ def PolynomialDecayAnnealing(
         >>> PolynomialDecayAnnealing(1.0, max_steps=10, power=2.0)(5)
         0.25
     """
-    warmup = _steps("PolynomialDecayAnnealing", "warmup", warmup_steps, warmup_ratio, max_steps)
-    body = Polynomial(lr, min_lr, _rest("PolynomialDecayAnnealing", max_steps, warmup), power)
-    return _policy(lr, warmup, warmup, body, max_steps, min_lr)
+    phases = _risen("PolynomialDecayAnnealing", warmup_steps, warmup_ratio, max_steps)
+    return phases.policy(lr, phases.warmup, lambda: Polynomial(lr, min_lr, max_steps - phases.warmup, power), min_lr)
