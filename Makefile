@@ -76,6 +76,26 @@ explore: $(ORACLES)  ## search with fresh draws: SEED=7 repeats, EXAMPLES=5000 a
 	    || { echo 'make explore SEED=$(SEED) EXAMPLES=$(EXAMPLES) TESTS="$(TESTS)" repeats the draws'; exit 1; }
 	@echo "nothing found with SEED=$(SEED) EXAMPLES=$(EXAMPLES)"
 
+# What is promised: the core on each Python, with NumPy alone; the lowest NumPy and PyTorch that pyproject.toml names.
+# Each has an environment of its own. TOOLS are pinned as in the other.
+ALONE = $(VENV)/alone-$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("SOABI") or "python")')
+TOOLS = $$(grep -E '^(hypothesis|mpmath|pytest|pytest-xdist)==' constraints.txt)
+LOWEST = $(shell sed -nE 's/.*"(numpy|torch)>=([0-9.]+)".*/\1==\2/p' pyproject.toml)
+LOWEST_TESTS := $(filter-out $(wildcard tests/test_compat_*.py tests/test_commands.py),$(CORE_TESTS)) \
+    $(wildcard $(patsubst %,tests/test_torch_%.py,scheduler resume feedback))
+
+test-core:  ## run the core tests with NumPy alone: PYTHON=python3.13, NUMPY=2.1.0 (the newest)
+	@echo "making $(ALONE)"
+	@$(PYTHON) -m venv --clear $(ALONE)
+	@$(ALONE)/bin/python -m pip install -qq --disable-pip-version-check $(TOOLS) numpy$(addprefix ==,$(NUMPY))
+	@$(ALONE)/bin/python -m pytest -q $(DEPTH_fast) -n $(JOBS) $(filter-out tests/test_commands.py,$(CORE_TESTS)) lrsched
+
+test-lowest:  ## run the core and the schedulers of PyTorch with the lowest versions of NumPy and PyTorch: PYTHON=python3.11
+	@echo "making $(ALONE)-lowest with $(LOWEST)"
+	@$(PYTHON) -m venv --clear $(ALONE)-lowest
+	@$(ALONE)-lowest/bin/python -m pip install -qq --disable-pip-version-check $(TOOLS) $(LOWEST)
+	@$(ALONE)-lowest/bin/python -m pytest -q $(DEPTH_fast) -n $(JOBS) $(LOWEST_TESTS) lrsched
+
 lint: $(READY)  ## check style, formatting and types
 	@echo "== style and types"
 	@failed=0; \

@@ -370,4 +370,4 @@ def test_the_wheel_carries_its_licence(wheel: zipfile.ZipFile):
 def test_the_wheel_requires_numpy_alone(wheel: zipfile.ZipFile):
     (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     required = email.message_from_bytes(wheel.read(name)).get_all("Requires-Dist", [])
-    assert [line for line in required if "extra ==" not in line] == ["numpy>=1.26"]
+    assert [line for line in required if "extra ==" not in line] == ["numpy>=2.0"]

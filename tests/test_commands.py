@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,23 @@ def test_the_search_can_be_narrowed(make):
     assert log[0].endswith("tests/test_text.py")
     assert "-m hypothesis" in log[0]
     assert "EXAMPLES=20" in lines[0].split()
+
+
+def test_the_lowest_versions_that_are_promised_are_tried(make):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    numpy, torch = project["dependencies"], project["optional-dependencies"]["torch"]
+    lowest = [promise.replace(">=", "==") for promise in (*numpy, *torch)]
+    assert [promise.partition("==")[0] for promise in lowest] == ["numpy", "torch"]
+    _, lines, _ = make("-n", "test-lowest")
+    assert any(line.endswith(" ".join(lowest)) for line in lines if "pip install" in line)
+    assert any("tests/test_torch_scheduler.py" in line for line in lines if "pytest" in line)
+
+
+def test_the_core_is_tried_with_any_python_and_numpy(make):
+    _, lines, _ = make("-n", "test-core", "NUMPY=2.1.0")
+    assert any(line.endswith(" numpy==2.1.0") for line in lines if "pip install" in line)
+    _, lines, _ = make("-n", "test-core")
+    assert any(line.endswith(" numpy") for line in lines if "pip install" in line)
 
 
 DRAWS = """\

@@ -18,7 +18,7 @@ FORMAT = 1
 
 if not hasattr(LRScheduler, "_update_lr"):
     raise ImportError(
-        f"lrsched_torch needs a torch whose LRScheduler writes values in one place (2.10 does), got {torch.__version__}"
+        f"lrsched_torch needs a torch whose LRScheduler writes values in one place (2.9 does), got {torch.__version__}"
     )
 
 
