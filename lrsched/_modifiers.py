@@ -308,6 +308,8 @@ class Warp(Schedule):
 class Table(Schedule):
     """A list of values, one a step; the last one holds.
 
+    Its length is the number of values, so that in a chain and in each cycle of a `Repeat` all of them are used.
+
     Args:
         values: one or more finite values >= 0.
 
@@ -315,6 +317,9 @@ class Table(Schedule):
         >>> import numpy as np
         >>> Table((0.1, 0.2, 0.05))(np.arange(5))
         array([0.1 , 0.2 , 0.05, 0.05, 0.05])
+        >>> from lrsched import Repeat
+        >>> Repeat(Table((0.1, 0.0)))(np.arange(5))
+        array([0.1, 0. , 0.1, 0. , 0.1])
     """
 
     values: Annotated[tuple[float, ...], Many(Real(low=0.0))]
@@ -326,8 +331,8 @@ class Table(Schedule):
 
     @property
     def length(self) -> int:
-        """Number of values before the last, at least 1."""
-        return max(len(self.values) - 1, 1)
+        """Number of values: each has a step of its own, the last one too."""
+        return len(self.values)
 
     def _reach(self, t: float) -> tuple[float, float]:
         return min(self.values), max(self.values)

@@ -1,11 +1,13 @@
 """Schedules given by numbers: staircases, tables and straight lines between points."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
 from lrsched._check import Int, Many, Real
 from lrsched._decays import Exponential
+from lrsched._decimal import powers
 from lrsched._modifiers import Epochs, Table
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Linear
@@ -39,7 +41,7 @@ def multi_step(start: float, factor: float, milestones: Sequence[int]) -> Schedu
 
     Examples:
         >>> multi_step(1.0, 0.1, milestones=[30, 80])
-        Constant(1.0, steps=30) >> Constant(0.1, steps=50) >> Constant(0.010000000000000002)
+        Constant(1.0, steps=30) >> Constant(0.1, steps=50) >> Constant(0.01)
 
     References:
         He et al., Deep Residual Learning, 2016, section 3.4. arXiv:1512.03385
@@ -49,9 +51,10 @@ def multi_step(start: float, factor: float, milestones: Sequence[int]) -> Schedu
     unique = sorted(set(steps))
     if list(steps) != sorted(steps):
         raise ValueError(f"multi_step(milestones=...) must increase, got {milestones!r}")
-    counts = [sum(step <= bound for step in steps) for bound in unique]
-    values = [start, *(start * ratio**count for count in counts)]
-    return piecewise_constant(unique, values)
+    levels = powers(_RATE("multi_step(start=...)", start) or 0.0, ratio, len(steps))
+    if not math.isfinite(levels[-1]):
+        raise ValueError(f"multi_step(factor=...) must keep every value finite, got {factor!r}")
+    return piecewise_constant(unique, [levels[0], *(levels[bisect_right(steps, bound)] for bound in unique)])
 
 
 def piecewise_constant(boundaries: Sequence[int], values: Sequence[float]) -> Schedule:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsched import Constant, Extend, Hold, Linear, Repeat, Table, compat
+from lrsched import Chain, Constant, Extend, Hold, Linear, Repeat, Table, compat
 
 torch = pytest.importorskip("torch")
 lr_scheduler = pytest.importorskip("torch.optim.lr_scheduler")
@@ -248,6 +248,55 @@ def test_a_product_gives_the_rates_of_torch(lr: float, drawn: tuple[list[tuple[s
     agree(compat.torch.ChainedScheduler(ours, lr), expected, top=lr)
 
 
+FLOORED = st.fixed_dictionaries({"T_max": st.integers(1, 60), "eta_min": st.sampled_from([1e-10, 1e-3, 0.05, 1.0])})
+
+
+def check_a_floored_product(lr: float, children: list[tuple[str, dict[str, Any]]]):
+    """Compare until the first cosine ends, from where torch goes on without the history of the others."""
+    end = min(arguments["T_max"] for name, arguments in children if name == "CosineAnnealingLR")
+    ours = [getattr(compat.torch, name)(lr, **arguments) for name, arguments in children]
+    if any(isinstance(part, Chain) and min(step(0) for step in part.parts) == 0.0 for part in ours):
+        with pytest.raises(ValueError, match="must be schedulers with gamma > 0 beside a cosine with eta_min > 0"):
+            compat.torch.ChainedScheduler(ours, lr)
+        return
+    product = compat.torch.ChainedScheduler(ours, lr)
+    optimizer = sgd(lr)
+    scheduler = lr_scheduler.ChainedScheduler([live(n, optimizer, a) for n, a in children], optimizer)
+    expected = used(optimizer, scheduler, end + 1)
+    top = max(lr, *(arguments.get("eta_min", 0.0) for _, arguments in children))
+    agree(product, expected, rtol=1e-11, atol=1e-14, top=top)  # 7e-14 of the value measured
+    assert product(end + 100) == product(end)
+
+
+@given(lr=rates, drawn=sequences([*FACTORS, "CosineAnnealingLR"]), wave=FLOORED, place=st.integers(0, 4))
+def test_a_product_with_floored_cosines_gives_the_rates_of_torch(lr: float, drawn: Any, wave: Any, place: int):
+    children = list(drawn[0])
+    children.insert(place, ("CosineAnnealingLR", wave))
+    check_a_floored_product(lr, children)
+
+
+def test_a_floor_does_not_wipe_out_what_a_staircase_did():
+    parts = [compat.torch.CosineAnnealingLR(0.05, 10, eta_min=1e-10), compat.torch.StepLR(0.05, 3)]
+    product = compat.torch.ChainedScheduler(parts, 0.05)
+    assert [round(product(t), 5) for t in range(4)] == [0.05, 0.04878, 0.04523, 0.00397]  # torch 2.13.0
+    check_a_floored_product(
+        0.05, [("CosineAnnealingLR", {"T_max": 10, "eta_min": 1e-10}), ("StepLR", {"step_size": 3})]
+    )
+
+
+def test_a_floored_cosine_with_drops_is_pieces_of_waves_however_long_it_is():
+    parts = [compat.torch.CosineAnnealingLR(0.1, 10**9, eta_min=0.01), compat.torch.MultiStepLR(0.1, [5 * 10**8])]
+    product = compat.torch.ChainedScheduler(parts, 0.1)
+    assert type(product).__name__ == "Chain"
+    assert product(5 * 10**8) == pytest.approx(0.0055, rel=1e-12)  # (0.01 + 0.09 / 2) * 0.1
+
+
+def test_too_many_values_beside_a_floored_cosine_are_refused():
+    parts = [compat.torch.CosineAnnealingLR(0.1, 10**6, eta_min=0.01), compat.torch.ExponentialLR(0.1, 0.9)]
+    with pytest.raises(ValueError, match=r"ChainedScheduler\(schedulers=...\) must be schedulers that act in at most"):
+        compat.torch.ChainedScheduler(parts, 0.1)
+
+
 def test_a_product_with_a_cosine_gives_the_rates_of_torch_until_its_end():
     optimizer = sgd(0.1)
     parts = [lr_scheduler.CosineAnnealingLR(optimizer, 30), lr_scheduler.ExponentialLR(optimizer, 0.9)]
@@ -261,7 +310,6 @@ def test_a_product_with_a_cosine_gives_the_rates_of_torch_until_its_end():
     [
         Repeat(Linear(0.1, 0.0, 5)),
         compat.torch.CyclicLR(0.1, 0.2),
-        compat.torch.CosineAnnealingLR(0.1, 5, eta_min=0.01),
         compat.torch.OneCycleLR(0.1, 100),
         Extend(Linear(0.1, 0.0, 5)),
     ],
@@ -398,6 +446,19 @@ def test_a_live_product_is_the_schedule_of_its_arguments(lr: float, drawn: Any, 
     scheduler = lr_scheduler.ChainedScheduler([live(n, optimizer, a) for n, a in drawn[0]], optimizer)
     advance(optimizer, scheduler, taken)
     ours = [getattr(compat.torch, name)(lr, **arguments) for name, arguments in drawn[0]]
+    assert from_torch(scheduler) == [compat.torch.ChainedScheduler(ours, lr)]
+
+
+@given(lr=rates, drawn=sequences(FACTORS), wave=FLOORED, place=st.integers(0, 4), taken=st.integers(0, 50))
+def test_a_live_product_with_a_floored_cosine_is_the_schedule_of_its_arguments(
+    lr: float, drawn: Any, wave: Any, place: int, taken: int
+):
+    children = [(name, arguments) for name, arguments in drawn[0] if arguments.get("gamma") != 0.0]
+    children.insert(place, ("CosineAnnealingLR", wave))
+    optimizer = sgd(lr)
+    scheduler = lr_scheduler.ChainedScheduler([live(n, optimizer, a) for n, a in children], optimizer)
+    advance(optimizer, scheduler, min(taken, wave["T_max"]))
+    ours = [getattr(compat.torch, name)(lr, **arguments) for name, arguments in children]
     assert from_torch(scheduler) == [compat.torch.ChainedScheduler(ours, lr)]
 
 

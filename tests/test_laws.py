@@ -311,3 +311,31 @@ def test_the_test_for_absent_names_can_fail():
 def test_a_second_positional_argument_is_refused():
     with pytest.raises(TypeError, match="positional argument"):
         ls.Constant(0.1)(0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        (ls.Table((0.1, 0.0)), [0.1, 0.0]),
+        (ls.Table((0.3,)), [0.3]),
+        (ls.Constant(0.5, steps=2) >> ls.Table((0.1, 0.0)), [0.5, 0.5, 0.1, 0.0]),
+        (ls.Table((0.1, 0.2)) >> ls.Linear(1.0, 0.0, steps=2), [0.1, 0.2, 1.0, 0.5]),
+        (ls.Epochs(ls.Table((0.1, 0.0)), 2), [0.1, 0.1, 0.0, 0.0]),
+        (ls.Stretch(ls.Table((0.1, 0.0)), 2.0), [0.1, 0.1, 0.0, 0.0]),
+        (ls.Shift(ls.Table((0.1, 0.2, 0.0)), 1), [0.2, 0.0]),
+        (ls.Batches(ls.Table((0.1, 0.2, 0.3, 0.0)), 2), [0.2, 0.0]),
+        (2.0 * ls.Table((0.1, 0.0)), [0.2, 0.0]),
+        (ls.Hold(ls.Table((0.1, 0.0)), steps=3), [0.1, 0.0, 0.0]),
+        (ls.Repeat(ls.Table((0.1, 0.0)), times=2), [0.1, 0.0, 0.1, 0.0]),
+    ],
+    ids=repr,
+)
+def test_each_value_of_a_table_has_its_step_in_every_cycle(schedule, values):
+    assert [ls.Repeat(schedule)(t) for t in range(3 * len(values))] == pytest.approx(3 * values, rel=1e-15)
+    assert ls.Repeat(schedule, times=2)(2 * len(values) + 3) == schedule(schedule.length)
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=5), bounded_schedules(depth=1))
+def test_a_chain_uses_every_value_of_a_table(values, after):
+    chain = ls.Table(tuple(values)) >> after
+    assert [chain(t) for t in range(len(values) + 1)] == [*values, after(0)]

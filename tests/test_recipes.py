@@ -153,3 +153,25 @@ def test_piecewise_recipes_are_tables():
     steps, values = [0, 10, 30, 40], [0.0, 1.0, 0.25, 0.0]
     t = np.arange(50)
     np.testing.assert_allclose(ls.piecewise_linear(steps, values)(t), np.interp(t, steps, values), atol=1e-15)
+
+
+def test_the_values_of_a_staircase_print_as_a_person_would_write_them():
+    assert repr(ls.multi_step(0.1, 0.1, [30, 80])) == (
+        "Constant(0.1, steps=30) >> Constant(0.01, steps=50) >> Constant(0.001)"
+    )
+    assert repr(ls.multi_step(3e-4, 0.1, [10, 10, 20])) == (
+        "Constant(0.0003, steps=10) >> Constant(3e-06, steps=10) >> Constant(3e-07)"
+    )
+
+
+@given(st.floats(1e-6, 10.0), st.floats(0.0, 2.0), st.integers(1, 40))
+def test_the_values_of_a_staircase_are_within_rounding_of_products_of_floats(start, factor, drops):
+    found = [ls.multi_step(start, factor, list(range(1, drops + 1)))(t) for t in range(drops + 1)]
+    want = np.multiply.accumulate([start] + drops * [factor])
+    np.testing.assert_allclose(found, want, rtol=(drops + 1) * 2.0**-52, atol=1e-300)
+    assert found == sorted(found, reverse=factor <= 1.0)
+
+
+def test_a_staircase_that_overflows_is_refused():
+    with pytest.raises(ValueError, match=r"multi_step\(factor=...\) must keep every value finite, got 1e\+200"):
+        ls.multi_step(1e200, 1e200, [1, 2])

@@ -126,6 +126,27 @@ def test_a_cosine_that_has_taken_a_step_before_ends_at_its_turn_too():
     agree([schedule], take(optimizer, scheduler, 21))
 
 
+@given(
+    parts=st.lists(leaves(), max_size=2),
+    wave=st.fixed_dictionaries({"T_max": st.integers(25, 60), "eta_min": st.sampled_from([1e-10, 1e-3, 0.05])}),
+    place=st.integers(0, 2),
+)
+def test_a_product_with_a_floored_cosine_may_begin_a_sequence(parts: list[Build], wave: dict[str, Any], place: int):
+    builds = [*parts[:place], lambda o: lr_scheduler.CosineAnnealingLR(o, **wave), *parts[place:]]
+    optimizer = sgd(0.1, 0.5)
+    product = lr_scheduler.ChainedScheduler([build(optimizer) for build in builds], optimizer)
+    scheduler = lr_scheduler.SequentialLR(optimizer, [product, lr_scheduler.StepLR(optimizer, 5)], [20])
+    agree(from_torch(scheduler), take(optimizer, scheduler, STEPS))
+
+
+def test_a_floored_cosine_in_a_product_with_a_sequence_is_refused():
+    optimizer = sgd(0.1)
+    sequence = lr_scheduler.SequentialLR(optimizer, [lr_scheduler.StepLR(optimizer, 5)], [])
+    wave = lr_scheduler.CosineAnnealingLR(optimizer, 5, eta_min=0.01)
+    with pytest.raises(ValueError, match="must get a product whose cosines have no eta_min where a SequentialLR is in"):
+        from_torch(lr_scheduler.ChainedScheduler([sequence, wave]))
+
+
 def test_a_cosine_in_a_sequence_in_a_product_ends_at_its_turn():
     optimizer = sgd(0.1)
     parts = [lr_scheduler.LinearLR(optimizer), lr_scheduler.CosineAnnealingLR(optimizer, 20)]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Protocol
 
 from lrsched._check import Many, Real
+from lrsched._decimal import powers
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Polynomial
 from lrsched.compat._args import LengthOrNone, OnOff, Positive, Rate, checked, must
@@ -64,7 +65,7 @@ def MultiStepWithWarmupScheduler(
     """
     clock = Clock("MultiStepWithWarmupScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
     steps = sorted(clock.batches(time) for time in milestones)
-    body = stairs(steps, [lr * gamma**k for k in range(len(steps) + 1)])
+    body = stairs(steps, powers(lr, gamma, len(steps)))
     return _warmed(clock, t_warmup, scale_warmup, lr, late(body, clock.batches(t_warmup, scaled=False)))
 
 

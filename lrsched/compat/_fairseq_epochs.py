@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from lrsched._check import MAX_STEPS, Int, Many, Real, Steps
 from lrsched._decays import Exponential
+from lrsched._decimal import powers
 from lrsched._modifiers import Epochs, Hold
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Linear, Polynomial
@@ -80,7 +81,9 @@ def fixed(
     epochs: Schedule = stairs(range(1, len(rates)), rates)
     if force_anneal is not None:
         begin = max(force_anneal, 1)
-        epochs = then(begin - 1, epochs, Exponential(rates[-1] * lr_shrink ** (begin + 1 - force_anneal), lr_shrink))
+        epochs = then(
+            begin - 1, epochs, Exponential(powers(rates[-1], lr_shrink, begin + 1 - force_anneal)[-1], lr_shrink)
+        )
     body = epochs if isinstance(epochs, Constant) else Epochs(epochs, updates_per_epoch)
     if warmup_updates < 2:
         return body

@@ -13,6 +13,7 @@ from itertools import accumulate
 
 from lrsched._combine import Sum
 from lrsched._decays import Exponential
+from lrsched._decimal import powers
 from lrsched._modifiers import Epochs, Extend
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Monomial, Polynomial
@@ -80,7 +81,7 @@ class MultiStep(Law):
     gamma: float
 
     def act(self, k: int, rate: float) -> float:
-        return rate * self.gamma ** self.milestones.count(k)
+        return powers(rate, self.gamma, self.milestones.count(k))[-1]
 
     def next_change(self, k: int) -> int | None:
         place = bisect_right(self.milestones, k)
@@ -92,9 +93,9 @@ class MultiStep(Law):
     def curve(self, k: int, rate: float, found: float) -> Stretch:
         rest = [step - k for step in self.milestones if step > k]
         taken = self.milestones.count(k)
-        if rate != found * self.gamma**taken:
+        if rate != powers(found, self.gamma, taken)[-1]:
             taken, found = 0, rate
-        return stairs(rest, [found * self.gamma ** (taken + i) for i in range(len(rest) + 1)]), None
+        return stairs(rest, powers(found, self.gamma, taken + len(rest))[taken:]), None
 
 
 @dataclass(frozen=True)

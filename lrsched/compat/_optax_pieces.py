@@ -1,10 +1,11 @@
 """The schedules of Optax that are given by factors at boundaries."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated
 
 from lrsched._check import Choice, Int, Real
+from lrsched._decimal import products
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear
 from lrsched.compat._args import Fraction, Length, Positive, Rate, checked
@@ -33,14 +34,7 @@ def piecewise_constant_schedule(init_value: Rate, boundaries_and_scales: Mapping
         Constant(1.0, steps=30) >> Constant(0.5, steps=30) >> Constant(0.05)
     """
     steps, scales = _scales("piecewise_constant_schedule", boundaries_and_scales)
-    return stairs(steps, _products(init_value, scales))
-
-
-def _products(first: float, scales: Iterable[float]) -> list[float]:
-    values = [first]
-    for scale in scales:
-        values.append(values[-1] * scale)
-    return values
+    return stairs(steps, products(init_value, scales))
 
 
 @checked
@@ -65,7 +59,7 @@ def piecewise_interpolate_schedule(
 
 
 def _interpolated(shape: type[Linear] | type[Cosine], start: float, steps: list[int], scales: list[float]) -> Schedule:
-    values = _products(start, scales)
+    values = products(start, scales)
     parts = [
         late(shape(a, b, end - begin), max(-begin, 0))
         for a, b, (begin, end) in zip(values, values[1:], pairwise([0, *steps]), strict=False)

@@ -1,11 +1,11 @@
 """The schedulers of torch that decay or warm up."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 from lrsched._check import Int, Many, Real
 from lrsched._decays import Exponential
+from lrsched._decimal import powers
 from lrsched._modifiers import Epochs
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Linear, Polynomial
@@ -85,11 +85,7 @@ def MultiStepLR(lr: Rate, milestones: Annotated[Sequence[int], Many(Int(), least
         >>> MultiStepLR(1.0, milestones=[30, 80], gamma=0.5)
         Constant(1.0, steps=30) >> Constant(0.5, steps=50) >> Constant(0.25)
     """
-    values = [lr]
-    counts = sorted(Counter(milestones).items())
-    for _, count in counts:
-        values.append(values[-1] * gamma**count)
-    return stairs([step for step, _ in counts], values)
+    return stairs(sorted(milestones), powers(lr, gamma, len(milestones)))
 
 
 @checked

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from lrsched._check import Choice, Int, Many, Real
 from lrsched._decays import PowerLaw
+from lrsched._decimal import product
 from lrsched._modifiers import Extend
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Polynomial
@@ -110,7 +111,7 @@ def create_learning_rate_schedule(
     elif decay_type == "stair":
         must(len(mults) == len(steps), f"{where}(mults=...)", f"{len(steps)} numbers", mults)
         must(list(steps) == sorted(steps), f"{where}(steps=...)", "in increasing order", steps)
-        body = stairs(steps, [top, *(top * mult for mult in mults)])
+        body = stairs(steps, [top, *(product(top, mult) for mult in mults)])
         if warmup:
             body, warmup = warmed(warmup, 0.0, 1.0, Constant(1.0)) * body, 0.0
     else:

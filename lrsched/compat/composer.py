@@ -17,6 +17,7 @@ from typing import Annotated
 
 from lrsched._check import Many
 from lrsched._decays import Exponential
+from lrsched._decimal import powers
 from lrsched._modifiers import Epochs
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Polynomial
@@ -105,11 +106,11 @@ def MultiStepScheduler(
 
     Examples:
         >>> MultiStepScheduler(1.0, ["0.5dur", "9ep"], max_duration="10ep", dataloader_len=10)
-        Constant(1.0, steps=51) >> Constant(0.1, steps=40) >> Constant(0.010000000000000002)
+        Constant(1.0, steps=51) >> Constant(0.1, steps=40) >> Constant(0.01)
     """
     clock = Clock("MultiStepScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
     steps = sorted(clock.batches(time) for time in milestones)
-    return clock.used(stairs(steps, [lr * gamma**k for k in range(len(steps) + 1)]))
+    return clock.used(stairs(steps, powers(lr, gamma, len(steps))))
 
 
 @checked

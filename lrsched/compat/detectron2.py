@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from lrsched._check import Int, Many, Real
+from lrsched._decimal import powers
 from lrsched._modifiers import Hold
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear
@@ -119,7 +120,7 @@ def WarmupMultiStepLR(
         detectron2 0.6, solver/lr_scheduler.py, WarmupMultiStepLR (deprecated there).
     """
     must(list(milestones) == sorted(milestones), "WarmupMultiStepLR(milestones=...)", "in order", milestones)
-    levels = [lr * gamma**k for k in range(len(milestones) + 1)]
+    levels = powers(lr, gamma, len(milestones))
     return _warmed(stairs(milestones, levels), warmup_factor, warmup_iters, warmup_method)
 
 
@@ -182,7 +183,7 @@ def build_lr_scheduler(cfg: Mapping[str, Any]) -> Schedule:
     lr, total = Real(low=0.0)(f"{where}(BASE_LR=...)", c["BASE_LR"]) or 0.0, int(c["MAX_ITER"])
     if c["LR_SCHEDULER_NAME"] == "WarmupMultiStepLR":
         steps = [step for step in c["STEPS"] if step <= total]
-        inner = MultiStepParamScheduler([c["GAMMA"] ** k for k in range(len(steps) + 1)], total, steps, max_iter=total)
+        inner = MultiStepParamScheduler(powers(1.0, c["GAMMA"], len(steps)), total, steps, max_iter=total)
     else:
         name = c["LR_SCHEDULER_NAME"]
         must(name == "WarmupCosineLR", f"{where}(LR_SCHEDULER_NAME=...)", "WarmupMultiStepLR or WarmupCosineLR", name)

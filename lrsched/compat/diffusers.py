@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from lrsched._check import Choice
+from lrsched._decimal import product
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Linear
 from lrsched.compat import transformers
@@ -82,7 +83,7 @@ def get_piecewise_constant_schedule(lr: Rate, step_rules: str) -> Schedule:
         where = "get_piecewise_constant_schedule(step_rules=...)"
         raise ValueError(f"{where} must have the form '1:10,0.1:20,0.01', got {step_rules!r}") from None
     steps = sorted(until)
-    return stairs(steps, [*(lr * until[step] for step in steps), lr * rest])
+    return stairs(steps, [*(product(lr, until[step]) for step in steps), product(lr, rest)])
 
 
 _NAMES = (

@@ -9,11 +9,11 @@ fvcore leaves open or refuses (`where >= 1`) is the last value here. The boundar
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import accumulate, pairwise, repeat
-from operator import mul
+from itertools import accumulate, pairwise
 from typing import Annotated
 
 from lrsched._check import Many
+from lrsched._decimal import powers
 from lrsched._modifiers import Hold, Stretch
 from lrsched._schedule import Chain, Constant, Schedule
 from lrsched._shapes import Cosine, Geometric, Linear, Polynomial
@@ -243,7 +243,7 @@ def StepWithFixedGammaParamScheduler(
         >>> StepWithFixedGammaParamScheduler(1.0, num_decays=1, gamma=0.5, num_updates=120)
         Constant(1.0, steps=60) >> Constant(0.5, steps=60)
     """
-    values = list(accumulate(repeat(gamma, num_decays), mul, initial=base_value))
+    values = powers(base_value, gamma, num_decays)
     return StepParamScheduler(num_updates, values, max_iter=max_iter)
 
 

@@ -15,6 +15,7 @@ from typing import Annotated
 
 from lrsched._check import Choice, Int, Many, Real
 from lrsched._decays import Exponential, InverseTime, PowerLaw
+from lrsched._decimal import powers
 from lrsched._modifiers import Epochs
 from lrsched._schedule import Constant, Node, Schedule
 from lrsched._shapes import Cosine, Linear
@@ -190,7 +191,7 @@ def MultiStepDecay(
     """
     increase = all(a < b for a, b in pairwise(milestones))
     must(increase, "MultiStepDecay(milestones=...)", "strictly increasing", milestones)
-    return stairs(milestones, [learning_rate * gamma**k for k in range(len(milestones) + 1)])
+    return stairs(milestones, powers(learning_rate, gamma, len(milestones)))
 
 
 @checked

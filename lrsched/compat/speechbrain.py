@@ -13,6 +13,7 @@ from typing import Annotated
 
 from lrsched._check import Choice, Int, Many, Real
 from lrsched._decays import Exponential, InverseTime, PowerLaw
+from lrsched._decimal import products
 from lrsched._modifiers import Extend
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear
@@ -101,9 +102,7 @@ def NoamIntervalScheduler(
     enough = len(anneal_rates) >= len(anneal_steps)
     must(enough, "NoamIntervalScheduler(anneal_rates=...)", f"{len(anneal_steps)} numbers", anneal_rates)
     drops = sorted(zip(anneal_steps, anneal_rates, strict=False))
-    levels = [1.0]
-    for _, rate in drops:
-        levels.append(levels[-1] * rate)
+    levels = products(1.0, [rate for _, rate in drops])
     curve = _noam(lr_initial, n_warmup_steps, model_size)
     if drops:
         curve = curve * stairs([step + 1 for step, _ in drops], levels)

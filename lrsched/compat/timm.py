@@ -10,14 +10,13 @@ Noise is refused: it is drawn from torch's generator, and so not a function of t
 """
 
 from collections.abc import Sequence
-from itertools import accumulate, repeat
-from operator import mul
 from typing import Annotated, Any
 
 from lrsched._check import Int, Many, Real
 from lrsched._combine import Maximum
 from lrsched._curved import NormalizedExponential
 from lrsched._decays import Exponential, PowerLaw
+from lrsched._decimal import powers
 from lrsched._modifiers import Epochs, Stretch
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Monomial
@@ -115,7 +114,7 @@ def MultiStepLRScheduler(
     """
     _no_noise("MultiStepLRScheduler", same)
     must(list(decay_t) == sorted(decay_t), "MultiStepLRScheduler(decay_t=...)", "in increasing order", decay_t)
-    levels = list(accumulate(repeat(decay_rate, len(decay_t)), mul, initial=lr))
+    levels = powers(lr, decay_rate, len(decay_t))
     body = stairs([milestone - 1 for milestone in decay_t], levels)
     return _begun(warmup_t, warmup_lr_init, lr, lr, body if warmup_prefix else late(body, warmup_t))
 

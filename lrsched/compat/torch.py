@@ -37,6 +37,7 @@ from lrsched.compat._torch_decays import (
     StepLR,
 )
 from lrsched.compat._torch_matrix import Adafactor, Muon
+from lrsched.compat._torch_product import floored, recursion
 from lrsched.compat._torch_rules import SGD, Adagrad, Adam, AdamW, RMSprop
 
 __all__ = [
@@ -95,27 +96,33 @@ def SequentialLR(schedulers: Parts, milestones: Annotated[Sequence[int], Many(In
 
 @checked
 def ChainedScheduler(schedulers: Parts, lr: Positive) -> Schedule:
-    """Schedulers that each multiply the same rate.
+    """Schedulers that each change the rate which the others left.
 
-    A scheduler that sets the rate instead of multiplying it wipes out what the others did, so it is refused: warm
-    restarts, cycles, and a cosine with `eta_min`. After `T_max` steps of a `CosineAnnealingLR` torch starts again from
-    zero, without the history of the others; here the product ends there, at 0.
+    Most multiply it; a cosine with `eta_min` multiplies what lies above its floor, so that the order counts. Beside it
+    a staircase leaves pieces of cosine waves; of schedulers that act in each step the values are listed, up to 100,000.
+    A scheduler that sets the rate wipes out what the others did, so it is refused: warm restarts and cycles. After
+    `T_max` steps of a `CosineAnnealingLR` torch starts again from its floor, without the history of the others; here
+    the product ends there.
 
     Args:
         schedulers: schedules of this module, all built with the same `lr`.
         lr: that rate, > 0.
 
     Raises:
-        ValueError: a schedule does not multiply.
+        ValueError: a schedule sets the rate, or too many values would have to be listed.
 
     Examples:
         >>> ChainedScheduler([ExponentialLR(0.5, gamma=0.5), ConstantLR(0.5, factor=0.5, total_iters=2)], lr=0.5)(2)
         0.125
+        >>> ChainedScheduler([CosineAnnealingLR(0.1, 90, eta_min=0.01), ConstantLR(0.1, 0.5, 60)], lr=0.1)
+        Hold(Cosine(0.05, 0.01, steps=90), steps=60) >> Shift(Cosine(0.13, 0.01, steps=90), steps=60)
     """
     for i, part in enumerate(schedulers):
         must(_multiplies(part), f"ChainedScheduler(schedulers=...)[{i}]", "a scheduler that multiplies the rate", part)
     if len(schedulers) == 1:
         return schedulers[0]
+    if any(map(floored, schedulers)):
+        return recursion(schedulers, lr)
     product = Product((*schedulers, Constant(lr ** (1 - len(schedulers)))))
     turns = [part.schedule.steps for part in schedulers if isinstance(part, Extend)]
     return cut(product, min(turns)) if turns else product
@@ -126,7 +133,7 @@ def _multiplies(part: Schedule) -> bool:
     if isinstance(part, Chain):
         return all(isinstance(inner, Constant) for inner in part.parts)
     if isinstance(part, Extend):
-        return isinstance(part.schedule, Cosine) and part.schedule.end == 0.0
+        return isinstance(part.schedule, Cosine)
     if isinstance(part, Epochs):
         return isinstance(part.schedule, Exponential)
     return isinstance(part, Constant | Linear | Polynomial | Exponential)

@@ -210,7 +210,12 @@ def _chained(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
     if not resets:
         return recipes.ChainedScheduler(parts, lr)
     for leaf in _leaves(scheduler):
-        if type(leaf) not in _MULTIPLY or getattr(leaf, "eta_min", None):
+        if getattr(leaf, "eta_min", None):
+            raise ValueError(
+                "from_torch(scheduler) must get a product whose cosines have no eta_min where a SequentialLR is in it, "
+                f"got eta_min={leaf.eta_min!r}"
+            )
+        if type(leaf) not in _MULTIPLY:
             name = type(leaf).__name__
             raise ValueError(
                 f"from_torch(scheduler) must get a product of schedulers that multiply, got a {name} in it"
