@@ -210,16 +210,9 @@ def _chained(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
     if not resets:
         return recipes.ChainedScheduler(parts, lr)
     for leaf in _leaves(scheduler):
-        if getattr(leaf, "eta_min", None):
-            raise ValueError(
-                "from_torch(scheduler) must get a product whose cosines have no eta_min where a SequentialLR is in it, "
-                f"got eta_min={leaf.eta_min!r}"
-            )
-        if type(leaf) not in _MULTIPLY:
-            name = type(leaf).__name__
-            raise ValueError(
-                f"from_torch(scheduler) must get a product of schedulers that multiply, got a {name} in it"
-            )
+        name = type(leaf).__name__ + (" with eta_min" if getattr(leaf, "eta_min", None) else "")
+        if type(leaf) not in _MULTIPLY or name.endswith("eta_min"):
+            raise ValueError(f"from_torch(scheduler) must get schedulers that multiply beside a sequence, got a {name}")
     begun = dict(sorted(resets))
     if 0 not in begun:
         begun = {0: -1, **begun}
