@@ -30,6 +30,7 @@ folder in processes of its own, because other tests load libraries without their
 import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -127,19 +128,26 @@ def emptied(*packages: str) -> Iterator[None]:
     """Replace packages, while others are imported, that these import and a training on the CPU never touches.
 
     For datasets of images and clients of cloud services, which would cost more to install than the trainer. Never for
-    the trainer: `real` refuses that.
+    the trainer: `real` refuses that. Who asks whether one is installed, and remembers the answer, hears that it is not.
     """
     finder = _Empty(packages)
 
     def ours(name: str) -> bool:
         return name.partition(".")[0] in packages
 
+    ask = importlib.util.find_spec
+
+    def asked(name: str, package: str | None = None) -> ModuleSpec | None:
+        return None if ours(name) and finder in sys.meta_path else ask(name, package)
+
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if ours(name)}
     sys.meta_path.insert(0, finder)
+    importlib.util.find_spec = asked
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
+        importlib.util.find_spec = ask
         for name in [name for name in sys.modules if ours(name)]:
             del sys.modules[name]
         sys.modules.update(before)

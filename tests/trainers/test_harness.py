@@ -1,5 +1,6 @@
 """What the tests of trainers rest on can fail: stubs are refused, and rates that differ are found."""
 
+import importlib.util
 import sys
 from types import ModuleType
 
@@ -38,6 +39,8 @@ def test_emptied_packages_come_back():
         from no_such_package.images import Reader
 
         assert Reader().__class__.__name__ == "Reader"
+        assert importlib.util.find_spec("no_such_package") is None
+        assert importlib.util.find_spec("pytest") is not None
     assert sys.modules["hypothesis"] is before
     assert "no_such_package" not in sys.modules
 
