@@ -28,7 +28,9 @@ class Loop(NamedTuple):
 _NOT_YET = Loop(ONLY, "its trainer was not tried")
 
 LOOPS = {
-    "allennlp": _NOT_YET,
+    "allennlp": Loop(
+        READ, "allennlp 2.10.1, allennlp/training/gradient_descent_trainer.py:448-552", "updates, or epochs"
+    ),
     "big_vision": Loop(
         READ, "google-research/big_vision at 0127fb6 (2025-05-19), big_vision/optax.py:88-91", "updates"
     ),
@@ -47,9 +49,9 @@ LOOPS = {
     ),
     "gpt_neox": Loop(READ, "EleutherAI/gpt-neox at ea7aefd (2026-05-19), megatron/training.py:1188-1357", "updates"),
     "hyperbolic_lr": Loop(READ, "Axect/HyperbolicLR at cefcb8f (2026-02-07), paper/util.py:236-274", "epochs"),
-    "ignite": _NOT_YET,
+    "ignite": Loop(RUN, "`ignite.engine.create_supervised_trainer`", "batches, or epochs"),
     "keras": Loop(RUN, "`keras.Model.fit`, on three backends", "batches"),
-    "levanter": _NOT_YET,
+    "levanter": Loop(READ, "levanter 1.2.dev1644, levanter/trainer_state.py:137-163", "updates"),
     "llmfoundry": Loop(RUN, "`composer.Trainer`", "updates"),
     "maxtext": Loop(
         READ, "AI-Hypercomputer/maxtext at e591f30 (2026-08-22), src/maxtext/utils/train_utils.py:48-50", "updates"
@@ -74,8 +76,8 @@ LOOPS = {
     ),
     "speechbrain": Loop(RUN, "`speechbrain.core.Brain`", "updates, or epochs"),
     "t5x": Loop(READ, "google-research/t5x at cc342d4 (2026-04-21), t5x/trainer.py:1024", "updates"),
-    "tensorflow_addons": _NOT_YET,
-    "tf_models": _NOT_YET,
+    "tensorflow_addons": Loop(RUN, "`tf_keras.Model.fit`", "updates"),
+    "tf_models": Loop(RUN, "`orbit.Controller`", "updates"),
     "thinc": Loop(RUN, "`thinc.api.Optimizer`", "updates"),
     "timm": Loop(READ, "huggingface/pytorch-image-models at aa4b585 (2026-08-08), train.py:1326-1439", "updates"),
     "torch": Loop(RUN, "the loop of `torch.optim`, Lightning's `Trainer` and `accelerate.Accelerator`", "updates"),

@@ -125,6 +125,9 @@ def ExponentialCyclicalLearningRate(
 ) -> Schedule:
     """A triangular wave whose height shrinks by `gamma` at each step or after each cycle.
 
+    With "iterations" a Keras optimizer, whose steps are int64, stops with an error, since TensorFlow takes no float to
+    the power of an integer; here it is what the formula says.
+
     Args:
         initial_learning_rate: value at the start of each cycle, >= 0.
         maximal_learning_rate: value at the top before it shrinks, at least `initial_learning_rate`.
