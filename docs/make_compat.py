@@ -24,7 +24,7 @@ from test_compat_table import PLAIN, TABLE, T, W  # noqa: E402
 
 from lrsched import compat, rules  # noqa: E402
 from lrsched._picture import _COLOURS, _FONT, Panel, _points, _rule, _stroke, _text, _theme, escape  # noqa: E402
-from lrsched.compat._remarks_table import CODES  # noqa: E402
+from lrsched.compat._remarks_table import BATCHES, CODES  # noqa: E402
 
 PAGE = ROOT / "docs" / "compat.md"
 PICTURE = ROOT / "docs" / "one-request.svg"
@@ -107,9 +107,11 @@ are rounding in float64; those near 1e-7 are the library's own float32. "formula
 installed beside the others: its tests hold the formulas of its source. A scheduler is right only as its trainer drives
 it: "trainer run" marks a library whose trainer (or the loop that it documents) was run for a dozen updates in
 `tests/trainers`, and the rate of each was that of the schedule; "loop read" one whose loop was read, at the lines that
-its section names; "schedule only" one compared with the scheduler alone. The last column names what people trip over in
-that call. `compat.remarks` says it of any other call, too, and what has to change in numbers that were written for the
-function of another library:
+its section names; "schedule only" one compared with the scheduler alone. "counts" is what moves the schedule where the
+gradients of n batches are accumulated for an update: where it is batches, update j has the rate of the last of its own,
+`s(n * j + n - 1)`, which is `Batches(s, n)(j)`. The last column of the other tables names what people trip over in that
+call; "counts-batches", which is said of all calls of a library, is left out there. `compat.remarks` says it of any
+other call, too, and what has to change in numbers that were written for the function of another library:
 
 ```python
 >>> from lrsched import compat
@@ -131,15 +133,16 @@ _FOOT = """\
 
 def _overview(measured: Measured) -> str:
     rows = [
-        "| library | functions | measured against | largest difference of a schedule | driven |",
-        "|---|---|---|---|---|",
+        "| library | functions | measured against | largest difference of a schedule | driven | counts |",
+        "|---|---|---|---|---|---|",
     ]
     for library, entry in sorted(samples.LIBRARIES.items()):
         names = list(samples.sampled(library))
         figures = [measured.differences.get((library, name), UNKNOWN) for name in names if not is_rule(library, name)]
         worst = max(figures, key=_size) if entry.run else FORMULA
         against = f"{entry.package} {measured.versions.get(library, '')}".strip() if entry.run else source(library)
-        rows.append(f"| [`{library}`](#{library}) | {len(names)} | {against} | {worst} | {LOOPS[library].how} |")
+        loop = LOOPS[library]
+        rows.append(f"| [`{library}`](#{library}) | {len(names)} | {against} | {worst} | {loop.how} | {loop.counts} |")
     return "\n".join(rows)
 
 
@@ -211,6 +214,8 @@ def _driven(library: str) -> str:
     loop = LOOPS[library]
     how = {RUN: "Run in", READ: "Its loop was read in", ONLY: "Its scheduler alone was looked at:"}[loop.how]
     counts = f" Where several batches make an update the scheduler counts {loop.counts}." if loop.counts else ""
+    if library in BATCHES:
+        counts += f" An update of n is asked for by `{BATCHES[library]}`; it has the rate of its last batch."
     return f"{how} {loop.where}.{counts}"
 
 

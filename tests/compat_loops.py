@@ -17,15 +17,14 @@ class Loop(NamedTuple):
         how: `RUN` where a test of tests/trainers trains with it; `READ` where its loop was read; `ONLY` where neither.
         where: for `RUN` the trainer's names; for `READ` the lines read, in an installed version or at a commit and its
             date; for `ONLY` why there is no more.
-        counts: what is counted where gradients are accumulated over several batches, or "" where it is not known.
+        counts: what is counted, where gradients are accumulated over several batches too: updates, batches, epochs or
+            samples; two of them with ", or" where an argument says which.
     """
 
     how: str
     where: str
     counts: str = ""
 
-
-_NOT_YET = Loop(ONLY, "its trainer was not tried")
 
 LOOPS = {
     "allennlp": Loop(
@@ -64,13 +63,11 @@ LOOPS = {
     "nanotron": Loop(READ, "nanotron 0.4, nanotron/trainer.py:392-396", "updates"),
     "nemo": Loop(READ, "nemo-toolkit 3.0.0, nemo/core/optim/lr_scheduler.py:1009-1015", "updates"),
     "olmo_core": Loop(READ, "ai2-olmo-core 3.0.0, olmo_core/train/trainer.py:1693-1723", "updates"),
-    "optax": Loop(
-        RUN, "`flax.training.train_state.TrainState`, `flax.nnx.Optimizer`", "updates; batches beside `apply_every`"
-    ),
+    "optax": Loop(RUN, "`flax.training.train_state.TrainState`, `flax.nnx.Optimizer`", "updates"),
     "paddle": Loop(RUN, "`paddle.Model.fit`", "batches"),
     "power_lr": Loop(READ, "IBM/dolomite-engine at d0ee186 (2025-06-21), lm_engine/pretrain.py:226-227", "updates"),
-    "pytorch_optimizer": Loop(RUN, "the loop of its documentation"),
-    "pytorch_warmup": Loop(RUN, "the loop of its documentation"),
+    "pytorch_optimizer": Loop(RUN, "the loop of its documentation", "updates"),
+    "pytorch_warmup": Loop(RUN, "the loop of its documentation", "updates"),
     "scenic": Loop(
         READ, "google-research/scenic at 4a38d47 (2026-07-02), scenic/train_lib/optimizers.py:144", "updates"
     ),
@@ -79,7 +76,9 @@ LOOPS = {
     "tensorflow_addons": Loop(RUN, "`tf_keras.Model.fit`", "updates"),
     "tf_models": Loop(RUN, "`orbit.Controller`", "updates"),
     "thinc": Loop(RUN, "`thinc.api.Optimizer`", "updates"),
-    "timm": Loop(READ, "huggingface/pytorch-image-models at aa4b585 (2026-08-08), train.py:1326-1439", "updates"),
+    "timm": Loop(
+        READ, "huggingface/pytorch-image-models at aa4b585 (2026-08-08), train.py:1326-1439", "epochs, or updates"
+    ),
     "torch": Loop(RUN, "the loop of `torch.optim`, Lightning's `Trainer` and `accelerate.Accelerator`", "updates"),
     "torchtitan": Loop(READ, "torchtitan 0.3.0, torchtitan/trainer.py:948-949", "updates"),
     "transformers": Loop(RUN, "`transformers.Trainer`", "updates"),

@@ -8,6 +8,7 @@ import pytest
 from compat_loops import LOOPS, ONLY, READ, RUN, Loop
 
 from lrsched import compat
+from lrsched.compat._remarks_table import BATCHES
 
 FOLDER = Path(__file__).parent / "trainers"
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("test_trainer_*.py"))}
@@ -57,6 +58,21 @@ def test_every_library_has_an_entry():
 
 def test_what_is_said_to_be_run_is_run():
     assert wrong(LOOPS, trained(SOURCES)) == []
+
+
+def test_it_is_known_of_every_library_what_it_counts():
+    kinds = {"updates", "batches", "epochs", "samples"}
+    assert {library for library, loop in LOOPS.items() if not set(loop.counts.split(", or ")) <= kinds} == set()
+
+
+def test_the_remarks_know_which_libraries_count_batches():
+    assert {library for library, loop in LOOPS.items() if "batches" in loop.counts} == set(BATCHES)
+
+
+def test_an_accumulated_batch_is_trained_with_where_batches_are_counted():
+    for library in BATCHES:
+        source = SOURCES[f"test_trainer_{library}.py"]
+        assert f'agree("{library}", Batches(' in source or "ours = Batches(" in source, library
 
 
 REAL = 'trainer = real("a.trainer", "a")\n'

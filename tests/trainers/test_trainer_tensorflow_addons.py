@@ -1,7 +1,7 @@
 """compat.tensorflow_addons gives the rates that `tf_keras.Model.fit` uses with the schedules of TensorFlow Addons.
 
-Of the library, which no longer imports with this TensorFlow, one file is loaded. Batch i is the i-th unit vector and the
-loss the output, so weight i moves once, by the rate of that batch.
+Of the library, which no longer imports with this TensorFlow, one file is loaded. Batch i is the i-th unit vector and
+the loss the output, so weight i moves once, by the rate of that batch.
 """
 
 import types
@@ -49,7 +49,8 @@ def train(rate):
 
 CALLS = {
     "ExponentialCyclicalLearningRate": {
-        "initial_learning_rate": 0.01, "maximal_learning_rate": 0.1, "step_size": 3, "gamma": 0.9, "scale_mode": "cycle",
+        "initial_learning_rate": 0.01, "maximal_learning_rate": 0.1, "step_size": 3, "gamma": 0.9,
+        "scale_mode": "cycle",
     },
     "Triangular2CyclicalLearningRate": {
         "initial_learning_rate": 0.01, "maximal_learning_rate": 0.1, "step_size": 3,
