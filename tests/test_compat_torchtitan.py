@@ -1,14 +1,16 @@
 """compat.torchtitan gives the rates of torchtitan's own scheduler."""
 
+import json
 import sys
 import types
+from dataclasses import asdict, make_dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import assert_agrees, load, rates, sgd, stub
 
-from lrsched.compat.torchtitan import LRSchedulersContainer
+from lrsched.compat.torchtitan import LRSchedulersContainer, from_config
 
 
 class Configurable:
@@ -58,6 +60,103 @@ def test_the_rate_is_that_of_torchtitan(lr, total, warmup, ratio, kind, factor):
     expected = rates(optimizer, lambda t: scheduler.step(), total + 1 + over)
     ours = LRSchedulersContainer(lr, total, warmup, None, ratio, kind, factor)
     assert_agrees(ours, expected)
+
+
+def _optimizer():
+    """Return torchtitan's module of optimizers, without what it distributes with."""
+    package = types.ModuleType("torchtitan.components.optimizer")
+    package.__path__ = []
+    nothing = stub("x").__class__
+    names = {
+        "torchtitan.config": {"Configurable": Configurable},
+        "torchtitan.tools.logging": {"logger": Quiet},
+        "torchtitan.components.checkpointer.utils": {"canonical_fqn": None},
+        "torchtitan.distributed": {"ParallelDims": nothing},
+        "torchtitan.distributed.flex_shard": {"build_dist_muon": None},
+        "torchtitan.components.optimizer.utils": {
+            "get_flat_optim_state_dict": None, "init_optim_state": None, "load_flat_optim_state_dict": None,
+        },
+    }  # fmt: skip
+    stubs = [package, *(stub(name, **held) for name, held in names.items())]
+    name = "torchtitan.components.optimizer.optimizer"
+    try:
+        return load("torchtitan", "components/optimizer/optimizer.py", stubs, name)
+    finally:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def adamw():
+    return _optimizer().default_adamw
+
+
+@pytest.mark.parametrize("given_", [{}, {"lr": 3e-4}])
+def test_the_rate_is_where_torchtitan_keeps_it(adamw, given_):
+    config = adamw(**given_)
+    lr = config.param_groups[0].optimizer_kwargs["lr"]
+    assert lr == given_.get("lr", 8e-4)
+    expected = LRSchedulersContainer(lr, 10, warmup_steps=2)
+    schedule = live.LRSchedulersContainer.Config(warmup_steps=2)
+    tables = {"optimizer": config, "lr_scheduler": schedule, "training": {"steps": 10}}
+    assert from_config(tables) == expected
+    tables = {name: table if isinstance(table, dict) else asdict(table) for name, table in tables.items()}
+    assert from_config(tables) == from_config(json.loads(json.dumps(tables))) == expected
+    assert from_config(types.SimpleNamespace(to_dict=lambda: tables)) == expected
+    assert from_config(make_dataclass("Trainer", tables)(**tables)) == expected
+
+
+def groups(*rates):
+    return {"param_groups": [
+        {"pattern": ".*", "optimizer_name": "AdamW", "optimizer_kwargs": {"lr": lr}} for lr in rates
+    ]}  # fmt: skip
+
+
+def test_groups_with_one_rate_have_one_schedule_and_others_one_each():
+    assert from_config({"optimizer": groups(0.1, "1e-1")}) == LRSchedulersContainer(0.1, 10_000)
+    two = {"optimizer": groups(0.1, 0.02)}
+    assert [from_config(two, group=i) for i in (0, 1)] == [LRSchedulersContainer(lr, 10_000) for lr in (0.1, 0.02)]
+    with pytest.raises(ValueError, match=r"group=...\) must be given, for the groups have \[0.1, 0.02\], got None"):
+        from_config(two)
+    with pytest.raises(ValueError, match=r"group=...\) must be an int >= 0 and <= 1, got 2"):
+        from_config(two, group=2)
+
+
+NEITHER = r"'optimizer'\]\) must be a table with param_groups, each with its rate, or with lr"
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"training": {"warmup_steps": 3}}, r"'training'\]\) .*, got 'warmup_steps': it belongs in lr_scheduler"),
+        ({"optimizer": {"learning_rate": 3e-4}}, r"'optimizer'\]\) .*, got 'learning_rate'"),
+        ({"lr_schedulers": {"warmup_steps": 3}}, "got 'lr_schedulers', .*: 'lr_scheduler' is read"),
+        ({"lr_scheduler": {"lr_min": 0.1}}, "got 'lr_min': it is min_lr_factor since 2025-07-30"),
+        ({"optimizer": {"name": "AdamW"}}, NEITHER),
+        ({"optimizer": {}}, NEITHER),
+        ({"optimizer": {"lr": 0.1, **groups(0.1)}}, NEITHER),
+        ({"optimizer": {"param_groups": []}}, r"\['param_groups'\] must be at least one group with a rate"),
+        ({"optimizer": {"param_groups": {}}}, r"\['param_groups'\] must be a list of dictionaries, got {}"),
+        ({"optimizer": {"param_groups": [{"lr": 0.1}]}}, r"\[0\] .*, got 'lr': it belongs in optimizer_kwargs"),
+        ({"optimizer": {"param_groups": [{"pattern": ""}]}}, r"\[0\]\['optimizer_kwargs'\] must be .* 'lr'"),
+        ({"optimizer": {"param_groups": [{"optimizer_kwargs": {"LR": 1}}]}}, r"\['optimizer_kwargs'\] .* 'LR'"),
+        ({"optimizer": {"optimizer_kwargs": {"lr": 1}}}, "got 'optimizer_kwargs"),
+        ({"trainer": {"optimizer": {"lr": 0.1}, "training": {}}}, "got 'trainer.optimizer'"),
+        ({"optimiser": {"lr": 0.1}}, "got 'optimiser'"),
+        ({"training": {"max_steps": 3}}, "got 'max_steps'"),
+        ({"lr_scheduler.warmup_steps": 3}, "got 'lr_scheduler.warmup_steps'"),
+    ],
+)  # fmt: skip
+def test_a_configuration_without_its_names_is_refused_by_name(tables, message):
+    whole = {"optimizer": {"lr": 0.1}, "training": {"steps": 10}, **tables}
+    with pytest.raises((TypeError, ValueError), match=rf"^from_config\(config.*{message}"):
+        from_config(whole)
+
+
+def test_nothing_is_no_configuration():
+    with pytest.raises(ValueError, match=r"^from_config\(config\) must hold the tables .*, got nothing$"):
+        from_config({})
+    with pytest.raises(ValueError, match="such names are under 'config', give that"):
+        from_config({"config": {"lr_scheduler": {}, "training": {}}})
 
 
 def test_a_line_goes_below_zero_after_the_end():

@@ -1,8 +1,10 @@
 """`compat.transformers` gives the rates of the schedules of transformers, step by step."""
 
 import inspect
+import json
 import math
 import warnings
+from dataclasses import make_dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsched import Schedule, compat
+from lrsched.compat.transformers import from_config
+from lrsched.compat.transformers import get_scheduler as hf
 
+transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 optimization = pytest.importorskip("transformers.optimization")
 
@@ -181,6 +186,88 @@ def test_a_missing_number_of_steps_is_refused(name: str, missing: str):
         compat.transformers.get_scheduler(name, 0.1, **given_)
     with pytest.raises(ValueError, match=missing):
         optimization.get_scheduler(name, sgd(0.1), **given_)
+
+
+@pytest.mark.parametrize("unknown", ["min_lr", "end_lr", "learning_rate_end", "power", "num_training_steps", "cycles"])
+@pytest.mark.parametrize("name", NAMES)
+def test_arguments_that_a_schedule_does_not_have_are_refused(name: str, unknown: str):
+    known = inspect.signature(optimization.TYPE_TO_SCHEDULER_FUNCTION[name]).parameters
+    if unknown in known and unknown != "num_training_steps":
+        return
+    more = {**NAMES[name], unknown: 2}
+    for where, read in (
+        (r"get_scheduler\(scheduler_specific_kwargs=...\)", lambda: hf(name, 0.1, 5, 50, more)),
+        (r"TrainingArguments\(lr_scheduler_kwargs=...\)",
+         lambda: from_config({"lr_scheduler_type": name, "lr_scheduler_kwargs": more}, 50)),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=rf"^{where} must hold arguments of \w+: .*, got '{unknown}'"):
+            read()
+    # The library refuses it too, or leaves it out.
+    if not name.startswith("constant"):
+        with pytest.raises(TypeError, match=unknown):
+            optimization.get_scheduler(name, sgd(0.1), 5, 50, scheduler_specific_kwargs=more)
+
+
+def test_the_start_of_training_is_neutral():
+    for name in NAMES:
+        assert hf(name, 0.1, 5, 50, {**NAMES[name], "last_epoch": -1}) == hf(name, 0.1, 5, 50, NAMES[name])
+    with pytest.raises(ValueError, match=r"\['last_epoch'\] must be -1, which changes nothing, got 3"):
+        hf("linear", 0.1, 5, 50, {"last_epoch": 3})
+
+
+WHOLE = {
+    "learning_rate": "2e-5", "lr_scheduler_type": "SchedulerType.COSINE_WITH_MIN_LR", "warmup_steps": "10",
+    "lr_scheduler_kwargs": {"min_lr": "1e-6"}, "max_steps": "1e2", "weight_decay": 0.1, "save_steps": 500,
+}  # fmt: skip
+
+
+def test_the_whole_configuration_of_a_trainer_is_read(tmp_path: Any):
+    arguments = transformers.Seq2SeqTrainingArguments(
+        output_dir=str(tmp_path), learning_rate=2e-5, lr_scheduler_type="cosine_with_min_lr", warmup_steps=10,
+        lr_scheduler_kwargs={"min_lr": 1e-6}, max_steps=100, report_to=[], use_cpu=True,
+    )  # fmt: skip
+    expected = hf("cosine_with_min_lr", 2e-5, 10, 100, {"min_lr": 1e-6})
+    assert len(arguments.to_dict()) > 100
+    for config in (arguments, arguments.to_dict(), json.loads(arguments.to_json_string()), WHOLE):
+        assert from_config(config) == expected
+
+
+def test_the_trainers_of_reinforcement_learning_have_a_discount(tmp_path: Any):
+    kind = make_dataclass("PPO", [("gamma", float, 0.99)], bases=(transformers.TrainingArguments,))
+    assert from_config(kind(output_dir=str(tmp_path), max_steps=9, use_cpu=True)) == hf("linear", 5e-5, 0, 9, {})
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "message"),
+    [
+        ({}, ValueError, "must hold the names of TrainingArguments, got nothing$"),
+        ({"train": WHOLE}, ValueError, "got only 'train': such names are under 'train', give that$"),
+        ({"a": [{"args": WHOLE}], "seed": 3}, ValueError, r"got only 'a', 'seed': such names are under 'a\[0\].args'"),
+        ({"max_steps": 9, "trainer": {"learning_rate": 1.0}}, TypeError, "got 'trainer.learning_rate'"),
+        ({**WHOLE, "min_lr": 0.1}, TypeError, "got 'min_lr': it belongs in lr_scheduler_kwargs"),
+        ({**WHOLE, "num_cycles": 2}, TypeError, "got 'num_cycles': it belongs in lr_scheduler_kwargs"),
+        ({**WHOLE, "cosine_min_lr_ratio": 0.1}, TypeError, "got 'cosine_min_lr_ratio'"),
+        ({**WHOLE, "end_lr": 0.1}, TypeError, "got 'end_lr'"),
+        ({**WHOLE, "learning_rate_end": 0.1}, TypeError, "got 'learning_rate_end'"),
+        ({**WHOLE, "lr_scheduler": "cosine"}, TypeError, "got 'lr_scheduler': write lr_scheduler_type"),
+        ({**WHOLE, "warmup_stepz": 2}, TypeError, "got 'warmup_stepz': 'warmup_steps' is read"),
+        ({**WHOLE, "scheduler": {"type": "WarmupLR"}}, TypeError, "got 'scheduler': that of DeepSpeed"),
+        ({**WHOLE, "deepspeed": {"scheduler": {"type": "WarmupLR"}}}, TypeError, "got 'deepspeed.scheduler': that of"),
+        ({**WHOLE, "lr_scheduler_kwargs": "{"}, TypeError, "must be a dictionary, its JSON, or None, got '{'"),
+        ({**WHOLE, "lr_scheduler_kwargs": [1]}, TypeError, "must be a dictionary, its JSON, or None"),
+        ({**WHOLE, "lr_scheduler_type": "Cosine"}, ValueError, r"lr_scheduler_type=...\) must be one of 'constant'"),
+        ({**WHOLE, "lr_scheduler_type": None}, TypeError, r"lr_scheduler_type=...\) must be one of 'constant'"),
+        ({**WHOLE, "warmup_steps": "auto"}, TypeError, r"warmup_steps=...\) must be .*, got 'auto'"),
+    ],
+)
+def test_a_configuration_that_is_not_read_is_refused_by_name(config: Any, kind: type[Exception], message: str):
+    with pytest.raises(kind, match=message):
+        from_config(config)
+
+
+def test_what_is_told_to_deepspeed_and_is_no_scheduler_is_left_alone():
+    engine = {"zero_optimization": {"stage": 2}, "optimizer": {"type": "AdamW", "params": {"lr": "auto"}}}
+    assert from_config({**WHOLE, "deepspeed": engine}) == from_config({**WHOLE, "deepspeed": "ds.json"})
 
 
 REJECTED = [

@@ -84,6 +84,33 @@ def numbers(function: Callable[..., Any], content: Mapping[str, Any]) -> dict[st
     return found
 
 
+def arguments(
+    where: str,
+    function: Callable[..., Any],
+    given: Any,
+    but: Collection[str] = (),
+    aside: Collection[str] = (),
+    neutral: Mapping[str, tuple[Any, ...]] | None = None,
+    homes: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of a function that a section holds, which must hold nothing else.
+
+    Args:
+        where: what an error calls the section.
+        function: what is called with them.
+        given: the section; None for an empty one.
+        but: arguments that do not stand there.
+        aside: further names, which change nothing.
+        neutral: as in `Section`.
+        homes: as in `Section`.
+    """
+    known = [name for name, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD]
+    known = [name for name in known if name not in but]
+    what = f"arguments of {function.__name__}: {', '.join(known) or 'it has none'}"
+    section = Section(where, what, known, aside, neutral or {}, homes or {}, strict=True)
+    return numbers(function, section.taken(dictionary(where, {} if given is None else given)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Section:
     """The names that may stand in one section of a configuration.
@@ -108,27 +135,32 @@ class Section:
     strict: bool = False
     inside: Collection[str] | None = None
 
-    def taken(self, content: Mapping[str, Any]) -> dict[str, Any]:
+    def taken(self, content: Mapping[str, Any], some: bool = False) -> dict[str, Any]:
         """Return what is read, once nothing is left that looks like a schedule's.
 
+        Args:
+            content: the section.
+            some: whether it must hold something that is read.
+
         Raises:
-            TypeError: something is; the message names it.
+            TypeError: something is left; the message names it.
+            ValueError: nothing is read, though `some` is; the message says where such names are.
         """
         found = {str(name): value for name, value in content.items() if name in self.read}
-        for name, value in content.items():
-            if name in self.read or self._leaves(str(name), value):
-                continue
-            if self.strict:
-                self.refuse(str(name))
-            known = [*self.read, *self.homes]
-            inner = self.read if self.inside is None else self.inside
-            for path, leaf in islice(below({name: value}, inner), 1):
-                self.refuse(f"{path}.{leaf}")
-            if value is not None and looks_alike(str(name), known):
-                self.refuse(str(name))
+        rest = {name: value for name, value in content.items() if name not in found and not self._leaves(name, value)}
+        wrong = [name for name, value in rest.items() if self.strict or self._looks_alike(name, value)]
+        if some and not found and not wrong:
+            self.nothing(content)
+        inside = self.read if self.inside is None else self.inside
+        deeper = [f"{path}.{leaf}" for path, leaf in islice(below(rest, inside), 3)]
+        if wrong or deeper:
+            self.refuse(*(str(name) for name in wrong), *deeper)
         return found
 
-    def _leaves(self, name: str, value: Any) -> bool:
+    def _looks_alike(self, name: Any, value: Any) -> bool:
+        return value is not None and looks_alike(str(name), [*self.read, *self.homes])
+
+    def _leaves(self, name: Any, value: Any) -> bool:
         """Return whether a name that is not read is known to leave the schedule as it is."""
         if name in self.neutral:
             if number(_PLAIN[int], value) in self.neutral[name]:
@@ -137,9 +169,9 @@ class Section:
             raise ValueError(f"{self.where}[{name!r}] must be {values}, which changes nothing, got {short(value)}")
         return name in self.aside
 
-    def refuse(self, path: str) -> NoReturn:
-        """Raise the error about a name that is not read."""
-        leaf = path.rpartition(".")[2]
+    def refuse(self, *paths: str) -> NoReturn:
+        """Raise the error about names that are not read."""
+        leaf = paths[0].rpartition(".")[2]
         near = nearest(leaf, self.read)
         if leaf in self.homes:
             hint = f": {self.homes[leaf]}"
@@ -147,7 +179,7 @@ class Section:
             hint = ""
         else:
             hint = f": {near!r} is read, {'at this level' if near == leaf else 'is that meant?'}"
-        raise TypeError(f"{self.where} must hold {self.what}, got {path!r}{hint}")
+        raise TypeError(f"{self.where} must hold {self.what}, got {', '.join(map(repr, paths))}{hint}")
 
     def nothing(self, content: Mapping[str, Any]) -> NoReturn:
         """Raise the error about a configuration in which nothing is recognised; it says where the names are."""

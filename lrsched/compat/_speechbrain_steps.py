@@ -12,6 +12,7 @@ from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Linear
 from lrsched.compat._args import Length, Rate, RateOrNone, checked, must
 from lrsched.compat._pieces import late, stairs
+from lrsched.compat._reading import number
 
 
 def after_the_first(first: float, schedule: Schedule) -> Schedule:
@@ -104,8 +105,8 @@ def _drops(start: float, factor: float, every: float) -> Schedule:
 def _interval(where: str, item: Any) -> tuple[int, float]:
     if not isinstance(item, Mapping) or set(item) != {"steps", "lr"}:
         raise TypeError(f"{where} must be a dictionary of 'steps' and 'lr', got {item!r}")
-    steps = Int(low=-MAX_STEPS)(f"{where}['steps']", item["steps"])
-    rate = Real(low=0.0)(f"{where}['lr']", item["lr"])
+    steps = Int(low=-MAX_STEPS)(f"{where}['steps']", number(Int(), item["steps"]))
+    rate = Real(low=0.0)(f"{where}['lr']", number(Real(), item["lr"]))
     return steps or 0, rate or 0.0
 
 

@@ -2,7 +2,9 @@
 
 import math
 from itertools import pairwise
+from typing import Annotated
 
+from lrsched._check import Real
 from lrsched._cycles import Repeat
 from lrsched._modifiers import Shift, Stretch
 from lrsched._schedule import Constant, Schedule
@@ -11,10 +13,12 @@ from lrsched.compat._args import Count, Length, Rate, RateOrNone, checked, must
 from lrsched.compat._parts import chain, cut, swing
 from lrsched.compat._pieces import late, warmed
 
+Cycles = Annotated[float, Real()]
+
 
 @checked
 def get_cosine_schedule_with_warmup(
-    lr: Rate, num_warmup_steps: Count, num_training_steps: Count, num_cycles: float = 0.5
+    lr: Rate, num_warmup_steps: Count, num_training_steps: Count, num_cycles: Cycles = 0.5
 ) -> Schedule:
     """A line from 0, then a cosine wave, which goes on after the last step.
 
@@ -85,7 +89,7 @@ def get_cosine_with_min_lr_schedule_with_warmup(
     lr: Rate,
     num_warmup_steps: Count,
     num_training_steps: Count,
-    num_cycles: float = 0.5,
+    num_cycles: Cycles = 0.5,
     min_lr: RateOrNone = None,
     min_lr_rate: RateOrNone = None,
 ) -> Schedule:
@@ -113,7 +117,7 @@ def get_cosine_with_min_lr_schedule_with_warmup_lr_rate(
     lr: Rate,
     num_warmup_steps: Count,
     num_training_steps: Count,
-    num_cycles: float = 0.5,
+    num_cycles: Cycles = 0.5,
     min_lr: RateOrNone = None,
     min_lr_rate: RateOrNone = None,
     warmup_lr_rate: RateOrNone = None,

@@ -28,6 +28,7 @@ from lrsched.compat._allennlp_epochs import (
 from lrsched.compat._args import Count, Length, LengthOrNone, OnOff, Rate, checked, must
 from lrsched.compat._parts import cut
 from lrsched.compat._pieces import late, warmed
+from lrsched.compat._reading import arguments
 
 __all__ = [
     "combined",
@@ -199,16 +200,19 @@ def _child(where: str, lr: float, epochs: int, per_epoch: int, begin: int, confi
     """Return the scheduler from update `begin` on, where it is built with the rate `lr`."""
     given = dict(config)
     name = given.pop("type", None)
-    if name in _OF_EPOCHS:
-        return late(_OF_EPOCHS[name](lr, **given, num_steps_per_epoch=per_epoch), per_epoch if begin else 0)
+    build = {**_OF_EPOCHS, **_OF_UPDATES, "slanted_triangular": slanted_triangular}.get(str(name))
+    if build is None:
+        known = ", ".join(map(repr, sorted([*_OF_EPOCHS, *_OF_UPDATES, "slanted_triangular"])))
+        got = repr(name) if "type" in config else f"only {', '.join(map(repr, config)) or 'nothing'}"
+        raise ValueError(f"{where}['type'] must be one of {known}, got {got}")
+    own: dict[str, Any] = {"num_steps_per_epoch": per_epoch} if name != "noam" else {}
+    if name in ("linear_with_warmup", "polynomial_decay", "slanted_triangular"):
+        own |= {"num_epochs": epochs}
+    given = arguments(where, build, given, but=("lr", *own), neutral={"last_epoch": (-1,)})
     if name == "slanted_triangular":
         must(begin == 0, f"{where}['type']", "another one: AllenNLP divides by zero if it is not the first", name)
-        return slanted_triangular(lr, epochs, per_epoch, **given)
-    known = ", ".join(map(repr, sorted([*_OF_EPOCHS, *_OF_UPDATES, "slanted_triangular"])))
-    must(name in _OF_UPDATES, f"{where}['type']", f"one of {known}", name)
-    if name != "noam":
-        given |= {"num_epochs": epochs, "num_steps_per_epoch": per_epoch}
-    return late(_OF_UPDATES[name](lr, **given), begin)
+    late_by = begin if name in _OF_UPDATES else per_epoch if begin else 0
+    return late(build(lr, **given, **own), late_by)
 
 
 def combined(lr: float, schedulers: Sequence[tuple[int, Mapping[str, Any]]], num_steps_per_epoch: int) -> Schedule:

@@ -4,7 +4,9 @@ DeepSpeed's counter starts at -1 and moves after each update, so the warm-ups us
 the value of iteration t - 1.
 """
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from lrsched._check import Choice, Int, Real
@@ -15,11 +17,14 @@ from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear
 from lrsched.compat import torch
 from lrsched.compat._args import CountOrNone, Length, OnOff, Rate, RateOrNone, checked, must, without_effect
+from lrsched.compat._names import nearest
 from lrsched.compat._pieces import late, stairs, then
+from lrsched.compat._reading import Section, arguments, dictionary, numbers
 
 __all__ = ["LRRangeTest", "OneCycle", "WarmupCosineLR", "WarmupDecayLR", "WarmupLR", "from_config"]
 
 Kind = Annotated[str, Choice(("log", "linear"))]
+_MOMENTUM = ("cycle_momentum", "cycle_min_mom", "cycle_max_mom", "decay_mom_rate")
 
 
 def _rise(low: float, high: float, steps: int, kind: str) -> Schedule:
@@ -85,7 +90,7 @@ def OneCycle(
         >>> OneCycle(0.1, 1.0, 1.0, cycle_first_step_size=10, decay_step_size=5)(25)
         0.05
     """
-    without_effect("OneCycle", same, ("cycle_momentum", "cycle_min_mom", "cycle_max_mom", "decay_mom_rate"))
+    without_effect("OneCycle", same, _MOMENTUM)
     up = cycle_first_step_size
     down = up if cycle_second_step_size is None else cycle_second_step_size
     first = cycle_first_stair_count
@@ -199,32 +204,10 @@ def WarmupCosineLR(
     return Constant(0.0, 1) >> then(steps, rise, late(fall, 1))
 
 
-_BY_NAME: dict[str, Callable[..., Schedule]] = {
-    "LRRangeTest": LRRangeTest,
-    "OneCycle": OneCycle,
-    "WarmupLR": WarmupLR,
-    "WarmupDecayLR": WarmupDecayLR,
-    "WarmupCosineLR": WarmupCosineLR,
-}
-
-
-# DeepSpeed takes the schedulers of torch by their names, too; the first ones set the optimizer's rate themselves.
-_OWN_RATE = ("CyclicLR", "OneCycleLR")
-_TORCH = (
-    *_OWN_RATE,
-    "ConstantLR",
-    "CosineAnnealingLR",
-    "CosineAnnealingWarmRestarts",
-    "ExponentialLR",
-    "LinearLR",
-    "MultiStepLR",
-    "PolynomialLR",
-    "StepLR",
-)
-
-
 def from_config(config: Mapping[str, Any], *, lr: float | None = None) -> Schedule:
     """The schedule that the section "scheduler" of a DeepSpeed JSON file describes.
+
+    Numbers may be text, and `last_batch_iteration` (`last_epoch` for the schedulers of torch) may be -1.
 
     Args:
         config: `{"type": name, "params": {...}}`, or a whole configuration that holds it under "scheduler". The name is
@@ -232,9 +215,10 @@ def from_config(config: Mapping[str, Any], *, lr: float | None = None) -> Schedu
         lr: the optimizer's learning rate, for the schedules that need it; None for that of the section "optimizer".
 
     Raises:
-        ValueError: the name is unknown, a parameter is out of range, or the learning rate is needed but not given.
-        TypeError: a parameter is unknown, missing or no number. So is "auto", which the Hugging Face Trainer replaces
-            by a number: do so first.
+        ValueError: there is no such section, the name is unknown, a parameter is out of range, or the learning rate is
+            needed but not given.
+        TypeError: a parameter is unknown, missing, in a wrong place or no number; the message names it. So is "auto",
+            which the Hugging Face Trainer replaces by a number: do so first.
 
     Examples:
         >>> params = {"total_num_steps": 1000, "warmup_max_lr": 0.1, "warmup_num_steps": 100}
@@ -244,22 +228,40 @@ def from_config(config: Mapping[str, Any], *, lr: float | None = None) -> Schedu
         >>> from_config({"optimizer": optimizer, "scheduler": {"type": "ExponentialLR", "params": {"gamma": 0.5}}})(1)
         0.05
     """
-    section = _section(config, "scheduler")
-    if section is None:
-        section = config
-    name = section.get("type")
-    if name not in (*_BY_NAME, *_TORCH):
-        known = ", ".join((*_BY_NAME, *_TORCH))
-        raise ValueError(f'from_config(config["type"]) must be one of {known}, got {name!r}')
-    params = dict(section.get("params") or {})
-    optimizer = _section(config, "optimizer") or {}
-    rate = (optimizer.get("params") or {}).get("lr") if lr is None else lr
-    if (name in _TORCH and name not in _OWN_RATE) or name == "WarmupCosineLR":
-        must(rate is not None, "from_config(lr=...)", f"given for {name}, here or under 'optimizer'", None)
-        params["lr"] = rate
-    elif name == "WarmupLR" and params.get("warmup_max_lr") is None and rate is not None:
-        params["lr"] = rate
-    build = _BY_NAME[name] if name in _BY_NAME else getattr(torch, str(name))
+    top = dictionary(_WHOLE.where, config)
+    if "type" in top or "params" in top:
+        where, section, optimizer = _WHOLE.where, top, None
+    else:
+        if "scheduler" not in top:
+            replace(_WHOLE, read=("scheduler",), aside=("optimizer",)).taken(top, some=True)
+        tables = _WHOLE.taken(top)
+        where = "from_config(config['scheduler'])"
+        section, optimizer = dictionary(where, tables["scheduler"]), tables.get("optimizer")
+    found = replace(_SECTION, where=where).taken(section)
+    name = found.get("type")
+    if name not in _KNOWN:
+        near = nearest(name, _KNOWN) if isinstance(name, str) else None
+        hint = f": is {near!r} meant?" if near else ""
+        raise ValueError(f"{where[:-1]}['type']) must be one of {', '.join(_KNOWN)}, got {name!r}{hint}")
+    build = _BY_NAME[name] if name in _BY_NAME else getattr(torch, name)
+    params = arguments(
+        f"{where[:-1]}['params'])",
+        build,
+        found.get("params"),
+        but=("lr",),
+        aside=_MOMENTUM if name == "OneCycle" else (),
+        neutral={"last_batch_iteration": (-1,)} if name in _BY_NAME else {"last_epoch": (-1,), "verbose": (0, 1)},
+        homes={"lr": "it belongs in the params of 'optimizer'"},
+    )
+    takes = "lr" in inspect.signature(build).parameters and params.get("warmup_max_lr") is None
+    rate = _rate(optimizer, inspect.signature(build).parameters, takes and lr is None)
+    if takes:
+        rate = rate if lr is None else lr
+        needed = name != "WarmupLR"
+        must(
+            not needed or rate is not None, "from_config(lr=...)", f"given for {name}, here or under 'optimizer'", None
+        )
+        params |= numbers(build, {"lr": rate})
     try:
         schedule: Schedule = build(**params)
     except TypeError as error:
@@ -269,11 +271,58 @@ def from_config(config: Mapping[str, Any], *, lr: float | None = None) -> Schedu
     return schedule
 
 
-def _section(config: Any, name: str) -> Mapping[str, Any] | None:
-    """Return a section of a configuration, if it is there."""
-    if not isinstance(config, Mapping):
-        raise TypeError(f"from_config(config) must be a dictionary, got {config!r}")
-    section = config.get(name)
-    if section is not None and not isinstance(section, Mapping):
-        raise TypeError(f"from_config(config[{name!r}]) must be a dictionary, got {section!r}")
-    return section
+def _rate(content: Any, known: Collection[str], needed: bool) -> Any:
+    """Return the rate of the section "optimizer", if there is one, once no names of the scheduler stand there."""
+    if content is None:
+        return None
+    where = "from_config(config['optimizer'])"
+    names = {*_OWN, *known, "scheduler", "lr"} - {"gamma", "same"}
+    section = Section(where, "'type' and 'params'", ("type", "params"), homes={**_HOMES, "lr": _IN}, inside=names)
+    params = section.taken(dictionary(where, content), needed).get("params")
+    where = "from_config(config['optimizer']['params'])"
+    section = Section(where, "the rate as 'lr'", ("lr",), () if needed else _MUON, homes=_HOMES, inside=names)
+    found = section.taken(dictionary(where, {} if params is None else params))
+    must("lr" in found or not params or not needed, where, "a dictionary with the rate as 'lr'", params)
+    return found.get("lr")
+
+
+_BY_NAME: dict[str, Callable[..., Schedule]] = {
+    "LRRangeTest": LRRangeTest,
+    "OneCycle": OneCycle,
+    "WarmupLR": WarmupLR,
+    "WarmupDecayLR": WarmupDecayLR,
+    "WarmupCosineLR": WarmupCosineLR,
+}
+# DeepSpeed takes the schedulers of torch by their names, too.
+_KNOWN = (
+    *_BY_NAME,
+    "CyclicLR",
+    "OneCycleLR",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "ExponentialLR",
+    "LinearLR",
+    "MultiStepLR",
+    "PolynomialLR",
+    "StepLR",
+)
+_OWN = frozenset(name for build in _BY_NAME.values() for name in inspect.signature(build).parameters) - {"lr", "same"}
+_IN = "it belongs in params"
+_HOMES = dict.fromkeys(_OWN, "it belongs in the params of 'scheduler'")
+# Rates of the parts of this optimizer, which a scheduler with rates of its own replaces.
+_MUON = ("adam_lr", "muon_lr")
+_WHOLE = Section(
+    "from_config(config)",
+    "a section 'scheduler', or be one with 'type' and 'params'",
+    ("scheduler", "optimizer"),
+    homes=_HOMES,
+    inside=("scheduler", *(_OWN - {"warmup_type"})),
+)
+_SECTION = Section(
+    "",
+    "only 'type' and 'params'",
+    ("type", "params"),
+    homes={**dict.fromkeys(_OWN, _IN), "lr": "it belongs in the params of 'optimizer'"},
+    strict=True,
+)

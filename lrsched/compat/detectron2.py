@@ -5,20 +5,24 @@ schedule has when it ends, and so usually not to the base rate.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Annotated, Any
 
-from lrsched._check import Int, Many, Real
+from lrsched._check import Constraint, Flag, Int, Many, Real
 from lrsched._decimal import powers
 from lrsched._modifiers import Hold
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear
-from lrsched.compat._args import Choice, Count, Length, Part, Rate, checked, must
+from lrsched.compat._args import Choice, Count, Length, OnOff, Part, Rate, checked, must
 from lrsched.compat._pieces import late, stairs, then
-from lrsched.compat.fvcore import MultiStepParamScheduler
+from lrsched.compat._reading import Section, dictionary, number
+from lrsched.compat.fvcore import CompositeParamScheduler, MultiStepParamScheduler, StepWithFixedGammaParamScheduler
 
 __all__ = ["LRMultiplier", "WarmupCosineLR", "WarmupMultiStepLR", "WarmupParamScheduler", "build_lr_scheduler"]
 
 Method = Annotated[str, Choice(("linear", "constant"))]
+_WHERE = "build_lr_scheduler"
 # The defaults of detectron2/config/defaults.py, section SOLVER.
 _DEFAULTS: dict[str, Any] = {
     "LR_SCHEDULER_NAME": "WarmupMultiStepLR",
@@ -30,7 +34,36 @@ _DEFAULTS: dict[str, Any] = {
     "WARMUP_FACTOR": 1.0 / 1000,
     "WARMUP_ITERS": 1000,
     "WARMUP_METHOD": "linear",
+    "NUM_DECAYS": 3,
+    "RESCALE_INTERVAL": False,
 }
+_RULES: dict[str, Constraint] = {
+    "LR_SCHEDULER_NAME": Choice(("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR")),
+    "MAX_ITER": Int(low=1),
+    "BASE_LR": Real(low=0.0),
+    "BASE_LR_END": Real(low=0.0),
+    "GAMMA": Real(low=0.0),
+    "STEPS": Many(Int(), least=0),
+    "WARMUP_FACTOR": Real(low=0.0),
+    "WARMUP_ITERS": Int(),
+    "WARMUP_METHOD": Choice(("linear", "constant")),
+    "NUM_DECAYS": Int(low=1),
+    "RESCALE_INTERVAL": Flag(),
+}
+_SOLVER = Section(
+    f"{_WHERE}(cfg)",
+    "the names of detectron2's section SOLVER",
+    tuple(_RULES),
+    aside=("BIAS_LR_FACTOR", "REFERENCE_WORLD_SIZE"),
+)
+_WHOLE = Section(
+    f"{_WHERE}(cfg)",
+    "what is about the schedule in its section SOLVER",
+    ("SOLVER",),
+    homes=dict.fromkeys(_RULES, "it belongs in SOLVER"),
+    # GAMMA and STEPS may stand anywhere.
+    inside=("BASE_LR", "LR_SCHEDULER_NAME", "MAX_ITER", "SOLVER", "WARMUP_FACTOR", "WARMUP_ITERS", "WARMUP_METHOD"),
+)
 
 
 @checked
@@ -39,6 +72,7 @@ def WarmupParamScheduler(
     warmup_factor: Rate,
     warmup_length: Annotated[float, Real(low=0.0, high=1.0)],
     warmup_method: Method = "linear",
+    rescale_interval: OnOff = False,
     *,
     max_iter: Length,
 ) -> Schedule:
@@ -49,6 +83,8 @@ def WarmupParamScheduler(
         warmup_factor: first value, relative to that of the schedule, >= 0.
         warmup_length: part of the training that the warm-up takes, in [0, 1], a whole number of updates.
         warmup_method: "linear" or "constant".
+        rescale_interval: whether the schedule then runs from its start to its end in what is left, and the warm-up
+            rises to its first value.
         max_iter: updates of the training.
 
     Raises:
@@ -61,17 +97,24 @@ def WarmupParamScheduler(
         (0.001, 0.75)
 
     References:
-        detectron2 0.6, solver/lr_scheduler.py, WarmupParamScheduler.
+        detectron2 at 02b5c4e (2026-06-06), solver/lr_scheduler.py, WarmupParamScheduler, of 2023-05-17.
     """
     steps = round(warmup_length * max_iter)
     whole = abs(steps - warmup_length * max_iter) <= 1e-6
     must(whole, "WarmupParamScheduler(warmup_length=...)", "a whole number of updates", warmup_length)
     start = warmup_factor * scheduler(0)
-    if warmup_method == "constant":
-        warmup: Schedule = Constant(start, max(steps, 1))
-    else:
-        warmup = Linear(start, scheduler(steps), max(steps, 1))
-    return then(steps, warmup, late(scheduler, steps))
+    if not rescale_interval or steps >= max_iter:
+        return _risen(steps, start, scheduler(steps), warmup_method, late(scheduler, steps))
+    warmup = _risen(max_iter, start, scheduler(0), warmup_method, scheduler)
+    body = scheduler if scheduler.length == max_iter else Hold(scheduler, max_iter)
+    parts, lengths = [Hold(warmup, max_iter), body], [warmup_length, 1.0 - warmup_length]
+    return CompositeParamScheduler(parts, lengths, ["rescaled", "rescaled"], max_iter=max_iter)
+
+
+def _risen(steps: int, start: float, top: float, method: str, body: Schedule) -> Schedule:
+    """Return a warm-up and what follows."""
+    warmup = Constant(start, max(steps, 1)) if method == "constant" else Linear(start, top, max(steps, 1))
+    return then(steps, warmup, body)
 
 
 @checked
@@ -160,36 +203,63 @@ def _warmed(schedule: Schedule, factor: float, steps: int, method: str) -> Sched
 
 
 def build_lr_scheduler(cfg: Mapping[str, Any]) -> Schedule:
-    """The schedule that detectron2 builds from the section SOLVER of its configuration.
+    """The schedule that detectron2 builds from its configuration.
+
+    Read are `LR_SCHEDULER_NAME` ("WarmupMultiStepLR", "WarmupCosineLR" or "WarmupStepWithFixedGammaLR"), `MAX_ITER`,
+    `BASE_LR`, `BASE_LR_END` (cosine), `STEPS` (steps), `GAMMA`, `NUM_DECAYS` (fixed gamma), `WARMUP_FACTOR`,
+    `WARMUP_ITERS`, `WARMUP_METHOD` and `RESCALE_INTERVAL`. What is missing has detectron2's default, `STEPS` after
+    `MAX_ITER` are left out, and numbers may be text, as YAML leaves `(60000, 80000)`. Parameters with a
+    `BIAS_LR_FACTOR` have their own base rate; `REFERENCE_WORLD_SIZE` is a matter of detectron2's DefaultTrainer.
 
     Args:
-        cfg: the section as a mapping: LR_SCHEDULER_NAME ("WarmupMultiStepLR" or "WarmupCosineLR"), MAX_ITER, BASE_LR,
-            BASE_LR_END, GAMMA, STEPS, WARMUP_FACTOR, WARMUP_ITERS, WARMUP_METHOD; what is missing has detectron2's
-            default, and other keys are ignored. Steps after MAX_ITER are ignored.
+        cfg: the whole configuration, with its section SOLVER, or that section.
 
     Raises:
-        ValueError: the name is unknown, or a number is out of range.
+        TypeError: a name looks like a schedule's and is none of the above; the message names it.
+        ValueError: no such name is there, the scheduler's name is unknown, a number is out of range, or something
+            has to come from the file under `_BASE_`, which is not read.
 
     Examples:
-        >>> s = build_lr_scheduler({"BASE_LR": 0.02, "MAX_ITER": 90000, "STEPS": (60000, 80000)})
+        >>> s = build_lr_scheduler({"SOLVER": {"BASE_LR": 0.02, "MAX_ITER": 90000, "STEPS": "(60000, 80000)"}})
         >>> s(1000), round(s(60000), 12)
         (0.02, 0.002)
 
     References:
-        detectron2 0.6, solver/build.py, build_lr_scheduler; config/defaults.py.
+        detectron2 at 02b5c4e (2026-06-06), solver/build.py, build_lr_scheduler, of 2023-05-31; config/defaults.py.
     """
-    where = "build_lr_scheduler"
-    c = {**_DEFAULTS, **cfg}
-    lr, total = Real(low=0.0)(f"{where}(BASE_LR=...)", c["BASE_LR"]) or 0.0, int(c["MAX_ITER"])
-    if c["LR_SCHEDULER_NAME"] == "WarmupMultiStepLR":
+    c = _settings(cfg)
+    lr, total = c["BASE_LR"], c["MAX_ITER"]
+    name = c["LR_SCHEDULER_NAME"]
+    if name == "WarmupMultiStepLR":
         steps = [step for step in c["STEPS"] if step <= total]
+        rises = all(a < b for a, b in pairwise([0, *steps, total]))
+        must(rises, f"{_WHERE}(STEPS=...)", f"increasing between 0 and MAX_ITER={total}", c["STEPS"])
         inner = MultiStepParamScheduler(powers(1.0, c["GAMMA"], len(steps)), total, steps, max_iter=total)
+    elif name == "WarmupStepWithFixedGammaLR":
+        must(c["GAMMA"] > 0.0, f"{_WHERE}(GAMMA=...)", f"> 0 for {name}", c["GAMMA"])
+        inner = StepWithFixedGammaParamScheduler(1.0, c["NUM_DECAYS"], c["GAMMA"], total, max_iter=total)
     else:
-        name = c["LR_SCHEDULER_NAME"]
-        must(name == "WarmupCosineLR", f"{where}(LR_SCHEDULER_NAME=...)", "WarmupMultiStepLR or WarmupCosineLR", name)
-        must(0 <= c["BASE_LR_END"] <= lr, f"{where}(BASE_LR_END=...)", f"from 0 to {lr!r}", c["BASE_LR_END"])
+        must(lr > 0.0, f"{_WHERE}(BASE_LR=...)", f"> 0 for {name}", lr)
+        must(c["BASE_LR_END"] <= lr, f"{_WHERE}(BASE_LR_END=...)", f"from 0 to {lr!r}", c["BASE_LR_END"])
         inner = Cosine(1.0, c["BASE_LR_END"] / lr, total)
     part = min(c["WARMUP_ITERS"] / total, 1.0)
-    return LRMultiplier(
-        lr, WarmupParamScheduler(inner, c["WARMUP_FACTOR"], part, c["WARMUP_METHOD"], max_iter=total), total
+    warmed = WarmupParamScheduler(
+        inner, c["WARMUP_FACTOR"], part, c["WARMUP_METHOD"], c["RESCALE_INTERVAL"], max_iter=total
     )
+    return LRMultiplier(lr, warmed, total)
+
+
+def _settings(cfg: Any) -> dict[str, Any]:
+    """Return what a configuration says about the schedule, and detectron2's defaults for the rest."""
+    top = dictionary(f"{_WHERE}(cfg)", cfg)
+    whole = "SOLVER" in top
+    if whole:
+        _WHOLE.taken(top)
+    section = dictionary(f"{_WHERE}(cfg['SOLVER'])", top["SOLVER"]) if whole else top
+    names = replace(_SOLVER, where=f"{_WHERE}(cfg['SOLVER'])" if whole else f"{_WHERE}(cfg)")
+    found = names.taken(section, some=True)
+    absent = ", ".join([name for name in _RULES if name not in found][:3])
+    base = top.get("_BASE_")
+    must(base is None or not absent, f"{_WHERE}(cfg['_BASE_'])", f"merged first: {absent} may stand there", base)
+    given = {**_DEFAULTS, **found}
+    return {name: rule(f"{_WHERE}({name}=...)", number(rule, given[name])) for name, rule in _RULES.items()}

@@ -5,7 +5,7 @@ float32; these compute in float64.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Annotated, Any
 
@@ -16,9 +16,10 @@ from lrsched._decays import PowerLaw
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Linear
 from lrsched.compat import optax
-from lrsched.compat._args import Length, Rate, RateOrNone, checked, must
+from lrsched.compat._args import Choice, Length, Rate, RateOrNone, checked, must
 from lrsched.compat._parts import join
 from lrsched.compat._pieces import late
+from lrsched.compat._reading import Section, dictionary, number
 
 __all__ = ["lr_scheduler"]
 
@@ -98,9 +99,9 @@ def lr_scheduler(
     schedules: list[Schedule] = []
     boundaries: list[int] = []
     end = 0.0
-    for number, (begin, stop) in enumerate(pairwise(_ends(main, cycle_length, cycles, haps))):
+    for index, (begin, stop) in enumerate(pairwise(_ends(main, cycle_length, cycles, haps))):
         steps = stop - begin
-        rise = _steps("rewarmup" if number else "warmup", rewarmup if number else warmup, steps)
+        rise = _steps("rewarmup" if index else "warmup", rewarmup if index else warmup, steps)
         fall = _steps("decay", decay, steps) if decay is not None else steps - rise
         stable = steps - rise - fall
         if rise:
@@ -158,20 +159,19 @@ def _options(lr_schedule: Any) -> tuple[str, dict[str, float]]:
     """Return the name of a decay and its arguments."""
     where = f"{_WHERE}(lr_schedule=...)"
     given = {"type": lr_schedule} if isinstance(lr_schedule, str) else lr_schedule
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{where} must be a name or a dictionary with one as 'type', got {lr_schedule!r}")
-    name = given.get("type")
-    must(name in _OPTIONS, f"{where}", f"one of {', '.join(map(repr, _OPTIONS))}", name)
+    given = dictionary(where, given, "be a name or a dictionary with one as 'type'")
+    Section(where, "a name as 'type'", ("type",), aside=tuple(given)).taken(given, some=True)
+    name = Choice(tuple(_OPTIONS))(where if isinstance(lr_schedule, str) else f"{where}['type']", given["type"])
     found: dict[str, float] = {}
-    for key, default in _OPTIONS[str(name)].items():
+    for key, default in _OPTIONS[name].items():
         content = given.get(key, default)
         must(content is not None, f"{where}[{key!r}]", "given", content)
         negative = key == "b"
         rule = Real(low=-100.0, high=0.0, open_high=True) if negative else Real(low=0.0, open_low=key != "exponent")
-        found[key] = rule(f"{where}[{key!r}]", content) or 0.0
+        found[key] = rule(f"{where}[{key!r}]", number(rule, content)) or 0.0
     for key in given:
         must(key == "type" or key in found, where, f"without {key!r}, which {name} does not know", lr_schedule)
-    return str(name), found
+    return name, found
 
 
 def _decay(

@@ -38,6 +38,7 @@ from lrsched.compat._optax_rules import adagrad, adam, adamw, amsgrad, lamb, lar
 from lrsched.compat._optax_signs import adadelta, rprop, sign_sgd, signum
 from lrsched.compat._parts import Parts, join
 from lrsched.compat._pieces import then
+from lrsched.compat._reading import arguments
 
 __all__ = [
     "adabelief",
@@ -299,8 +300,9 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
         >>> sgdr_schedule([part, {**part, "peak_value": 0.5}])(11)
         0.5
     """
-    given = list(cosine_kwargs)
-    must(len(given) > 0, "sgdr_schedule(cosine_kwargs=...)", "at least one dictionary", given)
+    where = "sgdr_schedule(cosine_kwargs=...)"
+    given = [arguments(f"{where}[{i}]", warmup_cosine_decay_schedule, kwargs) for i, kwargs in enumerate(cosine_kwargs)]
+    must(len(given) > 0, where, "at least one dictionary", given)
     parts = [warmup_cosine_decay_schedule(**kwargs) for kwargs in given]
     ends = [0]
     for kwargs in given:

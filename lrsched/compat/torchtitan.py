@@ -2,14 +2,16 @@
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
-from lrsched._check import Choice, Real
+from lrsched._check import Choice, Int, Real, short
 from lrsched._modifiers import Extend
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Monomial, Ramp
-from lrsched.compat._args import Count, Fraction, LengthOrNone, Rate, checked
+from lrsched.compat._args import Count, Fraction, LengthOrNone, Rate, checked, must
 from lrsched.compat._pieces import late, then
+from lrsched.compat._reading import Section, dictionary, number, numbers
 
 __all__ = ["LRSchedulersContainer", "from_config"]
 
@@ -70,36 +72,124 @@ def LRSchedulersContainer(
     return then(warmup - 1, late(Linear(0.0, lr, max(warmup, 1)), 1), body)
 
 
-def from_config(config: Any) -> Schedule:
-    """The schedule of a whole configuration: the tables of a TOML file as dictionaries.
+def from_config(config: Any, *, group: int | None = None) -> Schedule:
+    """The schedule of a whole configuration: its tables as dictionaries, or the `Trainer.Config` itself.
 
-    Read are the table `lr_scheduler`, `lr` of the table `optimizer` (8e-4 if it is missing) and `steps` of the table
-    `training` (10,000); what else stands in the configuration is about something else.
+    Read are the table `lr_scheduler`, `steps` of the table `training` (10,000 if it is missing), and the rate: `lr` in
+    the `optimizer_kwargs` of each of the `param_groups` of the table `optimizer`, or `lr` of that table, where it stood
+    before 2026-06-04. Numbers may be text.
 
     Args:
-        config: the tables by their names; one of the three must be there.
+        config: the tables by their names.
+        group: which of the `param_groups` the schedule is for, where they have several rates.
 
     Raises:
-        TypeError: a table is no dictionary, or the table `lr_scheduler` holds a name that is not known.
-        ValueError: none of the tables is there, or an entry is out of range.
+        TypeError: a table is no dictionary, or a name looks like a schedule's and is none that is read; the message
+            names it. So are `training.warmup_steps` (until 2025-03) and `lr_scheduler.lr_min` (until 2025-07), whose
+            curves were others.
+        ValueError: there are no such tables, the table `optimizer` holds no rate, or several without a `group`, or an
+            entry is out of range.
 
     Examples:
         >>> tables = {"optimizer": {"lr": 1.0}, "training": {"steps": 10}, "lr_scheduler": {"warmup_steps": 2}}
         >>> from_config(tables) == LRSchedulersContainer(1.0, 10, warmup_steps=2)
         True
+
+    References:
+        torchtitan 0.3.0, trainer.py, Trainer.Config; components/optimizer/optimizer.py, ParamGroupConfig, of 632f67f
+        (2026-06-04); torchtitan at 238fa99 (2026-02-23), config/job_config.py, for the tables of TOML files.
     """
-    names = ("lr_scheduler", "optimizer", "training")
-    if not isinstance(config, Mapping) or not any(name in config for name in names):
-        kind = ValueError if isinstance(config, Mapping) else TypeError
-        raise kind(f"from_config(config) must hold tables such as lr_scheduler, optimizer and training, got {config!r}")
-    tables = {name: config.get(name, {}) for name in names}
-    for name, table in tables.items():
-        if not isinstance(table, Mapping):
-            raise TypeError(f"from_config(config[{name!r}]) must be a dictionary, got {table!r}")
-    own = dict(tables["lr_scheduler"])
-    known = list(inspect.signature(LRSchedulersContainer).parameters)[2:]
-    for name in own:
-        if name not in known:
-            raise TypeError(f"from_config(config['lr_scheduler']) must hold only {', '.join(known)}, got {name!r}")
-    steps = tables["training"].get("steps", 10_000)
-    return LRSchedulersContainer(tables["optimizer"].get("lr", 8e-4), steps, **own)
+    tables = _TABLES.taken(dictionary(_TABLES.where, config), some=True)
+    for name in tables:
+        tables[name] = dictionary(f"from_config(config[{name!r}])", tables[name])
+    own = _SCHEDULER.taken(tables.get("lr_scheduler", {}))
+    steps = _TRAINING.taken(tables.get("training", {})).get("steps", 10_000)
+    arguments = {"lr": _rate(tables.get("optimizer", {}), group), "training_steps": steps, **own}
+    return LRSchedulersContainer(**numbers(LRSchedulersContainer, arguments))
+
+
+def _rate(table: Mapping[str, Any], group: int | None) -> Any:
+    """Return the rate that the table `optimizer` holds, in either form."""
+    where, found = _OPTIMIZER.where, _OPTIMIZER.taken(table)
+    must(len(found) == 1, where, "a table with param_groups, each with its rate, or with lr", table)
+    if "lr" in found:
+        must(group is None, "from_config(group=...)", "None where there are no param_groups", group)
+        return found["lr"]
+    where += "['param_groups']"
+    groups = found["param_groups"]
+    if not isinstance(groups, list | tuple):
+        raise TypeError(f"{where} must be a list of dictionaries, got {short(groups)}")
+    rates = [_rate_of(f"{where}[{i}]", item) for i, item in enumerate(groups)]
+    must(len(rates) > 0, where, "at least one group with a rate", groups)
+    if group is not None:
+        return rates[Int(low=0, high=len(rates) - 1)("from_config(group=...)", group) or 0]
+    must(all(rate == rates[0] for rate in rates), "from_config(group=...)", f"given, for the groups have {rates}", None)
+    return rates[0]
+
+
+def _rate_of(where: str, item: Any) -> float | None:
+    """Return the rate of a group."""
+    content = replace(_GROUP, where=where).taken(dictionary(where, item))
+    where += "['optimizer_kwargs']"
+    kwargs = dictionary(where, content.get("optimizer_kwargs", {}))
+    found = replace(_KWARGS, where=where).taken(kwargs)
+    must("lr" in found, where, "a dictionary with the rate as 'lr'", dict(kwargs))
+    rule = Real(low=0.0)
+    return rule(f"{where}['lr']", number(rule, found["lr"]))
+
+
+_OWN = tuple(inspect.signature(LRSchedulersContainer).parameters)[2:]
+# What is looked for in tables that are not read; steps may stand anywhere.
+_INSIDE = (
+    *("lr", "lr_scheduler", "optimizer", "optimizer_kwargs", "param_groups", "training"),
+    *(name for name in _OWN if name != "total_steps"),
+)
+_APART = dict.fromkeys(("lr_scheduler", "optimizer", "training"), "it is a table of its own")
+_TABLES = Section(
+    "from_config(config)",
+    "the tables lr_scheduler, optimizer and training",
+    ("lr_scheduler", "optimizer", "training"),
+    homes={**dict.fromkeys(_OWN, "it belongs in lr_scheduler"), "lr": "it belongs in optimizer"},
+    inside=_INSIDE,
+)
+_SCHEDULER = Section(
+    "from_config(config['lr_scheduler'])",
+    f"only {', '.join(_OWN)}",
+    _OWN,
+    homes={
+        "lr_min": "it is min_lr_factor since 2025-07-30, and its curve another before 2025-06-11",
+        "lr": "it belongs in optimizer",
+        "steps": "it belongs in training",
+    },
+    strict=True,
+)
+_OPTIMIZER = Section(
+    "from_config(config['optimizer'])",
+    "param_groups or lr",
+    ("lr", "param_groups"),
+    # Arguments of the optimizer's constructor, whose rate every group replaces.
+    aside=("optimizer_factory_kwargs_by_name",),
+    homes={**_APART, "optimizer_kwargs": "it belongs in each of param_groups"},
+    inside=_INSIDE,
+)
+_GROUP = Section(
+    "",
+    "only pattern, optimizer_name and optimizer_kwargs",
+    ("pattern", "optimizer_name", "optimizer_kwargs"),
+    homes={"lr": "it belongs in optimizer_kwargs"},
+    strict=True,
+)
+# DistMuon has a way to adjust the rate to the shapes of matrices.
+_KWARGS = Section("", "the rate as 'lr'", ("lr",), aside=("adjust_lr_fn",))
+_TRAINING = Section(
+    "from_config(config['training'])",
+    "no other length than steps",
+    ("steps",),
+    homes={
+        "warmup_steps": "it belongs in lr_scheduler since 2025-03-10, and its curve was another before",
+        **dict.fromkeys((n for n in _OWN if n != "warmup_steps"), "it belongs in lr_scheduler"),
+        "lr": "it belongs in optimizer",
+        **_APART,
+    },
+    inside=("steps", *_INSIDE),
+)
