@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import Optimizer, assert_agrees, load, rates, stub
+from oracles import Optimizer, assert_agrees, assert_agrees_at, load, rates, stub
 
 from lrsched.compat import megatron
 
@@ -28,10 +28,10 @@ def theirs(count, **arguments):
     st.sampled_from([0.0, 0.01]),
     st.sampled_from([1.0, 3e-4, 0.05]),
     st.sampled_from([0.0, 1e-4]),
-    st.integers(0, 15),
-    st.integers(1, 40),
+    st.integers(0, 15) | st.floats(0.1, 15.0),
+    st.integers(1, 40) | st.floats(0.1, 40.0),
     st.sampled_from(["linear", "cosine", "constant", "inverse-square-root", "WSD"]),
-    st.integers(1, 50),
+    st.integers(1, 50) | st.floats(0.5, 50.0),
     st.sampled_from(TAILS),
 )
 def test_the_rate_is_that_of_megatron(init, top, low, warmup, rest, style, tail, tail_style):
@@ -45,7 +45,50 @@ def test_the_rate_is_that_of_megatron(init, top, low, warmup, rest, style, tail,
         "wsd_decay_steps": tail,
         "lr_wsd_decay_style": tail_style,
     }
-    assert_agrees(megatron.OptimizerParamScheduler(**arguments), theirs(warmup + rest + 8, **arguments))
+    # float32 holds the steps of a clock that is not whole to 4e-6
+    single = all(isinstance(length, int) for length in (warmup, rest, tail))
+    expected = theirs(int(warmup + rest) + 8, **arguments)
+    # 1 - sqrt(1 - 1e-16) is 1e-8 off
+    rtol, atol = (1e-7, 1e-7) if tail_style == "minus_sqrt" and not single else (1e-10, 1e-15)
+    ours = megatron.OptimizerParamScheduler(**arguments)
+    assert_agrees_at(ours, dict(enumerate(expected)), rtol, atol)
+    if single:
+        assert_agrees(ours, expected)
+
+
+def test_the_warm_up_of_megatron_is_a_fraction_that_need_not_be_whole():
+    # Megatron-LM passes lr_warmup_fraction * lr_decay_steps: 0.015 * 100 = 1.5
+    arguments = {"max_lr": 1.0, "lr_decay_steps": 100, "lr_decay_style": "linear"}
+    s = megatron.OptimizerParamScheduler(lr_warmup_steps=0.015 * 100, **arguments)
+    assert_agrees(s, [0.0, 1 / 1.5, 98 / 98.5, 97 / 98.5])
+    assert_agrees(s, theirs(100, init_lr=0.0, min_lr=0.0, lr_warmup_steps=1.5, **arguments), single=False)
+    # 0.07 * 100 = 7.000000000000001
+    seven = megatron.OptimizerParamScheduler(lr_warmup_steps=7, **arguments)
+    assert megatron.OptimizerParamScheduler(lr_warmup_steps=0.07 * 100, **arguments) == seven
+
+
+def test_samples_over_the_batch_size_are_lengths():
+    # 1000 samples of warm-up and 10,000 of decay in batches of 64, as updates: 15.625 and 156.25
+    s = megatron.OptimizerParamScheduler(max_lr=1.0, lr_warmup_steps=1000 / 64, lr_decay_steps=10_000 / 64)
+    samples = megatron.OptimizerParamScheduler(max_lr=1.0, lr_warmup_steps=1000, lr_decay_steps=10_000)
+    assert_agrees(s, [samples(64 * t) for t in range(200)], single=False)
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "message"),
+    [
+        ({"wd_incr_stepz": 5}, TypeError, "unexpected keyword argument 'wd_incr_stepz'"),
+        ({"wd_incr_steps": "5"}, TypeError, r"wd_incr_steps=...\) must be a finite number"),
+        ({"start_wd": 0.2, "end_wd": 0.1}, ValueError, r"end_wd=...\) must be >= start_wd=0.2, got 0.1"),
+        ({"use_checkpoint_opt_param_scheduler": 1}, TypeError, r"must be True or False, got 1"),
+        ({"override_opt_param_scheduler": True}, ValueError, "must be False if use_checkpoint_opt_param_scheduler is"),
+        ({"lr_wsd_decay_style": "quadratic"}, ValueError, r"lr_wsd_decay_style=...\) must be one of 'linear'"),
+        ({"lr_warmup_steps": float("nan")}, ValueError, r"lr_warmup_steps=...\) must be a finite number"),
+    ],
+)
+def test_what_leaves_the_rate_as_it_is_is_checked_too(more, kind, message):
+    with pytest.raises(kind, match=message):
+        megatron.OptimizerParamScheduler(max_lr=1.0, lr_decay_steps=10, **more)
 
 
 @given(

@@ -42,6 +42,28 @@ def test_the_rate_is_that_of_nanotron(lr, total, warmup, rise, fall, steps, star
     assert_agrees(lr_scheduler_builder(total_training_steps=total, **arguments), expected)
 
 
+@given(
+    st.integers(1, 50), st.integers(0, 20), st.integers(1, 30), st.none() | st.integers(0, 30),
+    st.sampled_from([0.0, 1e-5]),
+)  # fmt: skip
+def test_a_square_root_is_that_of_the_main_branch(total, warmup, steps, start, low):
+    """nanotron at 2411b02 (2026-04-07), helpers.py, lr_scheduler_builder; the release has no such style."""
+    begin = warmup if start is None else start
+
+    def formula(t):
+        if t <= warmup:
+            return 0.5 * t / max(warmup, 1)
+        if t < begin:
+            return 0.5
+        return low + (0.5 - low) * (1 - math.sqrt((t - begin) / steps)) if t < begin + steps else low
+
+    ours = lr_scheduler_builder(
+        0.5, total, warmup, lr_decay_style="1-sqrt", lr_decay_steps=steps, lr_decay_starting_step=start,
+        min_decay_lr=low,
+    )  # fmt: skip
+    assert_agrees(ours, [formula(t) for t in range(80)])
+
+
 def test_the_warm_up_is_subtracted_twice():
     # 100 steps, warm-up 10, decay from step 40: nanotron's decay takes 100 - 10 - 40 = 50 steps and ends at 90
     s = lr_scheduler_builder(1.0, 100, lr_warmup_steps=10, lr_decay_starting_step=40, min_decay_lr=0.0)
@@ -51,7 +73,7 @@ def test_the_warm_up_is_subtracted_twice():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"lr_decay_style": "1-sqrt"}, r"lr_decay_style=...\) must be one of 'linear', 'cosine'"),
+        ({"lr_decay_style": "sqrt"}, r"lr_decay_style=...\) must be one of 'linear', 'cosine', '1-sqrt'"),
         ({"lr_warmup_style": "log"}, r"lr_warmup_style=...\) must be one of 'linear', 'constant'"),
         ({"lr_decay_steps": 0}, r"lr_decay_steps=...\) must be > 0 without a warm-up"),
         ({"lr_warmup_steps": 200}, r"total_training_steps=...\) must be at least warm-up"),

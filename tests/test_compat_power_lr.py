@@ -1,7 +1,7 @@
-"""compat.power_lr against the formulas of dolomite-engine, which is not published as a package.
+"""compat.power_lr against the formulas of lm-engine, which is not published as a package.
 
-Each formula below is the factor of the rate in dolomite_engine/optimization/scheduler.py at 3ac8f74 (that of lm-engine
-at af69190 is the same), which torch's `LambdaLR` multiplies with the rate.
+Each formula below is the factor of the rate in lm_engine/optimization/lr_scheduler at 36bad91 (2026-08-08), which
+torch's `LambdaLR` multiplies with the rate; dolomite-engine, its former name, had the same at 3ac8f74 (2025-05-20).
 """
 
 import math

@@ -135,7 +135,7 @@ FACTORS = [
     st.integers(0, 9),
 )
 def test_t5x(names, w, factor, every, cycle, offset):
-    """T5X at 019f2a1, t5x/utils.py, create_learning_rate_scheduler."""
+    """T5X at cc342d4 (2026-04-21), t5x/utils.py, create_learning_rate_scheduler."""
 
     def formula(t):
         t = max(0, t - offset)

@@ -4,28 +4,26 @@ The unit of every length is what `step(increment)` counts. Megatron-LM's trainin
 there lengths are numbers of *samples*: divide them by the batch size to get updates.
 """
 
-from typing import Annotated, Any
+import math
+from typing import Annotated
 
+from lrsched._check import Choice, Real, Steps
 from lrsched._combine import Maximum
 from lrsched._curved import NormalizedExponential
 from lrsched._decays import PowerLaw
-from lrsched._modifiers import Hold
 from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear, Monomial, Ramp
-from lrsched.compat._args import Choice, Count, Length, LengthOrNone, Rate, checked, must, without_effect
-from lrsched.compat._pieces import late, then, warmed
+from lrsched._shapes import Cosine, Linear, Monomial
+from lrsched.compat._args import OnOff, Rate, RateOrNone, checked, must
+from lrsched.compat._pieces import grain, in_time, late, spread, then, whole
 
 __all__ = ["OptimizerParamScheduler", "get_wd"]
 
-_SAME = (
-    "start_wd",
-    "end_wd",
-    "wd_incr_steps",
-    "wd_incr_style",
-    "use_checkpoint_opt_param_scheduler",
-    "override_opt_param_scheduler",
-)
 Style = Annotated[str, Choice(("linear", "cosine", "constant", "inverse-square-root", "WSD"))]
+Rise = Annotated[str, Choice(("constant", "linear", "cosine"))]
+# Numbers of samples over the batch size, and a fraction of the decay, are lengths that need not be whole.
+Length = Annotated[float, Steps(low=1e-6)]
+LengthOrNone = Annotated[float | None, Real(low=1e-6, optional=True)]
+Count = Annotated[float, Steps()]
 
 
 @checked
@@ -39,7 +37,12 @@ def OptimizerParamScheduler(
     lr_decay_style: Style = "linear",
     wsd_decay_steps: LengthOrNone = None,
     lr_wsd_decay_style: str | None = None,
-    **same: Any,
+    start_wd: Rate = 0.0,
+    end_wd: RateOrNone = None,
+    wd_incr_steps: Count = 0,
+    wd_incr_style: Rise = "constant",
+    use_checkpoint_opt_param_scheduler: OnOff = True,
+    override_opt_param_scheduler: OnOff = False,
 ) -> Schedule:
     """Linear warm-up, then one of five decays to `min_lr`; `lr_decay_steps` counts the warm-up too.
 
@@ -52,12 +55,19 @@ def OptimizerParamScheduler(
         init_lr: value at step 0 of the warm-up, >= 0 and at most `max_lr`.
         max_lr: value at step `lr_warmup_steps`.
         min_lr: value after `lr_decay_steps`, >= 0 and at most `max_lr`.
-        lr_warmup_steps: steps of the warm-up, fewer than `lr_decay_steps`.
+        lr_warmup_steps: steps of the warm-up, fewer than `lr_decay_steps`. Megatron-LM passes
+            `lr_warmup_fraction * lr_decay_steps`, which need not be whole, and nor need the other lengths.
         lr_decay_steps: the step at which the decay ends, counted from the start of the training.
         lr_decay_style: name of the decay.
-        wsd_decay_steps: steps of the tail of "WSD". One that would begin before the warm-up ends jumps into its middle.
-        lr_wsd_decay_style: name of the tail of "WSD".
-        **same: the arguments of the weight decay (see `get_wd`) and of checkpoints, which leave the rate as it is.
+        wsd_decay_steps: steps of the tail of "WSD", of no use for other styles. One that would begin before the warm-up
+            ends jumps into its middle.
+        lr_wsd_decay_style: name of the tail of "WSD", of no use for other styles.
+        start_wd: of the weight decay (see `get_wd`), as the next three; without effect on the rate.
+        end_wd: at least `start_wd`.
+        wd_incr_steps: steps of its rise.
+        wd_incr_style: name of its rise.
+        use_checkpoint_opt_param_scheduler: of checkpoints; without effect on the rate.
+        override_opt_param_scheduler: of checkpoints; needs `use_checkpoint_opt_param_scheduler=False`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -70,51 +80,61 @@ def OptimizerParamScheduler(
         Megatron-Core 0.16.1, core/optimizer_param_scheduler.py, get_lr.
     """
     where = "OptimizerParamScheduler"
-    without_effect(where, same, _SAME)
     must(init_lr <= max_lr, f"{where}(init_lr=...)", f"<= max_lr={max_lr!r}", init_lr)
     must(min_lr <= max_lr, f"{where}(min_lr=...)", f"<= max_lr={max_lr!r}", min_lr)
     must(lr_warmup_steps < lr_decay_steps, f"{where}(lr_warmup_steps=...)", f"< {lr_decay_steps}", lr_warmup_steps)
-    rest = lr_decay_steps - lr_warmup_steps
-    if lr_decay_style == "constant":
-        body: Schedule = Constant(max_lr)
-    elif lr_decay_style == "inverse-square-root":
-        body = _inverse_sqrt(max_lr, min_lr, lr_warmup_steps, rest)
-    elif lr_decay_style == "WSD":
-        body = _wsd(max_lr, min_lr, lr_warmup_steps, rest, wsd_decay_steps, lr_wsd_decay_style)
+    must(end_wd is None or end_wd >= start_wd, f"{where}(end_wd=...)", f">= start_wd={start_wd!r}", end_wd)
+    alone = not (override_opt_param_scheduler and use_checkpoint_opt_param_scheduler)
+    name = f"{where}(override_opt_param_scheduler=...)"
+    must(alone, name, "False if use_checkpoint_opt_param_scheduler is True", override_opt_param_scheduler)
+    must(lr_wsd_decay_style in (None, *_TAILS), f"{where}(lr_wsd_decay_style=...)", _ONE_OF, lr_wsd_decay_style)
+    warmup, end = whole(lr_warmup_steps), whole(lr_decay_steps)
+    first = int(warmup) + 1 if warmup else 0
+    # The end of the warm-up belongs to the warm-up, which does not show where the decay begins there too.
+    meets = warmup == int(warmup)
+    if lr_decay_style == "WSD":
+        must(wsd_decay_steps is not None, f"{where}(wsd_decay_steps=...)", "given for the style 'WSD'", None)
+        must(lr_wsd_decay_style is not None, f"{where}(lr_wsd_decay_style=...)", _ONE_OF, None)
+        tail = whole(wsd_decay_steps or 1)
+        begin = whole(end - tail)
+        first = int(warmup) if meets and begin >= warmup else first
+        steps = max(math.ceil(begin), first)
+        fall = late(_tail(lr_wsd_decay_style or "", max_lr, min_lr, tail), whole(steps - begin))
+        body = then(steps - first, Constant(max_lr, max(steps - first, 1)), fall)
     else:
-        body = (Linear if lr_decay_style == "linear" else Cosine)(max_lr, min_lr, rest)
-    return warmed(lr_warmup_steps, init_lr, max_lr, body)
+        first = int(warmup) if meets else first
+        body = _decay(lr_decay_style, max_lr, min_lr, warmup, end, first)
+    return then(first, spread(Linear(init_lr, max_lr, 1), warmup or 1), body)
 
 
-def _inverse_sqrt(max_lr: float, min_lr: float, warmup: int, rest: int) -> Schedule:
-    fall: Schedule = PowerLaw(max_lr, 0.5, timescale=max(warmup, 1))
-    if not warmup:
-        fall = Constant(max_lr, 1) >> fall  # step 0 counts as step 1
-    floored = Maximum((fall, Constant(min_lr))) if min_lr else fall
-    return Hold(floored, rest + 1) >> Constant(min_lr)
-
-
-def _wsd(max_lr: float, min_lr: float, warmup: int, rest: int, tail: int | None, style: str | None) -> Schedule:
-    if tail is None:
-        raise ValueError("OptimizerParamScheduler(wsd_decay_steps=...) must be given for the style 'WSD', got None")
-    name = "OptimizerParamScheduler(lr_wsd_decay_style=...)"
-    must(style in _TAILS, name, f"one of {', '.join(map(repr, _TAILS))}", style)
-    fall = _tail(style or "", max_lr, min_lr, tail)
-    if rest >= tail:
-        return then(rest - tail, Constant(max_lr, max(rest - tail, 1)), fall)
-    # The last step of the warm-up still has the top.
-    return then(min(warmup, 1), Constant(max_lr, 1), late(fall, tail - rest + min(warmup, 1)))
+def _decay(style: str, top: float, low: float, warmup: float, end: float, first: int) -> Schedule:
+    """Return the decay from the whole step `first` on, which is the end of the warm-up or the first step after it."""
+    if style == "constant":
+        return Constant(top)
+    if style != "inverse-square-root":
+        shape = Linear if style == "linear" else Cosine
+        return late(spread(shape(top, low, 1), end - warmup), whole(first - warmup))
+    # A warm-up of less than a step counts as one step, and so does step 0.
+    unit = max(warmup, 1)
+    fall: Schedule = PowerLaw(top, 0.5, timescale=unit)
+    fall = late(fall, whole(first - unit)) if first >= unit else Constant(top, 1) >> fall
+    floored = Maximum((fall, Constant(low))) if low else fall
+    return then(int(end) + 1 - first, floored, Constant(low))
 
 
 _TAILS = ("linear", "cosine", "exponential", "minus_sqrt")
+_ONE_OF = f"one of {', '.join(map(repr, _TAILS))}"
 
 
-def _tail(style: str, start: float, end: float, steps: int) -> Ramp:
+def _tail(style: str, start: float, end: float, steps: float) -> Schedule:
+    size = grain(steps)
     if style == "exponential":
-        return NormalizedExponential(start, end, steps, rate=0.5)
-    if style == "minus_sqrt":
-        return Monomial(start, end, steps, power=0.5)
-    return (Linear if style == "linear" else Cosine)(start, end, steps)
+        part: Schedule = NormalizedExponential(start, end, size, rate=0.5)
+    elif style == "minus_sqrt":
+        part = Monomial(start, end, size, power=0.5)
+    else:
+        part = (Linear if style == "linear" else Cosine)(start, end, size)
+    return in_time(part, steps / size)
 
 
 @checked
@@ -122,14 +142,14 @@ def get_wd(
     start_wd: Rate,
     end_wd: Rate,
     wd_incr_steps: Count,
-    wd_incr_style: Annotated[str, Choice(("constant", "linear", "cosine"))],
+    wd_incr_style: Rise,
 ) -> Schedule:
     """The weight decay: a rise from `start_wd` to `end_wd`.
 
     Args:
         start_wd: value at step 0, >= 0.
         end_wd: value at step `wd_incr_steps` and after, at least `start_wd`.
-        wd_incr_steps: steps of the rise.
+        wd_incr_steps: steps of the rise, which need not be whole.
         wd_incr_style: "constant" (which needs equal ends), "linear" or "cosine".
 
     Raises:
@@ -147,4 +167,4 @@ def get_wd(
         must(end_wd == start_wd, "get_wd(end_wd=...)", f"start_wd={start_wd!r} for the style 'constant'", end_wd)
         return Constant(end_wd)
     must(wd_incr_steps > 0, "get_wd(wd_incr_steps=...)", f">= 1 for the style {wd_incr_style!r}", wd_incr_steps)
-    return (Linear if wd_incr_style == "linear" else Cosine)(start_wd, end_wd, wd_incr_steps)
+    return spread((Linear if wd_incr_style == "linear" else Cosine)(start_wd, end_wd, 1), wd_incr_steps)

@@ -1,10 +1,13 @@
-"""The learning-rate schedule of nanotron 0.4, `nanotron.helpers.lr_scheduler_builder`."""
+"""The learning-rate schedule of nanotron, `nanotron.helpers.lr_scheduler_builder`.
+
+The release 0.4 and the main branch at 2411b02 (2026-04-07) give the same rates; "1-sqrt" is on the main branch alone.
+"""
 
 from typing import Annotated
 
 from lrsched._check import Choice
 from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear
+from lrsched._shapes import Cosine, Linear, Monomial
 from lrsched.compat._args import Count, CountOrNone, Length, Positive, RateOrNone, checked, must
 from lrsched.compat._pieces import late, then, warmed
 
@@ -17,7 +20,7 @@ def lr_scheduler_builder(
     total_training_steps: Length,
     lr_warmup_steps: Count = 0,
     lr_warmup_style: Annotated[str, Choice(("linear", "constant"))] = "linear",
-    lr_decay_style: Annotated[str, Choice(("linear", "cosine"))] = "linear",
+    lr_decay_style: Annotated[str, Choice(("linear", "cosine", "1-sqrt"))] = "linear",
     lr_decay_steps: CountOrNone = None,
     lr_decay_starting_step: CountOrNone = None,
     min_decay_lr: RateOrNone = None,
@@ -32,7 +35,7 @@ def lr_scheduler_builder(
         total_training_steps: updates of the training.
         lr_warmup_steps: updates of the warm-up.
         lr_warmup_style: "linear" (from 0; update 0 has rate 0 even without a warm-up) or "constant".
-        lr_decay_style: "linear" or "cosine".
+        lr_decay_style: "linear", "cosine" or "1-sqrt", that is `1 - sqrt(x)`, x the part of the decay gone.
         lr_decay_steps: updates of the decay; None for those left.
         lr_decay_starting_step: first step of the decay; None for the end of the warm-up. One within the warm-up is
             hidden by it.
@@ -46,7 +49,7 @@ def lr_scheduler_builder(
         Linear(0.0, 0.1, steps=10) >> Cosine(0.1, 0.01, steps=90)
 
     References:
-        nanotron 0.4, helpers.py and config/config.py, LRSchedulerArgs.
+        nanotron 0.4, helpers.py and config/config.py, LRSchedulerArgs; "1-sqrt" at 2411b02 (2026-04-07).
     """
     where = "lr_scheduler_builder"
     low = learning_rate if min_decay_lr is None else min_decay_lr
@@ -63,8 +66,11 @@ def lr_scheduler_builder(
     # With neither a warm-up nor a decay nanotron takes the rate for a multiplier of itself.
     unscaled = lr_warmup_steps == 0 and steps == 0
     must(not unscaled, f"{where}(lr_decay_steps=...)", "> 0 without a warm-up", lr_decay_steps)
-    shape = Cosine if lr_decay_style == "cosine" else Linear
-    fall: Schedule = shape(learning_rate, low, steps) if steps else Constant(low)
+    fall: Schedule = Constant(low)
+    if steps and lr_decay_style == "1-sqrt":
+        fall = Monomial(learning_rate, low, steps, power=0.5)
+    elif steps:
+        fall = (Cosine if lr_decay_style == "cosine" else Linear)(learning_rate, low, steps)
     stable = start - lr_warmup_steps
     body = then(stable, Constant(learning_rate, max(stable, 1)), fall) if stable >= 0 else late(fall, -stable)
     if stable < 0 or (stable == 0 and steps == 0):

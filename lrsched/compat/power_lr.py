@@ -1,4 +1,4 @@
-"""The schedulers of dolomite-engine (lm-engine), `optimization.scheduler`, with the power scheduler of IBM (PowerLR).
+"""The schedulers of lm-engine, once dolomite-engine, with the power scheduler of IBM (PowerLR).
 
 The end of the warm-up, of the constant phase and of the decay belong to these phases, so a decay without a step comes
 one update after the constant phase. `lr` is the optimizer's learning rate.
@@ -57,7 +57,7 @@ def ConstantScheduler(
         Linear(0.0, 0.1, steps=5) >> Constant(0.1)
 
     References:
-        dolomite-engine, dolomite_engine/optimization/scheduler.py at 3ac8f74; so for all of this module.
+        lm-engine at 36bad91 (2026-08-08), lm_engine/optimization/lr_scheduler; so for all of this module.
     """
     must(num_decay_steps == 0, "ConstantScheduler(num_decay_steps=...)", "0", num_decay_steps)
     return warmed(num_warmup_steps, 0.0, lr, Constant(lr))

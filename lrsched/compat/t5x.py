@@ -63,7 +63,7 @@ def create_learning_rate_scheduler(
         (1e-08, 0.05, 0.025)
 
     References:
-        T5X at 019f2a1, t5x/utils.py. It computes in float32.
+        T5X at cc342d4 (2026-04-21), t5x/utils.py. It computes in float32.
     """
     b, w = base_learning_rate, warmup_steps
     product: Schedule | None = None
