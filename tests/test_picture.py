@@ -59,8 +59,8 @@ ODD = {
     "100,000 cycles": SAW,
     "3000 parts": Chain(tuple(Constant(0.1 * (1 + i % 7), steps=13) for i in range(3000))),
     "noise": Table(tuple(np.random.default_rng(0).random(9000).tolist())),
-    "overflow": 1e300 * Linear(0.0, 1e300, steps=9000),
-    "overflow everywhere": 1e300 * Constant(1e300, steps=5),
+    "overflow": Exponential(1e300, 1.1),
+    "overflow at once": Exponential(1.7e308, 10.0),
     "one-step spike": SPIKE,
     "stairs": STAIRS,
 }
