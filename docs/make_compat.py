@@ -104,14 +104,15 @@ _HEAD = """\
 Each function of `lrsched.compat` with a sample call, the schedule that it makes, and the largest difference from the
 library itself over the first 120 updates, relative to its largest rate, rounded up to one digit. Differences near 1e-16
 are rounding in float64; those near 1e-7 are the library's own float32. "formula" marks a library that cannot be
-installed beside the others: its tests hold the formulas of its source. A scheduler is right only as its trainer drives
-it: "trainer run" marks a library whose trainer (or the loop that it documents) was run for a dozen updates in
-`tests/trainers`, and the rate of each was that of the schedule; "loop read" one whose loop was read, at the lines that
-its section names; "schedule only" one compared with the scheduler alone. "counts" is what moves the schedule where the
-gradients of n batches are accumulated for an update: where it is batches, update j has the rate of the last of its own,
-`s(n * j + n - 1)`, which is `Batches(s, n)(j)`. The last column of the other tables names what people trip over in that
-call; "counts-batches", which is said of all calls of a library, is left out there. `compat.remarks` says it of any
-other call, too, and what has to change in numbers that were written for the function of another library:
+installed beside the others: its tests hold the formulas of its source, at the commit that its section names with its
+date (`python docs/source_ages.py` lists the commits that are older than a year). A scheduler is right only as its
+trainer drives it: "trainer run" marks a library whose trainer (or the loop that it documents) was run for a dozen
+updates in `tests/trainers`, and the rate of each was that of the schedule; "loop read" one whose loop was read, at the
+lines that its section names; "schedule only" one compared with the scheduler alone. "counts" is what moves the schedule
+where the gradients of n batches are accumulated for an update: where it is batches, update j has the rate of the last
+of its own, `s(n * j + n - 1)`, which is `Batches(s, n)(j)`. The last column of the other tables names what people trip
+over in that call; "counts-batches", which is said of all calls of a library, is left out there. `compat.remarks` says
+it of any other call, too, and what has to change in numbers that were written for the function of another library:
 
 ```python
 >>> from lrsched import compat

@@ -131,7 +131,7 @@ def LRMultiplier(lr: Rate, multiplier: Part, max_iter: Length) -> Schedule:
         0.05
 
     References:
-        detectron2 0.6, solver/lr_scheduler.py, LRMultiplier.
+        detectron2 at 02b5c4e (2026-06-06), solver/lr_scheduler.py, LRMultiplier.
     """
     return lr * (multiplier if multiplier.length == max_iter else Hold(multiplier, max_iter))
 
@@ -160,7 +160,7 @@ def WarmupMultiStepLR(
         0.1
 
     References:
-        detectron2 0.6, solver/lr_scheduler.py, WarmupMultiStepLR (deprecated there).
+        detectron2 at 02b5c4e (2026-06-06), solver/lr_scheduler.py, WarmupMultiStepLR (deprecated there).
     """
     must(list(milestones) == sorted(milestones), "WarmupMultiStepLR(milestones=...)", "in order", milestones)
     levels = powers(lr, gamma, len(milestones))
@@ -189,7 +189,7 @@ def WarmupCosineLR(
         0.75
 
     References:
-        detectron2 0.6, solver/lr_scheduler.py, WarmupCosineLR (deprecated there).
+        detectron2 at 02b5c4e (2026-06-06), solver/lr_scheduler.py, WarmupCosineLR (deprecated there).
     """
     return _warmed(Cosine(lr, 0.0, max_iters), warmup_factor, warmup_iters, warmup_method)
 

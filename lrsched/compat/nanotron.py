@@ -1,6 +1,6 @@
 """The learning-rate schedule of nanotron, `nanotron.helpers.lr_scheduler_builder`.
 
-The release 0.4 and the main branch at 2411b02 (2026-04-07) give the same rates; "1-sqrt" is on the main branch alone.
+The release 0.4 and nanotron at 2411b02 (2026-04-07), its main branch, give the same rates; "1-sqrt" is only there.
 """
 
 from typing import Annotated
