@@ -321,6 +321,7 @@ FOREIGN = [
     "T_max", "eta_min", "milestones", "gamma", "lr_decay_iters", "lr_warmup_steps", "warmup_t", "decay_steps",
     "num_cycles", "end_lr", "learning_rate_end", "min_lr", "cosine_min_lr_ratio", "scheduler_type", "lr_scheduler",
     "base_lr", "max_lr", "total_iters", "warmup", "MAX_ITERS", "WARMUP_STEPS", "LR", "POLY_LR_POWER", "warmupRatio",
+    "step_size", "STEP_SIZE", "max_epochs", "pct_start", "final_div_factor", "start_factor", "WARM_UP_ITERS", "LRS",
 ]  # fmt: skip
 
 

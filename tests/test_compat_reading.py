@@ -103,7 +103,8 @@ def _filled(around, name):
     [
         "min_lr", "end_lr", "learning_rate_end", "cosine_min_lr_ratio", "num_cycles", "T_max", "eta_min", "gamma",
         "milestones", "lr_decay", "decayRatio", "lr_schedulers", "scheduler", "total_iters", "num_steps",
-        "train_steps", "WARMUP_METHOD", "warm_up_steps", "power", "timescale",
+        "train_steps", "WARMUP_METHOD", "warm_up_steps", "power", "timescale", "step_size", "max_epochs",
+        "start_factor", "pct_start", "div_factor", "EPOCHS",
     ],
 )  # fmt: skip
 def test_names_of_other_libraries_look_like_a_schedule(name):
@@ -115,7 +116,7 @@ def test_names_of_other_libraries_look_like_a_schedule(name):
     [
         "weight_decay", "ema_decay", "decay_params", "save_steps", "eval_steps", "logging_steps",
         "gradient_accumulation_steps", "seed", "bf16", "adam_beta1", "max_grad_norm", "max_length",
-        "num_train_epochs", "batch_size", "IMS_PER_BATCH", "MOMENTUM", "output_dir", "layer_decay",
+        "num_ppo_epochs", "batch_size", "IMS_PER_BATCH", "MOMENTUM", "output_dir", "layer_decay",
     ],
 )  # fmt: skip
 def test_names_about_something_else_do_not(name):

@@ -17,8 +17,15 @@ _OTHER_DECAYS = frozenset({
     "weight", "wd", "ema", "momentum", "beta", "l2", "no", "exclude", "param", "params", "norm", "bias", "layer",
 })  # fmt: skip
 # A name of such words alone is a length of the training.
-_LENGTHS = frozenset({"step", "steps", "iter", "iters", "iteration", "iterations", "update", "updates"})
+_LENGTHS = frozenset({
+    "step", "steps", "iter", "iters", "iteration", "iterations", "update", "updates", "epoch", "epochs",
+})  # fmt: skip
 _QUALIFIERS = frozenset({"max", "total", "num", "n", "number", "of", "train", "training"})
+# Words that do so together.
+_PAIRS = tuple(map(frozenset, [
+    ("step", "size"), ("start", "factor"), ("end", "factor"), ("pct", "start"), ("div", "factor"),
+    ("constant", "steps"), ("hold", "steps"),
+]))  # fmt: skip
 # How deep a configuration is looked through.
 _DEPTH = 12
 
@@ -83,6 +90,7 @@ def looks_alike(name: str, known: Collection[str]) -> bool:
         or _TOGETHER.search(_folded(name))
         or (words & {"decay", "decays"} and not words & _OTHER_DECAYS)
         or (words & _LENGTHS and words <= _LENGTHS | _QUALIFIERS)
+        or any(pair <= words for pair in _PAIRS)
         or nearest(name, known)
     )
 

@@ -62,7 +62,10 @@ _WHOLE = Section(
     ("SOLVER",),
     homes=dict.fromkeys(_RULES, "it belongs in SOLVER"),
     # GAMMA and STEPS may stand anywhere.
-    inside=("BASE_LR", "LR_SCHEDULER_NAME", "MAX_ITER", "SOLVER", "WARMUP_FACTOR", "WARMUP_ITERS", "WARMUP_METHOD"),
+    inside=(
+        *("BASE_LR", "LR_SCHEDULER_NAME", "MAX_ITER", "SOLVER", "WARMUP_FACTOR", "WARMUP_ITERS", "WARMUP_METHOD"),
+        *("LEARNING_RATE", "LR", "LR_SCHEDULER", "WARMUP_STEPS"),
+    ),
 )
 
 
@@ -104,17 +107,15 @@ def WarmupParamScheduler(
     must(whole, "WarmupParamScheduler(warmup_length=...)", "a whole number of updates", warmup_length)
     start = warmup_factor * scheduler(0)
     if not rescale_interval or steps >= max_iter:
-        return _risen(steps, start, scheduler(steps), warmup_method, late(scheduler, steps))
-    warmup = _risen(max_iter, start, scheduler(0), warmup_method, scheduler)
+        rise = _rise(start, scheduler(steps), max(steps, 1), warmup_method)
+        return then(steps, rise, late(scheduler, steps))
     body = scheduler if scheduler.length == max_iter else Hold(scheduler, max_iter)
-    parts, lengths = [Hold(warmup, max_iter), body], [warmup_length, 1.0 - warmup_length]
+    parts, lengths = [_rise(start, body(0), max_iter, warmup_method), body], [warmup_length, 1.0 - warmup_length]
     return CompositeParamScheduler(parts, lengths, ["rescaled", "rescaled"], max_iter=max_iter)
 
 
-def _risen(steps: int, start: float, top: float, method: str, body: Schedule) -> Schedule:
-    """Return a warm-up and what follows."""
-    warmup = Constant(start, max(steps, 1)) if method == "constant" else Linear(start, top, max(steps, 1))
-    return then(steps, warmup, body)
+def _rise(start: float, top: float, steps: int, method: str) -> Schedule:
+    return Constant(start, steps) if method == "constant" else Linear(start, top, steps)
 
 
 @checked

@@ -141,7 +141,7 @@ def _rate_of(where: str, item: Any) -> float | None:
 _OWN = tuple(inspect.signature(LRSchedulersContainer).parameters)[2:]
 # What is looked for in tables that are not read; steps may stand anywhere.
 _INSIDE = (
-    *("lr", "lr_scheduler", "optimizer", "optimizer_kwargs", "param_groups", "training"),
+    *("learning_rate", "lr", "lr_min", "lr_scheduler", "optimizer", "optimizer_kwargs", "param_groups", "training"),
     *(name for name in _OWN if name != "total_steps"),
 )
 _APART = dict.fromkeys(("lr_scheduler", "optimizer", "training"), "it is a table of its own")

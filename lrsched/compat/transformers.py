@@ -288,7 +288,7 @@ _NAMES = Section(
     "the names of TrainingArguments",
     _READ,
     # The updates that GRPO makes of a batch; what DeepSpeed is told.
-    aside=("num_iterations", "deepspeed"),
+    aside=("num_iterations", "deepspeed", "num_train_epochs", "epoch"),
     neutral={"last_epoch": (-1,)},
     homes={
         **_FURTHER,
@@ -299,5 +299,5 @@ _NAMES = Section(
         "scheduler": "that of DeepSpeed takes the place of the Trainer's, see compat.deepspeed.from_config",
         "scheduler_specific_kwargs": "write lr_scheduler_kwargs",
     },
-    inside=[name for name in _READ if name != "max_steps"],
+    inside=("lr", "lr_scheduler", "min_lr", "num_warmup_steps", *(name for name in _READ if name != "max_steps")),
 )
