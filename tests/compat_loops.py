@@ -61,7 +61,7 @@ LOOPS = {
     "mlx": Loop(RUN, "`mlx.optimizers.SGD`", "updates"),
     "mmengine": Loop(RUN, "`mmengine.runner.Runner`", "epochs, or batches"),
     "nanotron": Loop(READ, "nanotron 0.4, nanotron/trainer.py:392-396", "updates"),
-    "nemo": Loop(READ, "nemo-toolkit 3.0.0, nemo/core/optim/lr_scheduler.py:1009-1015", "updates"),
+    "nemo": Loop(RUN, "Lightning's `Trainer`, as `prepare_lr_scheduler` configures it", "updates"),
     "olmo_core": Loop(READ, "ai2-olmo-core 3.0.0, olmo_core/train/trainer.py:1693-1723", "updates"),
     "optax": Loop(RUN, "`flax.training.train_state.TrainState`, `flax.nnx.Optimizer`", "updates"),
     "paddle": Loop(RUN, "`paddle.Model.fit`", "batches"),
@@ -77,7 +77,7 @@ LOOPS = {
     "tf_models": Loop(RUN, "`orbit.Controller`", "updates"),
     "thinc": Loop(RUN, "`thinc.api.Optimizer`", "updates"),
     "timm": Loop(
-        READ, "huggingface/pytorch-image-models at aa4b585 (2026-08-08), train.py:1326-1439", "epochs, or updates"
+        READ, "huggingface/pytorch-image-models at aa4b585 (2026-08-08), train.py:1143-1439", "epochs, or updates"
     ),
     "torch": Loop(RUN, "the loop of `torch.optim`, Lightning's `Trainer` and `accelerate.Accelerator`", "updates"),
     "torchtitan": Loop(READ, "torchtitan 0.3.0, torchtitan/trainer.py:948-949", "updates"),
