@@ -101,6 +101,8 @@ CASES = {
      ("torch", "MultiStepLR", 0.1, [30, 60]), {}),
     "milestones-unsorted": (("torch", "MultiStepLR", 0.1, [60, 30]), {}, "[60, 30] is not in order",
      ("torch", "MultiStepLR", 0.1, [30, 60]), {}),
+    "momentum-left-out": (("torch", "CyclicLR", 0.1, 0.5), {}, "from 0.9 to 0.8 at the top of the rate and back",
+     ("torch", "CyclicLR", 0.1, 0.5), {"cycle_momentum": False}),
     "nearly-flat": (("transformers", "get_inverse_sqrt_schedule", 1.0, 0), {}, "95.3%",
      ("transformers", "get_inverse_sqrt_schedule", 1.0, 100), {}),
     "negative-after-end": (("torchtitan", "LRSchedulersContainer", 1.0, 100), {"warmup_steps": 10}, "after step 100",
@@ -423,6 +425,17 @@ def test_the_suggested_divisors_give_the_same_ends():
     there = compat.fastai.fit_one_cycle(0.1, 25.0, 250000.0, 0.3, steps=1000)
     paddle = compat.paddle.OneCycleLR(0.1, 1000, end_learning_rate=4e-07)
     assert ours(999) == pytest.approx(there(1000)) == pytest.approx(paddle(999))
+
+
+def test_the_suggested_call_gives_the_momentum():
+    words = message("momentum-left-out", "torch", "OneCycleLR", 0.1, 100)
+    assert "from 0.95 to 0.85 at the top" in words
+    assert "write OneCycleLR(..., field='momentum')" in words
+    momenta = compat.torch.OneCycleLR(0.1, 100, field="momentum")
+    assert [momenta(t) for t in (0, 29, 99)] == [0.95, 0.85, 0.95]
+    assert "momentum-left-out" not in codes("torch", "OneCycleLR", 0.1, 100, field="momentum")
+    wanted = "write combined_cos(0.25, 0.95, 0.85, 0.95, steps=100)"
+    assert wanted in message("momentum-left-out", "fastai", "fit_one_cycle", 0.1, steps=100)
 
 
 def test_the_suggested_factors_give_the_rates():

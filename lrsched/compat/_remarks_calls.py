@@ -197,6 +197,29 @@ def _divisors(call: Call) -> Iterator[Remark]:
     )
 
 
+def _torch_momentum(call: Call) -> Iterator[Remark]:
+    given = call.arguments
+    if given["cycle_momentum"] and given["field"] == "lr":
+        yield Remark(
+            "momentum-left-out",
+            f"{call.name} cycles the momentum too, from {given['max_momentum']!r} to {given['base_momentum']!r} at the "
+            "top of the rate and back; this schedule is the rate alone",
+            f"write {call.name}(..., field='momentum') for that curve, and drive it by ScheduleLR(optimizer, "
+            "momenta, field='momentum'), or 'betas[0]' of Adam, beside the ScheduleLR of the rate; or give torch "
+            "cycle_momentum=False",
+        )
+
+
+def _fastai_momentum(call: Call) -> Iterator[Remark]:
+    yield Remark(
+        "momentum-left-out",
+        "fit_one_cycle moves the momentum too, by default from 0.95 to 0.85 at the top of the rate and back; this "
+        "schedule is the rate alone",
+        f"write combined_cos({call.arguments['pct_start']!r}, 0.95, 0.85, 0.95, steps={call.arguments['steps']!r}) for "
+        "that curve, with the moms of that call",
+    )
+
+
 def _returns(call: Call) -> Iterator[Remark]:
     n, s = call.length, call.schedule
     if n and s(0) != s(n + 1) == s(n + 1000):
@@ -236,7 +259,7 @@ Rule = Callable[[Call], Iterator[Remark]]
 RULES: tuple[Rule, ...] = (defaults, boundaries)
 SINGLE: dict[tuple[str, str], tuple[Rule, ...]] = {
     ("composer", "ConstantScheduler"): (_returns,),
-    ("fastai", "fit_one_cycle"): (_divisors,),
+    ("fastai", "fit_one_cycle"): (_divisors, _fastai_momentum),
     ("gpt_neox", "AnnealingLR"): (_versions, _short_warm_up),
     ("keras", "CosineDecay"): (_keras_integers, _keras_warm_up),
     ("keras", "CosineDecayRestarts"): (_keras_integers, _keras_restarts),
@@ -259,6 +282,7 @@ SINGLE: dict[tuple[str, str], tuple[Rule, ...]] = {
     ("timm", "CosineLRScheduler"): (_timm_restarts,),
     ("torch", "ConstantLR"): (_returns, _without_steps),
     ("torch", "LinearLR"): (_without_steps,),
-    ("torch", "OneCycleLR"): (_divisors,),
+    ("torch", "CyclicLR"): (_torch_momentum,),
+    ("torch", "OneCycleLR"): (_divisors, _torch_momentum),
     ("torch", "PolynomialLR"): (_without_steps,),
 }

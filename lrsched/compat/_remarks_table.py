@@ -34,6 +34,7 @@ CODES: dict[str, str] = {
     "milestones-repeated": "A repeated milestone counts again.",
     "milestones-unsorted": "Milestones are not in order.",
     "negative-after-end": "The rate falls below 0 after the end.",
+    "momentum-left-out": "The library moves the momentum too, and this schedule is the rate alone.",
     "nearly-flat": "The decay takes much longer than the training.",
     "one-cycle-divisors": "The divisors of the one-cycle policy mean another last rate elsewhere.",
     "other-curve": "The same numbers give another curve in the function that they were written for.",

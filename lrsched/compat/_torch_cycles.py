@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from lrsched._check import Choice, Int, Many, Real
+from lrsched._curved import NormalizedExponential
 from lrsched._cycles import Repeat, Triangular
 from lrsched._cyclic import exp_range, triangular2
 from lrsched._decays import Exponential
-from lrsched._modifiers import Extend
+from lrsched._modifiers import Epochs, Extend
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear
 from lrsched.compat._args import Count, Fraction, Length, LengthOrNone, Positive, Rate, checked, must
 from lrsched.compat._one_cycle import phases
 
 Anneal = Annotated[str, Choice(("cos", "linear"))]
+Field = Annotated[str, Choice(("lr", "momentum"))]
 
 
 @checked
@@ -62,46 +64,80 @@ def CyclicLR(
     scale_fn: None = None,
     scale_mode: str = "cycle",
     cycle_momentum: bool = True,
-    base_momentum: float = 0.8,
-    max_momentum: float = 0.9,
+    base_momentum: Rate = 0.8,
+    max_momentum: Rate = 0.9,
+    *,
+    field: Field = "lr",
 ) -> Schedule:
     """A triangular wave between two rates, constant or damped.
 
+    Torch cycles the momentum against it unless told otherwise, which `field="momentum"` gives: a wave of the same shape
+    from `max_momentum` to `base_momentum`.
+
     Args:
         base_lr: rate at the start of each cycle; it replaces the rate of the optimizer.
-        max_lr: rate at the top; not below `base_lr` where the wave is damped.
+        max_lr: rate at the top.
         step_size_up: steps up, >= 1.
         step_size_down: steps down, or None for as many as up; 0 drops at once.
         mode: "triangular"; "triangular2", halved after each cycle; "exp_range", times `gamma` after each step.
         gamma: factor of each step, for "exp_range" alone.
         scale_fn: None, for a Python function of the step is no value.
         scale_mode: the clock of `scale_fn`, so without effect.
-        cycle_momentum: without effect on the rate.
-        base_momentum: without effect on the rate.
-        max_momentum: without effect on the rate.
+        cycle_momentum: whether the momentum is cycled too, which has no effect on the rate.
+        base_momentum: momentum at the top of the rate, >= 0.
+        max_momentum: momentum at the start of each cycle, >= 0.
+        field: "lr", or "momentum" for the curve of the momentum, which drives a `ScheduleLR` of that field.
+
+    Raises:
+        ValueError: an argument is out of range, or a wave that falls grows below 0 in the end.
 
     Examples:
         >>> CyclicLR(0.1, 0.5, step_size_up=4)
         Triangular(0.1, 0.5, up=4)
+        >>> CyclicLR(0.1, 0.5, step_size_up=4, field="momentum")
+        Triangular(0.9, 0.8, up=4)
     """
     must(scale_fn is None, "CyclicLR(scale_fn=...)", "None (a Python function is no schedule)", scale_fn)
-    if mode == "exp_range" and gamma == 0.0:
-        return Constant(base_lr)
-    if mode != "triangular":
-        must(max_lr >= base_lr, "CyclicLR(max_lr=...)", f">= base_lr={base_lr!r} where the wave is damped", max_lr)
-    if step_size_down == 0:
-        saw: Schedule = Repeat(Linear(base_lr, max_lr, step_size_up))
+    start, turn = (base_lr, max_lr) if field == "lr" else (max_momentum, base_momentum)
+    must(field == "lr" or cycle_momentum, "CyclicLR(field=...)", "'lr' if cycle_momentum is False", field)
+    if start == turn or (mode == "exp_range" and gamma == 0.0):
+        return Constant(start)
+    if mode == "exp_range" and gamma == 1.0:
+        mode = "triangular"
+    down = None if step_size_down == step_size_up else step_size_down
+    if mode != "triangular" and turn < start:
+        return _damped_fall(start, turn, step_size_up, down, mode, gamma)
+    if down == 0:
+        saw: Schedule = Repeat(Linear(start, turn, step_size_up))
         if mode == "triangular":
             return saw
         scale = 0.5 if mode == "triangular2" else 1.0
-        saw = Repeat(Linear(0.0, max_lr - base_lr, step_size_up), scale=scale)
-        return base_lr + (saw if mode == "triangular2" else saw * Exponential(1.0, gamma))
-    down = None if step_size_down == step_size_up else step_size_down
+        saw = Repeat(Linear(0.0, turn - start, step_size_up), scale=scale)
+        return start + (saw if mode == "triangular2" else saw * Exponential(1.0, gamma))
     if mode == "triangular2":
-        return triangular2(base_lr, max_lr, step_size_up, down)
+        return triangular2(start, turn, step_size_up, down)
     if mode == "exp_range":
-        return exp_range(base_lr, max_lr, step_size_up, gamma, down)
-    return Triangular(base_lr, max_lr, step_size_up, down)
+        return exp_range(start, turn, step_size_up, gamma, down)
+    return Triangular(start, turn, step_size_up, down)
+
+
+def _damped_fall(start: float, turn: float, up: int, down: int | None, mode: str, gamma: float) -> Schedule:
+    """Return a wave from `start` down to `turn` and back, damped: with parts that are all positive.
+
+    With the wave w from 0 to 1 and its damping g it is `turn + (start - turn) * (1 - w g)`, and 1 - w g is
+    (1 - w) + w (1 - g).
+    """
+    must(mode == "triangular2" or gamma < 1.0, "CyclicLR(gamma=...)", "<= 1 where the wave begins at its top", gamma)
+    if down == 0:
+        wave: Schedule = Repeat(Linear(0.0, 1.0, up))
+        rest: Schedule = Repeat(Linear(1.0, 0.0, up))
+    else:
+        wave, rest = Triangular(0.0, 1.0, up, down), Triangular(1.0, 0.0, up, down)
+    factor = 0.5 if mode == "triangular2" else gamma
+    lost: Schedule = Extend(NormalizedExponential(0.0, 1.0 - factor, 1, factor))
+    if mode == "triangular2":
+        lost = Epochs(lost, up + (up if down is None else down))
+    return turn + (start - turn) * (rest + wave * lost)
 
 
 @checked
@@ -113,13 +149,18 @@ def OneCycleLR(
     pct_start: Fraction = 0.3,
     anneal_strategy: Anneal = "cos",
     cycle_momentum: bool = True,
-    base_momentum: float = 0.85,
-    max_momentum: float = 0.95,
+    base_momentum: Rate = 0.85,
+    max_momentum: Rate = 0.95,
     div_factor: Positive = 25.0,
     final_div_factor: Positive = 10000.0,
     three_phase: bool = False,
+    *,
+    field: Field = "lr",
 ) -> Schedule:
     """The one-cycle policy: up from `max_lr / div_factor`, then down to that divided by `final_div_factor`.
+
+    Torch cycles the momentum against it unless told otherwise, which `field="momentum"` gives: from `max_momentum` to
+    `base_momentum` where the rate has its top, and back.
 
     The phases meet at the real times `pct_start * total_steps - 1` and, of three, twice that; the last value is used by
     update `total_steps - 1`. Torch allows one step more, for which the value leaves the curve, and then raises; here
@@ -133,20 +174,23 @@ def OneCycleLR(
         steps_per_epoch: updates in each, >= 1.
         pct_start: part of the steps that rises, a float in [0, 1]; not `1 / total_steps`, where torch divides by zero.
         anneal_strategy: "cos" or "linear".
-        cycle_momentum: without effect on the rate.
-        base_momentum: without effect on the rate.
-        max_momentum: without effect on the rate.
+        cycle_momentum: whether the momentum is cycled too, which has no effect on the rate.
+        base_momentum: momentum at the top of the rate, >= 0.
+        max_momentum: momentum at the first and the last step, >= 0.
         div_factor: what the first value is smaller by, > 0.
         final_div_factor: what the last value is smaller by than the first, > 0.
         three_phase: whether to return to the first value before falling to the last.
+        field: "lr", or "momentum" for the curve of the momentum, which drives a `ScheduleLR` of that field.
 
     Raises:
-        ValueError: the number of steps is missing.
+        ValueError: the number of steps is missing, or a momentum is asked for that is not cycled.
 
     Examples:
         >>> s = OneCycleLR(max_lr=0.1, total_steps=1000)
         >>> s(0), s(299), s.length
         (0.004, 0.1, 999)
+        >>> OneCycleLR(max_lr=0.1, total_steps=1000, field="momentum")
+        Cosine(0.95, 0.85, steps=299) >> Cosine(0.85, 0.95, steps=700)
     """
     if total_steps is None:
         if epochs is None or steps_per_epoch is None:
@@ -154,6 +198,9 @@ def OneCycleLR(
         total_steps = epochs * steps_per_epoch
     top = float(pct_start * total_steps) - 1
     ends = [top, float(2 * pct_start * total_steps) - 2] if three_phase else [top]
+    if field == "momentum":
+        must(cycle_momentum, "OneCycleLR(field=...)", "'lr' if cycle_momentum is False", field)
+        return one_cycle(max_momentum, base_momentum, max_momentum, total_steps, ends, anneal_strategy)
     initial = max_lr / div_factor
     return one_cycle(initial, max_lr, initial / final_div_factor, total_steps, ends, anneal_strategy)
 

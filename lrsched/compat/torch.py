@@ -1,8 +1,9 @@
 """The schedulers of PyTorch 2.13, `torch.optim.lr_scheduler` and `torch.optim.swa_utils`.
 
 One step of these schedules is one call of `step()`. `lr` is the rate of the parameter group before a scheduler is
-built; the schedulers that set it themselves (`CyclicLR`, `OneCycleLR`) take none. Momentum, which those two may cycle
-as well, has no effect here.
+built; the schedulers that set it themselves (`CyclicLR`, `OneCycleLR`) take none. Those two cycle the momentum as well
+by default: `field="momentum"` gives that curve. The remark `momentum-left-out` and a warning of
+`lrsched_torch.from_torch` say where it is left out.
 """
 
 from collections.abc import Sequence

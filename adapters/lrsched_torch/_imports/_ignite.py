@@ -74,6 +74,11 @@ def _parts(handler: Any) -> Iterator[Any]:
         raise TypeError(f"from_torch(scheduler) must get a scheduler of an optimizer's rates, got a {name} of ignite")
 
 
+def torchs_of(handler: Any) -> list[Any]:
+    """Return the schedulers of torch in a handler."""
+    return [_of_torch(part) for part in _parts(handler) if type(part).__name__ == "LRScheduler"]
+
+
 def _optimizer(handler: Any) -> Any:
     parts = list(_parts(handler))
     for part in parts:
@@ -203,7 +208,7 @@ def _restarted(inner: Any, events: int) -> tuple[int, bool]:
 
 def _built(handler: Any, i: int, read: Read) -> float | None:
     """Return the rate that the schedulers of torch in a handler leave when they are built in their order."""
-    inners = [_of_torch(part) for part in _parts(handler) if type(part).__name__ == "LRScheduler"]
+    inners = torchs_of(handler)
     if len(inners) < 2:
         return None
     first = rate = float(inners[0].base_lrs[i])

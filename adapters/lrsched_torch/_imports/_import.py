@@ -4,14 +4,16 @@ import copy
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch.optim import lr_scheduler, swa_utils
 
 from lrsched import Constant, Hold, Product, Schedule, Shift
 from lrsched.compat import torch as recipes
-from lrsched_torch._imports._ignite import is_handler, read_handler
+from lrsched_torch._imports._ignite import is_handler, read_handler, torchs_of
+from lrsched_torch._imports._legacy import annealing, has_own_scale, milestones, phase_ends
+from lrsched_torch._imports._momentum import cycles_momentum, field_of, momentum_of, read_momentum
 from lrsched_torch._imports._transformers import read_lambda
 from lrsched_torch._scheduler import ScheduleLR
 
@@ -20,7 +22,13 @@ _CHECKED = 256
 _RTOL, _ATOL = 1e-5, 1e-7
 
 
-def from_torch(scheduler: Any) -> list[Schedule]:
+@overload
+def from_torch(scheduler: Any, *, momentum: Literal[False] | None = None) -> list[Schedule]: ...
+@overload
+def from_torch(scheduler: Any, *, momentum: Literal[True]) -> tuple[list[Schedule], list[Schedule]]: ...
+def from_torch(
+    scheduler: Any, *, momentum: bool | None = None
+) -> list[Schedule] | tuple[list[Schedule], list[Schedule]]:
     """The schedules that a torch scheduler follows, one for each parameter group.
 
     The step of these schedules is the scheduler's `last_epoch`: they describe the whole run, however many steps it has
@@ -34,6 +42,11 @@ def from_torch(scheduler: Any) -> list[Schedule]:
     torch stops with an error, at a later part of a `SequentialLR` that is itself a composite, the rest is what was
     meant.
 
+    `OneCycleLR` and `CyclicLR` cycle the momentum too unless told otherwise: `momentum=True` gives both lists. Momentum
+    is that entry of a group, or its first beta; `ScheduleLR(..., field="momentum")` or `field="betas[0]"` drives it.
+
+    States that older versions of torch have saved are read as they meant them.
+
     A handler of pytorch-ignite is read as attached to `Events.ITERATION_STARTED`, or with `use_legacy` to
     `ITERATION_COMPLETED`: step t is its event t, and what its `LRScheduler` makes of the first step is included. A
     group that it does not drive keeps the rate that it has. Fields other than "lr" are refused.
@@ -41,30 +54,80 @@ def from_torch(scheduler: Any) -> list[Schedule]:
     Args:
         scheduler: an object of `torch.optim.lr_scheduler`, of `torch.optim.swa_utils`, of
             `ignite.handlers.param_scheduler`, or a `ScheduleLR`.
+        momentum: whether the momenta are wanted too; None stands for no, with a warning if the scheduler cycles them.
 
     Returns:
-        The schedules, equal (`==`) to those that `lrsched.compat` builds from the scheduler's arguments.
+        The schedules, equal (`==`) to those that `lrsched.compat` builds from the scheduler's arguments; with
+        `momentum=True` a pair, the schedules of the rates and those of the momenta.
 
     Raises:
         TypeError: the object is no torch scheduler, or of a class not known.
         ValueError: it calls a Python function, depends on a metric, or does not follow from its arguments, as after a
-            rate was changed by hand.
+            rate was changed by hand; or the momenta are wanted of one that does not cycle them.
+
+    Warns:
+        UserWarning: it cycles the momentum, and `momentum` is None.
 
     Examples:
         >>> import torch
         >>> sgd = torch.optim.SGD([torch.zeros(1)], lr=0.1)
         >>> from_torch(torch.optim.lr_scheduler.CosineAnnealingLR(sgd, T_max=100))
         [Extend(Cosine(0.1, 0.0, steps=100))]
+
+        All that `OneCycleLR` does, by two schedulers:
+
+        >>> live = torch.optim.lr_scheduler.OneCycleLR(torch.optim.SGD([torch.zeros(1)], momentum=0.9), 0.1, 100)
+        >>> rates, momenta = from_torch(live, momentum=True)
+        >>> sgd = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
+        >>> both = [ScheduleLR(sgd, rates), ScheduleLR(sgd, momenta, field="momentum")]
+        >>> for _ in range(29):
+        ...     sgd.step()
+        ...     for scheduler in both:
+        ...         scheduler.step()
+        >>> sgd.param_groups[0]["lr"], sgd.param_groups[0]["momentum"]
+        (0.1, 0.85)
     """
     if is_handler(scheduler):
-        return read_handler(scheduler, _read)
-    schedules = [_read(scheduler, i) for i in range(len(_optimizer(scheduler).param_groups))]
-    _check(scheduler, schedules)
+        if momentum:
+            raise ValueError(
+                "from_torch(scheduler, momentum=True) must get a scheduler of torch, got a handler of ignite"
+            )
+        schedules = read_handler(scheduler, _read)
+        driven = [part for part in torchs_of(scheduler) if cycles_momentum(part)]
+        if driven and momentum is None:
+            _warn_of_momentum(field_of(driven[0].optimizer))
+        return schedules
+    groups = range(len(_optimizer(scheduler).param_groups))
+    schedules = [_read(scheduler, i) for i in groups]
+    cycles = cycles_momentum(scheduler)
+    if momentum and not cycles:
+        raise ValueError(
+            "from_torch(scheduler, momentum=True) must get a scheduler that cycles the momentum, a OneCycleLR or "
+            f"CyclicLR or one that holds it, got a {type(scheduler).__name__}"
+        )
+    momenta = [read_momentum(scheduler, i, _starts, _momentum_cycle) for i in groups] if momentum else []
+    _check(scheduler, schedules, momenta)
+    if momentum:
+        return schedules, momenta
+    if cycles and momentum is None:
+        _warn_of_momentum(field_of(_optimizer(scheduler)))
     return schedules
+
+
+def _warn_of_momentum(field: str) -> None:
+    warnings.warn(
+        "from_torch(scheduler) gives the rates alone, but this scheduler cycles the momentum too: write "
+        "rates, momenta = from_torch(scheduler, momentum=True) and drive both, the momenta by "
+        f"ScheduleLR(optimizer, momenta, field={field!r}); momentum=False says that none are wanted",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def _optimizer(scheduler: Any) -> torch.optim.Optimizer:
     optimizer = getattr(scheduler, "optimizer", None)
+    if optimizer is None and hasattr(scheduler, "_schedulers"):  # a SequentialLR of torch 1.10 has none
+        optimizer = getattr(_leaves(scheduler)[0], "optimizer", None)
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"from_torch(scheduler) must get a torch scheduler, got {scheduler!r}")
     return optimizer
@@ -111,25 +174,38 @@ def _plain(name: str, *attributes: str) -> Callable[[Any, int], Schedule]:
 
 
 def _multi_step(scheduler: Any, i: int) -> Schedule:
-    return recipes.MultiStepLR(_rate(scheduler, i), sorted(scheduler.milestones.elements()), scheduler.gamma)
+    return recipes.MultiStepLR(_rate(scheduler, i), milestones(scheduler), scheduler.gamma)
 
 
 def _cyclic(scheduler: Any, i: int) -> Schedule:
-    if scheduler._scale_fn_custom is not None:
+    return _triangles(scheduler, _rate(scheduler, i), float(scheduler.max_lrs[i]))
+
+
+def _triangles(scheduler: Any, start: float, turn: float) -> Schedule:
+    if has_own_scale(scheduler):
         raise ValueError("from_torch(scheduler) must get a CyclicLR without scale_fn, for a function is no value")
     up = round(scheduler.total_size * scheduler.step_ratio)
     down = round(scheduler.total_size - up)
     if float(up + down) != scheduler.total_size or up / scheduler.total_size != scheduler.step_ratio:
         raise ValueError("from_torch(scheduler) must get a CyclicLR with whole step_size_up and step_size_down")
-    low, high = _rate(scheduler, i), float(scheduler.max_lrs[i])
-    return recipes.CyclicLR(low, high, up, down, scheduler.mode, scheduler.gamma)
+    return recipes.CyclicLR(start, turn, up, down, scheduler.mode, scheduler.gamma)
 
 
 def _one_cycle(scheduler: Any, i: int) -> Schedule:
+    return _phases(scheduler, i, "initial_lr", "max_lr", "min_lr")
+
+
+def _phases(scheduler: Any, i: int, *keys: str) -> Schedule:
     group = scheduler.optimizer.param_groups[i]
-    first, top, last = (float(group[key]) for key in ("initial_lr", "max_lr", "min_lr"))
-    ends = [phase["end_step"] for phase in scheduler._schedule_phases[:-1]]
-    return recipes.one_cycle(first, top, last, scheduler.total_steps, ends, scheduler._anneal_func_type)
+    first, top, last = (float(group[key]) for key in keys)
+    return recipes.one_cycle(first, top, last, scheduler.total_steps, phase_ends(scheduler), annealing(scheduler))
+
+
+def _momentum_cycle(scheduler: Any, i: int) -> Schedule:
+    """Return the momentum that a scheduler cycles."""
+    if isinstance(scheduler, lr_scheduler.OneCycleLR):
+        return _phases(scheduler, i, "max_momentum", "base_momentum", "max_momentum")
+    return _triangles(scheduler, float(scheduler.max_momentums[i]), float(scheduler.base_momentums[i]))
 
 
 def _swa(scheduler: Any, i: int, start: float | None = None) -> Schedule:
@@ -173,15 +249,15 @@ def _starts(scheduler: Any, ahead: int) -> list[int]:
 
 def _sequential(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
     """Read a sequence; it lets its first part, and what that consists of, take one step more before update 0."""
-    children, milestones = scheduler._schedulers, _starts(scheduler, ahead)
+    children, begins = scheduler._schedulers, _starts(scheduler, ahead)
     parts = [_read(children[0], i, ahead + _nested(children[0]))]
-    for child, milestone in zip(children[1:], milestones, strict=True):
+    for child, milestone in zip(children[1:], begins, strict=True):
         if type(child) is swa_utils.SWALR:
-            before = recipes.SequentialLR(parts, milestones[: len(parts) - 1])
+            before = recipes.SequentialLR(parts, begins[: len(parts) - 1])
             parts.append(_swa(child, i, before(max(milestone - 1, 0))))
         else:
             parts.append(_read(child, i))
-    return recipes.SequentialLR(parts, milestones)
+    return recipes.SequentialLR(parts, begins)
 
 
 def _nested(scheduler: Any) -> bool:
@@ -242,11 +318,11 @@ def _resets(scheduler: Any, ahead: int) -> list[int]:
         return [step for part in scheduler._schedulers for step in _resets(part, ahead)]
     if type(scheduler) is not lr_scheduler.SequentialLR:
         return []
-    milestones = _starts(scheduler, ahead)
-    end = milestones[0] if milestones else math.inf
+    begins = _starts(scheduler, ahead)
+    end = begins[0] if begins else math.inf
     inner = [step for step in _resets(scheduler._schedulers[0], ahead + 1) if step < end]
     # Building a sequence sets the rate to its first value.
-    return sorted({*milestones, *inner, *([] if ahead else [0])})
+    return sorted({*begins, *inner, *([] if ahead else [0])})
 
 
 _READERS: dict[type, Callable[[Any, int], Schedule]] = {
@@ -320,8 +396,8 @@ def _turn(scheduler: Any, ahead: int = 0) -> float:
     return _first_end(scheduler, ahead, _turn) if isinstance(scheduler, lr_scheduler.SequentialLR) else math.inf
 
 
-def _check(scheduler: Any, schedules: list[Schedule]) -> None:
-    """Compare the schedules with the current rates and with the next steps of a copy."""
+def _check(scheduler: Any, schedules: list[Schedule], momenta: list[Schedule]) -> None:
+    """Compare the schedules with the current rates and momenta and with the next steps of a copy."""
     optimizer = _optimizer(scheduler)
     now, last = _now(scheduler), _horizon(scheduler)
     groups = [dict(group, params=[torch.zeros(1)]) for group in optimizer.param_groups]
@@ -339,9 +415,16 @@ def _check(scheduler: Any, schedules: list[Schedule]) -> None:
                     f"from_torch(scheduler) must get a scheduler whose rates follow from its arguments, but group {i} "
                     f"has {rate!r} at step {step}, where {schedule!r} has {expected!r}: was the rate changed by hand?"
                 )
+        for i, (group, schedule) in enumerate(zip(double.param_groups, momenta, strict=False)):
+            found, expected = momentum_of(group), schedule(step)
+            if not math.isclose(found, expected, rel_tol=_RTOL, abs_tol=_ATOL):
+                raise ValueError(
+                    f"from_torch(scheduler, momentum=True) must get a scheduler whose momenta follow from its "
+                    f"arguments, but group {i} has {found!r} at step {step}, where {schedule!r} has {expected!r}"
+                )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             try:
                 twin.step()
-            except (NotImplementedError, ValueError, ZeroDivisionError):
-                return  # torch goes no further
+            except (AttributeError, IndexError, NotImplementedError, ValueError, ZeroDivisionError):
+                return  # torch goes no further; it does not step what its oldest versions have saved
