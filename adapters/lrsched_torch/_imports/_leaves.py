@@ -1,0 +1,139 @@
+"""Single schedulers of torch as schedules."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch.optim import lr_scheduler, swa_utils
+
+from lrsched import Schedule
+from lrsched.compat import torch as recipes
+from lrsched_torch._imports._legacy import annealing, has_own_scale, milestones, phase_ends
+from lrsched_torch._imports._transformers import read_lambda
+from lrsched_torch._scheduler import ScheduleLR
+
+# What torch's own rounding may come to in a long run.
+RTOL = 1e-5
+
+
+def rate_of(scheduler: Any, i: int) -> float:
+    """Return the rate that group i had when the scheduler was built."""
+    return float(scheduler.base_lrs[i])
+
+
+def _own(scheduler: ScheduleLR, i: int) -> Schedule:
+    if scheduler.field != "lr":
+        raise ValueError(f"from_torch(scheduler) must get a ScheduleLR of the field 'lr', got {scheduler.field!r}")
+    schedule = scheduler.schedules[min(i, len(scheduler.schedules) - 1)]
+    return scheduler._first(i) * schedule if scheduler.relative else schedule
+
+
+def _plain(name: str, *attributes: str) -> Callable[[Any, int], Schedule]:
+    """Return the reader of a scheduler that keeps its arguments under their own names."""
+
+    def read(scheduler: Any, i: int) -> Schedule:
+        arguments = {attribute: getattr(scheduler, attribute) for attribute in attributes}
+        schedule: Schedule = getattr(recipes, name)(rate_of(scheduler, i), **arguments)
+        return schedule
+
+    return read
+
+
+def _multi_step(scheduler: Any, i: int) -> Schedule:
+    return recipes.MultiStepLR(rate_of(scheduler, i), milestones(scheduler), scheduler.gamma)
+
+
+def _cyclic(scheduler: Any, i: int) -> Schedule:
+    return _triangles(scheduler, rate_of(scheduler, i), float(scheduler.max_lrs[i]))
+
+
+def _triangles(scheduler: Any, start: float, turn: float) -> Schedule:
+    if has_own_scale(scheduler):
+        raise ValueError("from_torch(scheduler) must get a CyclicLR without scale_fn, for a function is no value")
+    up = round(scheduler.total_size * scheduler.step_ratio)
+    down = round(scheduler.total_size - up)
+    if float(up + down) != scheduler.total_size or up / scheduler.total_size != scheduler.step_ratio:
+        raise ValueError("from_torch(scheduler) must get a CyclicLR with whole step_size_up and step_size_down")
+    return recipes.CyclicLR(start, turn, up, down, scheduler.mode, scheduler.gamma)
+
+
+def _one_cycle(scheduler: Any, i: int) -> Schedule:
+    return _phases(scheduler, i, "initial_lr", "max_lr", "min_lr")
+
+
+def _phases(scheduler: Any, i: int, *keys: str) -> Schedule:
+    group = scheduler.optimizer.param_groups[i]
+    first, top, last = (float(group[key]) for key in keys)
+    return recipes.one_cycle(first, top, last, scheduler.total_steps, phase_ends(scheduler), annealing(scheduler))
+
+
+def momentum_cycle(scheduler: Any, i: int) -> Schedule:
+    """Return the momentum that a scheduler cycles."""
+    if isinstance(scheduler, lr_scheduler.OneCycleLR):
+        return _phases(scheduler, i, "max_momentum", "base_momentum", "max_momentum")
+    return _triangles(scheduler, float(scheduler.max_momentums[i]), float(scheduler.base_momentums[i]))
+
+
+def read_swa(scheduler: Any, i: int, start: float | None = None) -> Schedule:
+    group = scheduler.optimizer.param_groups[i]
+    end, now = float(group["swa_lr"]), float(group["lr"])
+
+    def build(lr: float, swa_lr: float = end) -> Schedule:
+        return recipes.SWALR(lr, swa_lr, scheduler.anneal_epochs, scheduler._anneal_strategy)
+
+    if start is not None:
+        return build(start)
+    schedule, step = build(rate_of(scheduler, i)), scheduler.last_epoch
+    if math.isclose(schedule(step), now, rel_tol=RTOL):
+        return schedule
+    # It began after another scheduler, with another rate than the optimizer: what is left of that rate tells.
+    part = build(1.0, 0.0)(step)
+    return build((now - (1.0 - part) * end) / part) if part > 0.0 else schedule
+
+
+# These take a step at update 0, and not only their first value, where they are not the very part that begins.
+_AGAIN = (lr_scheduler.ExponentialLR, lr_scheduler.PolynomialLR, lr_scheduler.CosineAnnealingLR)
+
+
+def _again(scheduler: Any, i: int) -> Schedule:
+    """Read a scheduler that has taken the step from -1 to 0."""
+    lr = rate_of(scheduler, i)
+    if isinstance(scheduler, lr_scheduler.ExponentialLR):
+        return recipes.ExponentialLR(lr * scheduler.gamma, scheduler.gamma)
+    if isinstance(scheduler, lr_scheduler.PolynomialLR):
+        steps = scheduler.total_iters
+        return recipes.PolynomialLR(lr * (steps / (steps + 1)) ** scheduler.power, steps, scheduler.power)
+    low = scheduler.eta_min
+    growth = 2.0 / (1.0 + math.cos(math.pi / scheduler.T_max))
+    return recipes.CosineAnnealingLR((lr - low) * growth + low, scheduler.T_max, low)
+
+
+_READERS: dict[type, Callable[[Any, int], Schedule]] = {
+    ScheduleLR: _own,
+    lr_scheduler.LambdaLR: lambda scheduler, i: read_lambda(scheduler.lr_lambdas[i], rate_of(scheduler, i)),
+    lr_scheduler.MultiplicativeLR: lambda scheduler, i: recipes.MultiplicativeLR(0.0, None),
+    lr_scheduler.StepLR: _plain("StepLR", "step_size", "gamma"),
+    lr_scheduler.MultiStepLR: _multi_step,
+    lr_scheduler.ConstantLR: _plain("ConstantLR", "factor", "total_iters"),
+    lr_scheduler.LinearLR: _plain("LinearLR", "start_factor", "end_factor", "total_iters"),
+    lr_scheduler.ExponentialLR: _plain("ExponentialLR", "gamma"),
+    lr_scheduler.PolynomialLR: _plain("PolynomialLR", "total_iters", "power"),
+    lr_scheduler.CosineAnnealingLR: _plain("CosineAnnealingLR", "T_max", "eta_min"),
+    lr_scheduler.CosineAnnealingWarmRestarts: _plain("CosineAnnealingWarmRestarts", "T_0", "T_mult", "eta_min"),
+    lr_scheduler.CyclicLR: _cyclic,
+    lr_scheduler.OneCycleLR: _one_cycle,
+    swa_utils.SWALR: read_swa,
+}
+
+
+def read_leaf(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
+    """Read a scheduler that the sequences around it have made to step `ahead` times before the first update."""
+    if ahead and type(scheduler) in _AGAIN:
+        return _again(scheduler, i)
+    read = _READERS.get(type(scheduler))
+    if read is not None:
+        return read(scheduler, i)
+    name = type(scheduler).__name__
+    if name in ("ReduceLROnPlateau", "GreedyLR"):
+        raise ValueError(f"from_torch(scheduler) must get a function of the step, got a {name}: use lrsched.feedback")
+    raise TypeError(f"from_torch(scheduler) must get a scheduler of torch, transformers or ignite, got a {name}")
