@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import assert_agrees, definitions
+from oracles import assert_agrees, assert_agrees_at, definitions
 
 from lrsched.compat import olmo_core
 
@@ -99,6 +99,60 @@ def test_wsd_s_is_that_of_olmo(lr, warmup, decay, stable, scaled):
 def test_the_rise_is_that_of_olmo(lr, total):
     check("ExponentialScheduler", lr, total, lr_min=1e-9)
     check("ConstantScheduler", lr, total)
+
+
+@given(
+    lrs, st.integers(2, 30), st.integers(1, 7), st.integers(0, 6), st.integers(1, 60), alphas,
+    st.sampled_from([0.1, 0.4]), st.integers(1, 40), st.booleans(),
+)  # fmt: skip
+def test_lengths_may_count_tokens(lr, updates, size, more, warmup, alpha, part, decay, long):
+    """optim/scheduler.py, set_lr: the trainer counts the tokens of a batch, then sets the rate."""
+    total, scale = updates * size + more % size, 10**6 if long else 1
+    size, total, warmup, decay = size * scale, total * scale, warmup * scale, decay * scale
+
+    def check_tokens(name, **arguments):
+        scheduler = getattr(live, name)(units="tokens", **arguments)
+        count = -(-total // size)  # the update that reaches the number of tokens is the last
+        expected = [scheduler.get_lr(lr, (t + 1) * size, total) for t in range(count)]
+        head = () if name == "WSDS" else (total,)
+        ours = getattr(olmo_core, name)(lr, *head, units="tokens", tokens_per_step=size, **arguments)
+        # In float32 a power of large numbers of tokens is 2e-6 off.
+        assert_agrees(ours, expected, single=name != "PowerLR")
+
+    check_tokens("ConstantWithWarmup", warmup=warmup)
+    for name in ("LinearWithWarmup", "InvSqrtWithWarmup", "CosWithWarmup", "HalfCosWithWarmup"):
+        check_tokens(name, warmup=warmup, alpha_f=alpha)
+    if round(total * part) > 0:
+        check_tokens("CosWithWarmup", warmup_fraction=part)
+    check_tokens("WSD", warmup=warmup, decay=decay, decay_fraction=None)
+    check_tokens("ExponentialScheduler", lr_min=1e-9)
+    if warmup + decay < total:
+        check_tokens("PowerLR", warmup=warmup, decay=decay, decay_fraction=None)
+        tail = {"decay": decay, "decay_fraction": None, "alpha_f": max(alpha, 0.1)}
+        check_tokens("CosWithWarmupAndLinearDecay", warmup=warmup, **tail)
+        check_tokens("WSDS", period_lengths=[total], warmup=warmup, decay=decay)
+
+
+def test_tokens_beyond_the_reach_of_int32_are_counted_in_every_library():
+    # 4 Mi tokens an update, 2**42 in all, a warm-up of 100 updates: from the update 2**9 on int32 would overflow
+    size = 2**22
+    s = olmo_core.InvSqrtWithWarmup(
+        1.0, 2**42, alpha_f=0.0, warmup=100 * size, units="tokens", tokens_per_step=size
+    )  # fmt: skip
+    assert_agrees_at(s, {99: 1.0, 399: 0.5, 999: 0.1**0.5, 10**6 - 1: 0.01})
+    jnp = pytest.importorskip("jax.numpy")
+    for t in (99, 399, 999, 10**6 - 1):
+        assert float(s(jnp.asarray(t))) == pytest.approx((100 / (t + 1)) ** 0.5, rel=2e-6)
+
+
+def test_tokens_need_the_tokens_of_an_update():
+    with pytest.raises(ValueError, match=r"tokens_per_step=...\) must be given if units is \"tokens\", and only then"):
+        olmo_core.CosWithWarmup(1.0, 1000, warmup=10, units="tokens")
+    with pytest.raises(ValueError, match=r"tokens_per_step=...\) must be given if .*, got 5"):
+        olmo_core.CosWithWarmup(1.0, 1000, warmup=10, tokens_per_step=5)
+    with pytest.raises(ValueError, match=r"units=...\) must be one of 'steps', 'tokens', got 'samples'"):
+        olmo_core.CosWithWarmup(1.0, 1000, warmup=10, units="samples")
+    assert olmo_core.ConstantScheduler(0.1, units="tokens") == olmo_core.ConstantScheduler(0.1)
 
 
 def test_the_first_update_is_a_step_ahead():

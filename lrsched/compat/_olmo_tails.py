@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from lrsched._check import Int, Many, Real
+from lrsched._batches import Batches
+from lrsched._check import Choice, Int, Many, Real
 from lrsched._decays import PowerLaw
 from lrsched._modifiers import Extend, Hold
 from lrsched._schedule import Constant, Schedule
@@ -11,6 +12,7 @@ from lrsched._shapes import Cosine, Linear
 from lrsched.compat._args import CountOrNone, Length, LengthOrNone, Rate, checked, must
 from lrsched.compat._pieces import late, then, warmed
 
+Units = Annotated[str, Choice(("steps", "tokens"))]
 Part = Annotated[float | None, Real(low=0.0, high=1.0, optional=True)]
 
 
@@ -18,6 +20,17 @@ def _steps(where: str, name: str, steps: int | None, part: float | None, total: 
     given = (steps is None) != (part is None)
     must(given, f"{where}({name}=...)", f"given, or {name}_fraction, and not both", steps)
     return steps if steps is not None else round(total * (part or 0.0))
+
+
+def _counted(where: str, schedule: Schedule, t_max: int | None, units: str, size: int | None) -> Schedule:
+    """Return the schedule in updates, where its steps are `units`; of tokens an update has `size`."""
+    given = (units == "tokens") == (size is not None) or t_max is None
+    must(given, f"{where}(tokens_per_step=...)", 'given if units is "tokens", and only then', size)
+    if size is None or isinstance(schedule, Constant):
+        return schedule
+    # The trainer stops with the update that reaches t_max; where something ends, no step is too large for int32.
+    ends = schedule if schedule.length is not None else Hold(schedule, (t_max or 1) + size)
+    return Batches(ends, size)
 
 
 def _ramp(where: str, lr: float, warmup: int, low: float, body: Schedule, at_least: int = 0) -> Schedule:
@@ -43,6 +56,9 @@ def WSD(
     decay_fraction: Part = 0.1,
     warmup_min_lr: Rate = 0.0,
     decay_min_lr: Rate = 0.0,
+    *,
+    units: Units = "steps",
+    tokens_per_step: LengthOrNone = None,
 ) -> Schedule:
     """Linear warm-up, a constant phase, a line to `decay_min_lr` at `t_max`, which goes on below it.
 
@@ -55,6 +71,8 @@ def WSD(
         decay_fraction: the same as a part of `t_max`.
         warmup_min_lr: value at step 0, which no update has.
         decay_min_lr: value at step `t_max`, that of the last update.
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
 
     Examples:
         >>> s = WSD(1.0, 10, warmup=2, decay=4, decay_fraction=None)
@@ -71,7 +89,7 @@ def WSD(
         if stable >= 0
         else then(1, Constant(lr), late(fall, 1 - stable))
     )
-    return _ramp("WSD", lr, steps, warmup_min_lr, body, 1)
+    return _counted("WSD", _ramp("WSD", lr, steps, warmup_min_lr, body, 1), t_max, units, tokens_per_step)
 
 
 @checked
@@ -85,6 +103,9 @@ def PowerLR(
     decay: CountOrNone = None,
     decay_fraction: Part = 0.1,
     decay_min_lr: Rate = 0.0,
+    *,
+    units: Units = "steps",
+    tokens_per_step: LengthOrNone = None,
 ) -> Schedule:
     """Linear warm-up, then `lr * (current / warmup) ** b`, then a line to `decay_min_lr`, which goes on below it.
 
@@ -98,6 +119,8 @@ def PowerLR(
         decay: steps of the last line; then `decay_fraction` must be None.
         decay_fraction: the same as a part of `t_max`.
         decay_min_lr: value at step `t_max`, that of the last update.
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
 
     Examples:
         >>> round(PowerLR(1.0, 100, b=-0.5, warmup=10)(39), 12)
@@ -114,7 +137,7 @@ def PowerLR(
     )
     fall = PowerLaw(lr, -b, timescale=steps)
     rest = Hold(fall, body) >> _cooldown("PowerLR", fall(body), decay_min_lr, tail) if tail else fall
-    return _ramp("PowerLR", lr, steps, warmup_min_lr, rest)
+    return _counted("PowerLR", _ramp("PowerLR", lr, steps, warmup_min_lr, rest), t_max, units, tokens_per_step)
 
 
 def _cosine(start: float, end: float, steps: int) -> Schedule:
@@ -134,6 +157,8 @@ def CosWithWarmupAndLinearDecay(
     decay_min_lr: Rate = 0.0,
     *,
     cosine_t_max: LengthOrNone = None,
+    units: Units = "steps",
+    tokens_per_step: LengthOrNone = None,
 ) -> Schedule:
     """`CosWithWarmup` whose last steps are a line to `decay_min_lr`, which goes on below it.
 
@@ -148,6 +173,8 @@ def CosWithWarmupAndLinearDecay(
         decay_fraction: the same as a part of `t_max`.
         decay_min_lr: value at step `t_max`, that of the last update.
         cosine_t_max: the scheduler's own `t_max`, the end of the cosine; None stands for that of the training.
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
 
     Examples:
         >>> s = CosWithWarmupAndLinearDecay(1.0, 10, warmup=2, decay=4, decay_fraction=None, alpha_f=0.0)
@@ -162,7 +189,9 @@ def CosWithWarmupAndLinearDecay(
     must(body >= 0, f"{where}(warmup=...)", f"<= {t_max - tail}, where the line begins", steps)
     wave = _cosine(lr, lr * alpha_f, end - steps)
     rest = then(body, wave, _cooldown(where, wave(body), decay_min_lr, tail)) if tail else wave
-    return _ramp(where, lr, steps, warmup_min_lr, rest)
+    return _counted(
+        "CosWithWarmupAndLinearDecay", _ramp(where, lr, steps, warmup_min_lr, rest), t_max, units, tokens_per_step
+    )
 
 
 @checked
@@ -176,6 +205,9 @@ def WSDS(
     decay_fraction: Part = None,
     warmup_min_lr: Rate = 0.0,
     decay_min_lr: Rate = 0.0,
+    *,
+    units: Units = "steps",
+    tokens_per_step: LengthOrNone = None,
 ) -> Schedule:
     """Several stable phases, each with its decay (WSD-S); the first period holds the warm-up too.
 
@@ -189,6 +221,8 @@ def WSDS(
         decay_fraction: the same as a part of each period; exactly one of the two is given.
         warmup_min_lr: value at step 0, which no update has.
         decay_min_lr: value at the end of each period, and of the last one for ever.
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
 
     Examples:
         >>> s = WSDS(1.0, [10, 10], warmup=2, decay=4)
@@ -211,4 +245,10 @@ def WSDS(
         rest = fall if body is None else fall >> (Constant(decay_min_lr, 1) >> late(body, 1))
         body = then(stable, Constant(top, max(stable, 1)), rest)
     assert body is not None
-    return _ramp("WSDS", lr * multipliers[0], first, warmup_min_lr, body)
+    return _counted(
+        "WSDS",
+        _ramp("WSDS", lr * multipliers[0], first, warmup_min_lr, body),
+        sum(period_lengths),
+        units,
+        tokens_per_step,
+    )

@@ -2,14 +2,25 @@
 
 OLMo-core's trainer counts a step before it sets the rate, so update t has the value of `current = t + 1`: a warm-up of
 W steps begins with 1 / W and has its top at update W - 1. `t_max` is the trainer's `max_steps`; with `units="tokens"`
-lengths are tokens, to be divided by the tokens of an update first.
+it is its `max_tokens`, all lengths are tokens, and update t has the value after `(t + 1) * tokens_per_step` of them.
 """
 
 from lrsched._decays import PowerLaw
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Geometric, Linear
-from lrsched.compat._args import CountOrNone, Length, Positive, Rate, checked, must
-from lrsched.compat._olmo_tails import WSD, WSDS, CosWithWarmupAndLinearDecay, Part, PowerLR, _cosine, _ramp, _steps
+from lrsched.compat._args import CountOrNone, Length, LengthOrNone, Positive, Rate, checked, must
+from lrsched.compat._olmo_tails import (
+    WSD,
+    WSDS,
+    CosWithWarmupAndLinearDecay,
+    Part,
+    PowerLR,
+    Units,
+    _cosine,
+    _counted,
+    _ramp,
+    _steps,
+)
 from lrsched.compat._pieces import late
 
 __all__ = [
@@ -28,11 +39,13 @@ __all__ = [
 
 
 @checked
-def ConstantScheduler(lr: Rate) -> Schedule:
+def ConstantScheduler(lr: Rate, *, units: Units = "steps", tokens_per_step: LengthOrNone = None) -> Schedule:
     """The rate itself.
 
     Args:
         lr: the initial learning rate, >= 0.
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
 
     Examples:
         >>> ConstantScheduler(0.1)
@@ -41,12 +54,19 @@ def ConstantScheduler(lr: Rate) -> Schedule:
     References:
         OLMo-core 3.0.0, optim/scheduler.py, and train/trainer.py for the count; so for all of this module.
     """
-    return Constant(lr)
+    return _counted("ConstantScheduler", Constant(lr), None, units, tokens_per_step)
 
 
 @checked
 def ConstantWithWarmup(
-    lr: Rate, t_max: Length, warmup: CountOrNone = None, warmup_fraction: Part = None, warmup_min_lr: Rate = 0.0
+    lr: Rate,
+    t_max: Length,
+    warmup: CountOrNone = None,
+    warmup_fraction: Part = None,
+    warmup_min_lr: Rate = 0.0,
+    *,
+    units: Units = "steps",
+    tokens_per_step: LengthOrNone = None,
 ) -> Schedule:
     """Linear warm-up, then the rate itself.
 
@@ -56,6 +76,8 @@ def ConstantWithWarmup(
         warmup: steps of the warm-up, >= 1.
         warmup_fraction: the same as a part of `t_max`, rounded; exactly one of the two is given.
         warmup_min_lr: value at step 0, which no update has.
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
 
     Examples:
         >>> s = ConstantWithWarmup(1.0, 100, warmup=4)
@@ -64,7 +86,9 @@ def ConstantWithWarmup(
     """
     where = "ConstantWithWarmup"
     steps = _steps(where, "warmup", warmup, warmup_fraction, t_max)
-    return _ramp(where, lr, steps, warmup_min_lr, Constant(lr), 1)
+    return _counted(
+        "ConstantWithWarmup", _ramp(where, lr, steps, warmup_min_lr, Constant(lr), 1), t_max, units, tokens_per_step
+    )
 
 
 @checked
@@ -75,6 +99,9 @@ def LinearWithWarmup(
     warmup: CountOrNone = None,
     warmup_fraction: Part = None,
     warmup_min_lr: Rate = 0.0,
+    *,
+    units: Units = "steps",
+    tokens_per_step: LengthOrNone = None,
 ) -> Schedule:
     """Linear warm-up, then a line to `lr * alpha_f` at `t_max`.
 
@@ -85,6 +112,8 @@ def LinearWithWarmup(
         warmup: steps of the warm-up.
         warmup_fraction: the same as a part of `t_max`; exactly one of the two is given.
         warmup_min_lr: value at step 0, which no update has.
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
 
     Examples:
         >>> LinearWithWarmup(1.0, 10, alpha_f=0.0, warmup=2)(5)
@@ -93,7 +122,9 @@ def LinearWithWarmup(
     steps = _steps("LinearWithWarmup", "warmup", warmup, warmup_fraction, t_max)
     end = lr * alpha_f
     body: Schedule = Linear(lr, end, t_max - steps) if steps < t_max else Constant(end)
-    return _ramp("LinearWithWarmup", lr, steps, warmup_min_lr, body)
+    return _counted(
+        "LinearWithWarmup", _ramp("LinearWithWarmup", lr, steps, warmup_min_lr, body), t_max, units, tokens_per_step
+    )
 
 
 @checked
@@ -104,6 +135,9 @@ def InvSqrtWithWarmup(
     warmup: CountOrNone = None,
     warmup_fraction: Part = None,
     warmup_min_lr: Rate = 0.0,
+    *,
+    units: Units = "steps",
+    tokens_per_step: LengthOrNone = None,
 ) -> Schedule:
     """Linear warm-up, then `e + (lr - e) * sqrt(warmup / current)` with e = `lr * alpha_f`.
 
@@ -114,6 +148,8 @@ def InvSqrtWithWarmup(
         warmup: steps of the warm-up, >= 1.
         warmup_fraction: the same as a part of `t_max`; exactly one of the two is given.
         warmup_min_lr: value at step 0, which no update has.
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
 
     Examples:
         >>> InvSqrtWithWarmup(1.0, 100, alpha_f=0.0, warmup=4)(15)
@@ -125,7 +161,13 @@ def InvSqrtWithWarmup(
     end = lr * alpha_f
     must(end <= lr, f"{where}(alpha_f=...)", "<= 1", alpha_f)
     fall: Schedule = PowerLaw(lr - end, 0.5, timescale=steps)
-    return _ramp(where, lr, steps, warmup_min_lr, fall + end if end else fall)
+    return _counted(
+        "InvSqrtWithWarmup",
+        _ramp(where, lr, steps, warmup_min_lr, fall + end if end else fall),
+        t_max,
+        units,
+        tokens_per_step,
+    )
 
 
 @checked
@@ -136,6 +178,9 @@ def CosWithWarmup(
     warmup_fraction: Part = None,
     alpha_f: Rate = 0.1,
     warmup_min_lr: Rate = 0.0,
+    *,
+    units: Units = "steps",
+    tokens_per_step: LengthOrNone = None,
 ) -> Schedule:
     """Linear warm-up, then half a cosine to `lr * alpha_f` at `t_max`.
 
@@ -146,6 +191,8 @@ def CosWithWarmup(
         warmup_fraction: the same as a part of `t_max`; exactly one of the two is given.
         alpha_f: last value relative to `lr`.
         warmup_min_lr: value at step 0, which no update has.
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
 
     Examples:
         >>> s = CosWithWarmup(1.0, 10, warmup=2, alpha_f=0.0)
@@ -154,7 +201,13 @@ def CosWithWarmup(
     """
     where = "CosWithWarmup"
     steps = _steps(where, "warmup", warmup, warmup_fraction, t_max)
-    return _ramp(where, lr, steps, warmup_min_lr, _cosine(lr, lr * alpha_f, t_max - steps))
+    return _counted(
+        "CosWithWarmup",
+        _ramp(where, lr, steps, warmup_min_lr, _cosine(lr, lr * alpha_f, t_max - steps)),
+        t_max,
+        units,
+        tokens_per_step,
+    )
 
 
 @checked
@@ -165,6 +218,9 @@ def HalfCosWithWarmup(
     warmup_fraction: Part = None,
     alpha_f: Rate = 0.1,
     warmup_min_lr: Rate = 0.0,
+    *,
+    units: Units = "steps",
+    tokens_per_step: LengthOrNone = None,
 ) -> Schedule:
     """Linear warm-up to halfway between `lr` and `lr * alpha_f`, then the second half of a half cosine.
 
@@ -175,6 +231,8 @@ def HalfCosWithWarmup(
         warmup_fraction: the same as a part of `t_max`; exactly one of the two is given.
         alpha_f: last value relative to `lr`.
         warmup_min_lr: value at step 0, which no update has.
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
 
     Examples:
         >>> s = HalfCosWithWarmup(1.0, 10, warmup=2, alpha_f=0.0)
@@ -185,20 +243,35 @@ def HalfCosWithWarmup(
     steps = _steps(where, "warmup", warmup, warmup_fraction, t_max)
     end, rest = lr * alpha_f, t_max - steps
     body = late(Cosine(lr, end, 2 * rest), rest) if rest > 0 else Constant(end)
-    return _ramp(where, end + (lr - end) / 2, steps, warmup_min_lr, body)
+    return _counted(
+        "HalfCosWithWarmup",
+        _ramp(where, end + (lr - end) / 2, steps, warmup_min_lr, body),
+        t_max,
+        units,
+        tokens_per_step,
+    )
 
 
 @checked
-def ExponentialScheduler(lr: Positive, t_max: Length, lr_min: Positive = 1e-9) -> Schedule:
+def ExponentialScheduler(
+    lr: Positive,
+    t_max: Length,
+    lr_min: Positive = 1e-9,
+    *,
+    units: Units = "steps",
+    tokens_per_step: LengthOrNone = None,
+) -> Schedule:
     """A rise from `lr_min` to `lr` at `t_max`, a straight line on a logarithmic axis: a range test.
 
     Args:
         lr: the initial learning rate, which is the last one, > 0.
         t_max: steps of the training.
         lr_min: value at step 0, which no update has, > 0.
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
 
     Examples:
         >>> round(ExponentialScheduler(1.0, 4, lr_min=1e-4)(1), 12)
         0.01
     """
-    return late(Geometric(lr_min, lr, t_max), 1)
+    return _counted("ExponentialScheduler", late(Geometric(lr_min, lr, t_max), 1), t_max, units, tokens_per_step)
