@@ -1,9 +1,9 @@
-"""The operations of a curve on arrays, and on NumPy's in particular.
+"""The operations of a curve on arrays.
 
 * Steps are integers. Differences, comparisons and floors of steps are taken in integers, and only their result
-  becomes a float: float32 counts exactly to 2**24 only.
+  becomes a float: float32 counts exactly to 2**24 only. Local times that are no integers: see `_clocked`.
 * In traced code every branch is computed, so a branch that is not taken sees a harmless argument (no NaN gradient).
-  NumPy computes only what a block of steps needs.
+  NumPy computes only what a block of steps needs (`_numpy`).
 """
 
 import math
@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from lrsched._check import LARGEST
-from lrsched._clock import Cycles, Stretched, Values
+from lrsched._clock import Clock, Cycles, Values
+from lrsched._clocked import Clocked
 
 INT64 = 2**63 - 1
 LEAST_32, LARGEST_32 = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 
 
-class Arrays:
+class Arrays(Clocked):
     """Array operations through a module of the array-API kind; the base of the frameworks below."""
 
     scalar = False
@@ -31,6 +32,7 @@ class Arrays:
         self.result = floating if result is None else result
         self.double = "float64" in str(floating)
         self.largest = LARGEST if self.double else LARGEST_32
+        self.tiny = 1e-300 if self.double else 1e-37
         for name in ("sin", "exp", "log", "log1p", "expm1", "sqrt"):
             setattr(self, name, getattr(xp, name))
 
@@ -84,7 +86,7 @@ class Arrays:
     # What follows from these.
 
     def real(self, t: Any) -> Any:
-        return t.elapsed / t.per if type(t) is Stretched else self.cast(t)
+        return self.elapsed(t) / self.pace(t) if type(t) is Clock else self.cast(t)
 
     def full(self, t: Any, value: float) -> Any:
         return self.real(t) * 0.0 + value
@@ -93,39 +95,54 @@ class Arrays:
         """Return the values, and 0 in place of negative ones."""
         return self.where(a > 0.0, a, 0.0) if hasattr(a, "shape") else max(a, 0.0)
 
-    def unreachable(self, t: Any, n: int) -> bool:
-        """Return whether step n lies beyond what the integer dtype of the steps can say."""
-        return self.top is not None and n > self.top and type(t) is not Stretched and "int" in str(t.dtype)
+    def counts(self, t: Any) -> bool:
+        return "int" in str(t.dtype)
+
+    def apart(self, product: Any) -> Any:
+        return product
+
+    def at_least(self, a: Any, low: float) -> Any:
+        return self.maximum(a, low)
 
     def less(self, t: Any, n: int) -> Any:
         """Return where `t < n`, or None if that holds for every step the dtype can say."""
-        return None if self.unreachable(t, n) else t < n
+        if type(t) is Clock:
+            return self.under(t, n)
+        return None if self.beyond(t, n) else t < n
 
-    def rest(self, t: Any, n: int, fraction: float = 0.0) -> Any:
-        """Return `n - fraction - t` as a float; the difference of integers is taken in integers."""
-        if type(t) is Stretched:
-            return n - t
-        if self.unreachable(t, n):
-            return self.cast(self.top - t) + float(n - (self.top or 0) - fraction)
-        return self.cast(n - t) - fraction if fraction else self.cast(n - t)
-
-    def after(self, t: Any, n: int) -> Any:
-        """Return the steps since step `n`, and 0 before it."""
-        if type(t) is Stretched:
-            gone = t - n
-            return Stretched(self.maximum(gone.elapsed, gone.elapsed * 0.0), gone.left, gone.per, gone.total)
-        return self.maximum(t, n) - n
+    def rest(self, t: Any, n: int) -> Any:
+        """Return `n - t` as a float; the difference of integers is taken in integers."""
+        if type(t) is Clock:
+            return self.remaining(t, n) / self.pace(t)
+        if self.beyond(t, n):
+            return self.cast(self.top - t) + float(n - (self.top or 0))
+        return self.cast(n - t)
 
     def local(self, t: Any, start: int, before: Any) -> Any:
-        """Return the steps since `start`; before it a float at which no curve has an infinite slope."""
-        if type(t) is Stretched:
-            gone = t - start
-            return Stretched(self.where(before, 0.5, gone.elapsed), gone.left, gone.per, gone.total)
-        return self.where(before, 0.5, t - float(start)) if self.top is None else self.after(t, start)
+        """Return the steps since `start`; before it a time at which no curve has an infinite slope."""
+        if type(t) is Clock:
+            later = t.ahead(-start)
+            if t.unit is None and self.counts(t.steps):
+                return later.of(self.at_least(t.steps, self.edge(t.steps, t.at(start), t.times)))
+            return self._replaced(later, before)
+        if self.counts(t):
+            return self.at_least(t, start) - start
+        return self.where(before, 0.5, t - float(start))
 
-    def whole(self, t: Any, n: int) -> Any:
-        """Return the whole multiples of n in t."""
+    def _replaced(self, t: Clock, replaced: Any) -> Clock:
+        """Return the clock with the local time 0.5 in some places."""
+        half = (0.5 * t.over - t.plus) / t.times
+        if t.unit is None:
+            return t.of(self.where(replaced, half, t.steps))
+        steps = t.unit * half
+        left = t.unit * (t.end / t.times) - steps
+        return t.of(self.where(replaced, steps, t.steps), self.where(replaced, left, t.left))
+
+    def whole(self, t: Any, n: Any) -> Any:
         return t // n
+
+    def modulo(self, t: Any, n: Any) -> Any:
+        return t % n
 
     def fits(self, number: float) -> bool:
         """Return whether the dtype holds a number > 0 with all its digits."""
@@ -146,11 +163,16 @@ class Arrays:
     def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
         """Return `curve(t / n, (n - t) / n)` before step `n`, and `end` from there on."""
         inside = self.less(t, n)
-        if self.top is not None and type(t) is not Stretched and inside is not None:
+        if type(t) is Clock:
+            x, y = self.parts(t, n)
+            if t.unit is not None:  # what is left of a product may fall below 0 by its rounding
+                x, y = self.at_least(x, self.tiny), self.at_least(y, self.tiny)
+        elif inside is not None and self.counts(t):
             # No slope passes through an integer: one clamp serves, and the curve sees its own end.
             near = self.minimum(t, n)
             return self.where(inside, curve(self.cast(near) / float(n), self.cast(n - near) / float(n), self), end)
-        x, y = t / n if type(t) is Stretched else self.real(t) / float(n), self.rest(t, n) / float(n)
+        else:
+            x, y = self.real(t) / float(n), self.rest(t, n) / float(n)
         if inside is None:
             return curve(x, y, self)
         return self.where(inside, curve(self.where(inside, x, 0.5), self.where(inside, y, 0.5), self), end)
@@ -164,13 +186,11 @@ class Arrays:
 
     def _within(self, t: Any, n: int, inside: Any) -> Any:
         """Return the times before step `n`, and in place of the others one at which no curve has an infinite slope."""
-        if type(t) is Stretched:
-            elapsed, left = (
-                self.where(inside, t.elapsed, t.per * 0.5),
-                self.where(inside, t.left, t.per * (t.total - 0.5)),
-            )
-            return Stretched(elapsed, left, t.per, t.total)
-        return self.where(inside, t, 0.5) if "float" in str(t.dtype) else self.minimum(t, n - 1)
+        if type(t) is Clock:
+            if t.unit is None and self.counts(t.steps):
+                return t.of(self.minimum(t.steps, max(self.edge(t.steps, t.at(n), t.times) - 1, 0)))
+            return self._replaced(t, ~inside)
+        return self.minimum(t, n - 1) if self.counts(t) else self.where(inside, t, 0.5)
 
     def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
         """Return the value of the piece that owns each step, in its local time."""
@@ -188,8 +208,15 @@ class Arrays:
         far = self.where(some, self.log(self.where(some, x, 0.5)), -math.inf)
         return self.where(near, self.log1p(-self.where(near, y, 0.0)), far)
 
+    def root(self, x: Any) -> Any:
+        """Return the square root; at 0 its slope is infinite, and 0 * inf is NaN, so it is 0 there."""
+        some = x > 0.0
+        return self.where(some, self.sqrt(self.where(some, x, 1.0)), 0.0)
+
     def power(self, x: Any, y: Any, p: float) -> Any:
         """Return x**p for x = 1 - y; in float32 the rounding of x close to 1 would grow p-fold."""
+        if p < 1.0:
+            return self.raised(x, p)
         if self.double or p <= 1.0:
             return x**p
         near = y < 0.5
@@ -198,56 +225,34 @@ class Arrays:
 
     def take(self, values: Values, t: Any) -> Any:
         """Return the value at each step, the last one for ever."""
-        i = self.index(self.cap(t, len(values.array) - 1))
+        last = len(values.array) - 1
+        if type(t) is Clock:
+            t = self.at_least(self.turn(t, 1)[0], 0)
+        i = self.index(t if self.beyond(t, last) else self.minimum(t, last))
         return self.gather(self.constant(values.array, i), i)
 
     def grow(self, factor: float, number: Any) -> Any:
         """Return `factor ** number` for whole numbers."""
         return factor ** self.real(number)
 
-    def cap(self, t: Any, n: int) -> Any:
-        """Return the steps, at most n."""
-        return t if self.unreachable(t, n) else self.minimum(t, n)
-
-    def until(self, t: Any, n: int) -> Any:
-        """Return the steps left until step n, and 0 after it."""
-        if type(t) is Stretched:
-            return self.positive(self.rest(t, n))
-        if self.unreachable(t, n):
-            return Stretched(self.rest(t, n), self.cast(t), 1.0, n)
-        return n - self.minimum(t, n)
-
-    def ahead(self, t: Any, n: int, length: int | None) -> Any:
-        """Return the steps n later, in a schedule of that length."""
-        if type(t) is Stretched or self.top is None or (length is None and n <= self.top // 2):
-            return t + n if type(t) is Stretched or self.top is None else self.minimum(t, self.top - n) + n
-        if length is not None and length <= self.top:
-            return self.minimum(t, max(length - n, 0)) + n
-        # Beyond what the dtype counts: a float, and the distance to the end.
-        return Stretched(self.cast(t) + float(n), self.rest(t, max((length or 0) - n, 0)), 1.0, length or 0)
-
-    def last_of(self, t: Any, n: int, length: int | None) -> Any:
-        """Return the last of the n steps that step t stands for, in a schedule of that length."""
-        if self.top is not None and (length or 0) + n <= self.top:
-            return self.cap(t, (self.top + 1) // n - 1 if length is None else length // n) * n + (n - 1)
-        # A float, or beyond what the dtype counts: the distance to the end is scaled, too.
-        end = length or 0
-        left = self.rest(t, end // n) * float(n) + float(end % n - (n - 1))
-        return Stretched(self.real(t) * float(n) + float(n - 1), left, 1.0, end)
-
     def fold(self, t: Any, n: int) -> Any:
         """Return the distance to the nearest even multiple of n: a clock that swings between 0 and n."""
-        if type(t) is Stretched:
-            t = t.elapsed / t.per
-        if self.unreachable(t, n):
+        if type(t) is Clock:
+            _, local = self.turn(t, 2 * n)
+            return self.minimum(self.real(local), self.rest(local, 2 * n))
+        if self.beyond(t, n):
             return t
-        if not self.unreachable(t, 2 * n):
+        if not self.beyond(t, 2 * n):
             t = t % (2 * n)
         return n - abs(t - n)
 
-    def cycle(self, t: Any, cycles: Cycles) -> tuple[Any, Stretched]:
+    def cycle(self, t: Any, cycles: Cycles) -> tuple[Any, Clock]:
         """Return the number of the cycle of each step, and the time within it."""
-        top = INT64 if self.top is None else self.top
+        rest, pace = 0.0, 1.0
+        if type(t) is Clock or not self.counts(t):
+            t, local = self.turn(t, 1)
+            rest, pace = (local.steps, self.pace(local)) if type(local) is Clock else (local, 1.0)
+        top = self.top if self.top is not None and self.counts(t) else INT64
         inner = cycles.whole_array[1:-1]
         i = self.search(self.constant(inner[inner <= top], t), t)
         # A cycle may end after the last step that the dtype can say: that part of its end is a float.
@@ -257,72 +262,20 @@ class Arrays:
         def at(table: np.ndarray[Any, Any], k: int, like: Any) -> Any:
             return self.gather(self.constant(table, like), i + k)
 
-        elapsed = self.cast(t - at(near, 0, t)) + at(cycles.fraction_array, 0, t)
-        left = self.cast(at(near, 1, t) - t) + at(beyond, 1, t)
-        return i, Stretched(elapsed, left, at(cycles.per_array, 0, t), cycles.period)
+        for _ in range(cycles.crowd if type(rest) is not float else 0):
+            # The next cycle may have begun since the last whole step.
+            begun = self.cast(rest) >= at(1.0 - cycles.fraction_array, 1, t) * pace
+            later = begun & (t + 1 == at(near, 1, t)) & (i < len(cycles.per) - 1)
+            i = self.where(later, i + 1, i)
+        elapsed, left = self.cast(t - at(near, 0, t)), at(beyond, 1, t)
+        part = at(cycles.fraction_array, 0, t)
+        if type(rest) is float:
+            elapsed, left = elapsed + part, self.cast(at(near, 1, t) - t) + left
+        else:
+            gone = self.cast(rest) / pace
+            elapsed, left = elapsed + (part + gone), self.cast(at(near, 1, t) - 1 - t) + ((1.0 + left) - gone)
+        return i, Clock(elapsed, unit=at(cycles.per_array, 0, t), left=left, end=cycles.period)
 
     def index(self, t: Any) -> Any:
         """Return a step as an integer; a float is rounded down."""
         return self.xp.astype(self.xp.floor(t), self.xp.int64) if "float" in str(t.dtype) else t
-
-
-class NumPy(Arrays):
-    """float64 in NumPy; only what a block of steps needs is computed."""
-
-    def __init__(self, top: int | None) -> None:
-        super().__init__(np, np.float64, top)
-
-    def cast(self, t: Any) -> Any:
-        return t.astype(np.float64, copy=False)
-
-    def where(self, condition: Any, a: Any, b: Any) -> Any:
-        return np.where(condition, a, b)
-
-    def full(self, t: Any, value: float) -> Any:
-        return value
-
-    def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
-        inside = t < n
-        if inside.all():
-            return curve(t / n, (n - t) / n, self)
-        value = np.full(inside.shape, end)
-        if inside.any():
-            t = t[inside]
-            value[inside] = curve(t / n, (n - t) / n, self)
-        return value
-
-    def before(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
-        inside = t < n
-        if inside.all():
-            return curve(t, self)
-        value = np.full(inside.shape, end)
-        if inside.any():
-            value[inside] = curve(t[inside], self)
-        return value
-
-    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
-        clock = self.real(t) if type(t) is Stretched else t
-        first, last = np.searchsorted(starts, [clock.min(), clock.max()], side="right").tolist()
-        if first == last:
-            return curves[last - 1](t - starts[last - 1], self)
-        value = np.empty(clock.shape)
-        for start, end, curve in zip(starts[first - 1 :], [*starts[first:], np.inf], curves[first - 1 :], strict=True):
-            mine = (start <= clock) & (clock < end)
-            if mine.any():
-                value[mine] = curve(t[mine] - start, self)
-            if end > clock.max():
-                break
-        return value
-
-    def log_of(self, x: Any, y: Any) -> Any:
-        near = y < 0.5
-        if near.all():
-            return np.log1p(-y)
-        with np.errstate(divide="ignore"):
-            return np.log(x) if not near.any() else np.where(near, np.log1p(-np.where(near, y, 0.0)), np.log(x))
-
-    def constant(self, table: np.ndarray[Any, Any], like: Any) -> Any:
-        return table
-
-    def index(self, t: Any) -> Any:
-        return t if t.dtype.kind in "iu" else np.floor(t).astype(np.int64)

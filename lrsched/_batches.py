@@ -1,9 +1,10 @@
 """The node that counts batches where the optimizer is called once for several of them."""
 
+from fractions import Fraction
 from typing import Annotated, Any
 
 from lrsched._check import Int
-from lrsched._clock import Stretched
+from lrsched._clock import clock
 from lrsched._schedule import Node, Schedule
 from lrsched._value import value
 
@@ -14,8 +15,7 @@ class Batches(Schedule):
 
     With gradient accumulation an update is made in the last of its batches. Where a library moves the schedule with
     every batch (Keras, Paddle's `Model.fit`, MMEngine, fastai), update t uses the value of that batch. Libraries that
-    move it with every update need no such node. Where steps are int32, as in JAX without 64-bit mode, an endless
-    schedule stays at the last batch that int32 can count.
+    move it with every update need no such node.
 
     Args:
         schedule: any schedule; its steps are batches.
@@ -42,10 +42,5 @@ class Batches(Schedule):
         return self.schedule._reach(n * t + n - 1.0)
 
     def _at(self, t: Any, xp: Any) -> Any:
-        n, length = self.batches_per_update, self.schedule.length
-        if type(t) is Stretched:
-            end = length or 0
-            # The distance to the end is scaled, too, and not the difference of two large numbers.
-            left = t.left * float(n) + t.per * float(end - n * t.total - (n - 1))
-            return self.schedule._at(Stretched(t.elapsed * float(n) + t.per * float(n - 1), left, t.per, end), xp)
-        return self.schedule._at(xp.last_of(t, n, length), xp)
+        n = self.batches_per_update
+        return self.schedule._at(clock(t).slower(Fraction(1, n)).ahead(n - 1), xp)

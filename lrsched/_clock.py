@@ -1,47 +1,80 @@
-"""Local times and tables that are more than a number: stretched clocks, lists of values, cycles."""
+"""Local times and tables that are more than a number: clocks that run slower or faster, lists of values, cycles."""
 
+from collections import Counter
 from collections.abc import Sequence
+from fractions import Fraction
+from math import gcd
 from typing import Any
 
 import numpy as np
 
 
-class Stretched:
-    """A local time that runs `per` times slower than the steps: `elapsed / per`.
+def simple(number: float) -> Fraction:
+    """Return the simplest fraction that a float stands for: 1/10 for 0.1, a third for 1 / 3.
 
-    `left` is the distance to the local time `total`, counted from that end, so that a curve which falls to zero there
-    keeps its relative accuracy and ends on the right step. Offers the few operators that curves apply to a step.
+    It is the first convergent of the continued fraction that rounds to the float.
+    """
+    n, d = float(number).as_integer_ratio()
+    p, q, last_p, last_q = 1, 0, 0, 1
+    while d:
+        whole = n // d
+        p, q, last_p, last_q = whole * p + last_p, whole * q + last_q, p, q
+        if p / q == number:
+            break
+        n, d = d, n - whole * d
+    return Fraction(p, q)
+
+
+class Clock:
+    """A local time that is an exact fraction of the steps: `(steps * times + plus) / over`, three integers.
+
+    So a boundary of the local time is a constant that the steps themselves are compared with, and lies on the same
+    side in every library, whatever it makes of a product or a quotient. In a cycle of its own length the local time
+    counts in the `unit` of that cycle, `(steps / unit * times + plus) / over`; `left` is then the distance to the end
+    of the cycle, where `steps / unit * times` is `end`.
     """
 
-    __slots__ = ("elapsed", "left", "per", "total")
+    __slots__ = ("end", "left", "over", "plus", "steps", "times", "unit")
 
-    def __init__(self, elapsed: Any, left: Any, per: Any, total: int) -> None:
-        self.elapsed, self.left, self.per, self.total = elapsed, left, per, total
+    def __init__(
+        self, steps: Any, times: int = 1, plus: int = 0, over: int = 1, unit: Any = None, left: Any = None, end: int = 0
+    ) -> None:
+        self.steps, self.times, self.plus, self.over = steps, times, plus, over
+        self.unit, self.left, self.end = unit, left, end
 
-    def __truediv__(self, n: float) -> Any:
-        return self.elapsed / (self.per * float(n))
+    def _scaled(self, times: int, plus: int, over: int, end: int) -> "Clock":
+        common = gcd(times, plus, over, end)
+        times, plus, over, end = times // common, plus // common, over // common, end // common
+        return Clock(self.steps, times, plus, over, self.unit, self.left, end)
 
-    def __rsub__(self, n: int) -> Any:
-        return self.left / self.per if n == self.total else float(n) - self.elapsed / self.per
+    def slower(self, factor: Fraction) -> "Clock":
+        """Return the local time divided by the factor."""
+        n, d = factor.numerator, factor.denominator
+        return self._scaled(self.times * d, self.plus * d, self.over * n, self.end * d)
 
-    def __sub__(self, n: int) -> "Stretched":
-        return Stretched(self.elapsed - self.per * float(n), self.left, self.per, self.total - n)
+    def ahead(self, steps: Fraction | int) -> "Clock":
+        """Return the local time so many local steps later; negative ones begin later."""
+        n, d = steps.numerator, steps.denominator
+        return self._scaled(self.times * d, self.plus * d + n * self.over, self.over * d, self.end * d)
 
-    def __add__(self, n: int) -> "Stretched":
-        return Stretched(self.elapsed + self.per * float(n), self.left, self.per, self.total + n)
+    def at(self, n: int) -> int:
+        """Return `times` times the steps (units in a cycle) at which the local time is n."""
+        return n * self.over - self.plus
 
-    def __floordiv__(self, n: int) -> Any:
-        return self.elapsed // (self.per * float(n))
+    def of(self, steps: Any, left: Any = None) -> "Clock":
+        """Return the same clock at other steps."""
+        return Clock(steps, self.times, self.plus, self.over, self.unit, left, self.end)
 
-    def __lt__(self, n: int) -> Any:
-        return self.left > 0 if n == self.total else self.elapsed < self.per * float(n)
+    def __getitem__(self, mask: Any) -> "Clock":
+        clock = self.of(self.steps[mask], None if self.left is None else self.left[mask])
+        if isinstance(self.unit, np.ndarray):
+            clock.unit = self.unit[mask]
+        return clock
 
-    def __ge__(self, n: int) -> Any:
-        return self.left <= 0 if n == self.total else self.elapsed >= self.per * float(n)
 
-    def __getitem__(self, mask: Any) -> "Stretched":
-        per = self.per[mask] if isinstance(self.per, np.ndarray) else self.per
-        return Stretched(self.elapsed[mask], self.left[mask], per, self.total)
+def clock(t: Any) -> Clock:
+    """Return a local time as a clock."""
+    return t if type(t) is Clock else Clock(t)
 
 
 class Values:
@@ -71,3 +104,5 @@ class Cycles:
             [f - (w - n) for f, w, n in zip(fraction, whole, near, strict=True)], dtype=float
         )
         self.per_array = np.array(per)
+        # How many cycles may begin within one step; 0 if all begin at one.
+        self.crowd = max(Counter(whole[1:-1]).values(), default=0) if any(fraction) else 0

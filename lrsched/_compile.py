@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrsched._check import LARGEST, LOG_LARGEST
-from lrsched._clock import Cycles, Stretched, Values
+from lrsched._clock import Clock, Cycles, Values
+from lrsched._clocked import Clocked
 from lrsched._scalar import SCALAR
 
 # A function beyond this is slower to make than the calls it saves.
@@ -100,7 +101,7 @@ def _whole(content: Any) -> bool:
     return content.whole if isinstance(content, Symbol) else isinstance(content, int)
 
 
-class Code:
+class Code(Clocked):
     """The namespace of symbols: what the curves call, written down instead of computed."""
 
     scalar = False
@@ -161,8 +162,28 @@ class Code:
     def sqrt(self, a: Any) -> Any:
         return self.let(f"sqrt({text(a)})")
 
+    root = sqrt
+
     def real(self, t: Any) -> Any:
-        return t.elapsed / t.per if type(t) is Stretched else t
+        return self.elapsed(t) / self.pace(t) if type(t) is Clock else t
+
+    def cast(self, t: Any) -> Any:
+        return t
+
+    def counts(self, t: Any) -> bool:
+        return _whole(t)
+
+    def modulo(self, t: Any, n: Any) -> Any:
+        return t % n
+
+    def apart(self, product: Any) -> Any:
+        return product
+
+    def at_least(self, a: Any, low: float) -> Any:
+        return self.maximum(a, low)
+
+    def less(self, t: Any, n: int) -> Any:
+        return self.under(t, n) if type(t) is Clock else t < n
 
     def full(self, t: Any, value: float) -> float:
         return value
@@ -197,17 +218,25 @@ class Code:
         return self.let(f"{text(b)} if {text(b)} > {text(a)} else {text(a)}", _whole(a) and _whole(b))
 
     def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
-        return self.branch(t >= n, lambda: end, lambda: curve(t / n, (n - t) / n, self))
+        if type(t) is not Clock:
+            return self.branch(t >= n, lambda: end, lambda: curve(t / n, (n - t) / n, self))
+
+        def ramp() -> Any:
+            x, y = self.parts(t, n)
+            exact = t.unit is None
+            return curve(*((x, y) if exact else (self.at_least(x, 0.0), self.at_least(y, 0.0))), self)
+
+        return self.branch(self.under(t, n), ramp, lambda: end)
 
     def before(self, t: Any, n: int, curve: Curve, end: float) -> Any:
-        return self.branch(t >= n, lambda: end, lambda: curve(t, self))
+        return self.branch(self.less(t, n), lambda: curve(t, self), lambda: end)
 
     def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Curve]) -> Any:
         if len(starts) == 1:
-            return curves[0](t - starts[0], self)
+            return curves[0](t.ahead(-starts[0]) if type(t) is Clock else t - starts[0], self)
         half = len(starts) // 2
         return self.branch(
-            t < starts[half],
+            self.less(t, starts[half]),
             lambda: self.pieces(t, starts[:half], curves[:half]),
             lambda: self.pieces(t, starts[half:], curves[half:]),
         )
@@ -219,6 +248,7 @@ class Code:
         return self.let(f"log1p(-{text(y)}) if {text(y)} < 0.5 else log({text(x)}) if {text(x)} > 0.0 else -inf")
 
     def take(self, values: Values, t: Any) -> Any:
+        t = self.turn(t, 1)[0] if type(t) is Clock else t
         name, last = self.constant(values.numbers), len(values.numbers) - 1
         index = text(t) if _whole(t) else f"int({text(t)})"
         return self.let(f"{name}[{index}] if {text(t)} < {last} else {name}[{last}]")
@@ -226,39 +256,42 @@ class Code:
     def grow(self, factor: float, number: Any) -> Any:
         return factor**number if factor <= 1.0 else self.let(f"grow({factor!r}, {text(number)})")
 
-    def rest(self, t: Any, n: int, fraction: float = 0.0) -> Any:
-        return n - t - fraction if fraction else n - t
-
-    def unreachable(self, t: Any, n: int) -> bool:
-        return False
-
-    def cap(self, t: Any, n: int) -> Any:
-        return self.minimum(t, n)
-
-    def until(self, t: Any, n: int) -> Any:
-        return self.where(t < n, n - t, 0)
-
-    def ahead(self, t: Any, n: int, length: int | None) -> Any:
-        return t + n
-
-    def last_of(self, t: Any, n: int, length: int | None) -> Any:
-        return t * n + (n - 1)
+    def rest(self, t: Any, n: int) -> Any:
+        return self.remaining(t, n) / self.pace(t) if type(t) is Clock else n - t
 
     def fold(self, t: Any, n: int) -> Any:
-        t = self.real(t) % (2 * n)
+        if type(t) is Clock:
+            _, local = self.turn(t, 2 * n)
+            return self.minimum(self.real(local), self.rest(local, 2 * n))
+        t = t % (2 * n)
         return self.let(f"{t.name} if {t.name} <= {n} else {2 * n} - {t.name}", t.whole)
 
-    def cycle(self, t: Any, cycles: Cycles) -> tuple[Symbol, Stretched]:
-        whole, per = self.constant(cycles.whole), self.constant(cycles.per)
-        after = self.let(f"bisect({whole}, {text(t)}, 1, {len(cycles.per)})", True)
+    def cycle(self, t: Any, cycles: Cycles) -> tuple[Symbol, Clock]:
+        rest, pace = 0.0, 1.0
+        if type(t) is Clock or not _whole(t):
+            t, local = self.turn(t, 1)
+            rest, pace = (local.steps, self.pace(local)) if type(local) is Clock else (local, 1.0)
+        whole, per, last = self.constant(cycles.whole), self.constant(cycles.per), len(cycles.per)
+        after = self.let(f"bisect({whole}, {text(t)}, 1, {last})", True)
+        fraction = self.constant(cycles.fraction) if any(cycles.fraction) else None
+        whole_only = type(rest) is float
+        for _ in range(0 if whole_only else cycles.crowd):
+            next_ = f"{after.name} < {last} and {text(t)} + 1 == {whole}[{after.name}]"
+            begun = f"{text(rest)} >= (1.0 - {fraction}[{after.name}]) * {text(pace)}"
+            after = self.let(f"{after.name} + ({next_} and {begun})", True)
         number = after - 1
         elapsed = self.let(f"{text(t)} - {whole}[{number.name}]")
-        left = self.let(f"{whole}[{after.name}] - {text(t)}")
-        if any(cycles.fraction):
-            fraction = self.constant(cycles.fraction)
-            elapsed = self.let(f"{elapsed.name} + {fraction}[{number.name}]")
-            left = self.let(f"{left.name} - {fraction}[{after.name}]")
-        return number, Stretched(elapsed, left, self.let(f"{per}[{number.name}]"), cycles.period)
+        if whole_only:
+            left = self.let(f"{whole}[{after.name}] - {text(t)}")
+            if fraction:
+                elapsed = self.let(f"{elapsed.name} + {fraction}[{number.name}]")
+                left = self.let(f"{left.name} - {fraction}[{after.name}]")
+        else:
+            gone = rest / pace
+            at = [f"{fraction}[{i.name}]" if fraction else "0.0" for i in (number, after)]
+            elapsed = self.let(f"{elapsed.name} + ({at[0]} + {text(gone)})")
+            left = self.let(f"{whole}[{after.name}] - 1 - {text(t)} + (1.0 - {at[1]} - {text(gone)})")
+        return number, Clock(elapsed, unit=self.let(f"{per}[{number.name}]"), left=left, end=cycles.period)
 
 
 def _used(lines: list[str], result: str) -> list[str]:

@@ -1,11 +1,10 @@
 """Cycles: `Repeat`, which restarts any schedule, and the triangular wave."""
 
 import math
-from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
 from lrsched._check import HORIZON, MAX_STEPS, Choice, Int, Real
-from lrsched._clock import Cycles, Stretched
+from lrsched._clock import Cycles, simple
 from lrsched._scalar import SCALAR
 from lrsched._schedule import Node, Schedule
 from lrsched._value import value
@@ -107,7 +106,7 @@ class Repeat(Schedule):
 
     def _boundaries(self, period: int) -> Cycles:
         one = 1 << FRACTION_BITS
-        ratio = Fraction(self.stretch)
+        ratio = simple(self.stretch)
         begin, per = 0, one
         begins: list[int] = [0]
         lasts: list[float] = []
@@ -119,7 +118,9 @@ class Repeat(Schedule):
         if self.times is not None and len(lasts) < self.times:
             begins[-1] = (MAX_STEPS + 1) * one  # refused by the caller: the last cycles lie past 2**53 steps
         whole = [-(-b // one) for b in begins]
-        return Cycles(period, whole, [(w * one - b) / one for w, b in zip(whole, begins, strict=True)], lasts)
+        # What is truncated in the last bits is no part of a step.
+        fractions = [(w * one - b >> 64) / (one >> 64) for w, b in zip(whole, begins, strict=True)]
+        return Cycles(period, whole, fractions, lasts)
 
     def _rounded(self, period: int) -> Cycles:
         begins, sizes, size = [0], list[int](), period
@@ -140,25 +141,15 @@ class Repeat(Schedule):
         return self._length
 
     def _at(self, t: Any, xp: Any) -> Any:
-        if type(t) is Stretched:
-            t = t.elapsed / t.per
         return self._cycle(t, xp) if self._length is None else xp.before(t, self._length, self._cycle, self._last)
 
     def _cycle(self, t: Any, xp: Any) -> Any:
-        number, local = _turn(t, self._period, xp) if self._even else xp.cycle(t, self._cycles)
+        number, local = xp.turn(t, self._period) if self._even else xp.cycle(t, self._cycles)
         current = self.schedule._at(local, xp)
         if self.scale == 1.0:
             return current
         factor = xp.grow(self.scale, number)
         return current * factor if self._largest <= xp.largest else xp.times(current, factor)
-
-
-def _turn(t: Any, period: int, xp: Any) -> tuple[Any, Any]:
-    """Return the number of the cycle and the time within it, for cycles of equal length."""
-    if xp.unreachable(t, period):
-        return t * 0, t
-    number = xp.whole(t, period)
-    return number, t - number * period
 
 
 @value
@@ -198,7 +189,7 @@ class Triangular(Schedule):
 
     def _at(self, t: Any, xp: Any) -> Any:
         up, down = self.up, self.down or self.up
-        _, local = _turn(xp.real(t) if type(t) is Stretched else t, up + down, xp)
+        _, local = xp.turn(t, up + down)
         if self.low <= self.high:  # counted from the smaller value, as in `Blend`
             height = xp.minimum(xp.real(local) / float(up), xp.rest(local, up + down) / float(down))
             span = self.high - self.low

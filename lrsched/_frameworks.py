@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from lrsched._arrays import Arrays
-from lrsched._clock import Stretched
 
 
 class Torch(Arrays):
@@ -31,14 +30,19 @@ class Torch(Arrays):
             return self.xp.full((), value, dtype=self.floating, device=like.device)
         return value
 
-    def after(self, t: Any, n: int) -> Any:
-        return super().after(t, n) if type(t) is Stretched else (t - n).clamp(min=0)
+    def counts(self, t: Any) -> bool:
+        return not t.is_floating_point()
 
-    def whole(self, t: Any, n: int) -> Any:
+    def at_least(self, a: Any, low: float) -> Any:
+        return a.clamp(min=low)
+
+    def apart(self, product: Any) -> Any:
+        # Inductor fuses products with sums where the device can.
+        return product.clamp(min=0.0) if self.xp.compiler.is_compiling() else product
+
+    def whole(self, t: Any, n: Any) -> Any:
         # The floor division of torch has no derivative, not even 0.
-        if type(t) is Stretched:
-            return self.xp.floor(t.elapsed.detach() / (t.per * float(n)))
-        return self.xp.div(t.detach(), n, rounding_mode="floor")
+        return self.xp.div(t.detach(), n.detach() if hasattr(n, "shape") else n, rounding_mode="floor")
 
     def search(self, table: Any, t: Any) -> Any:
         return self.xp.searchsorted(table, t.contiguous(), right=True)
@@ -56,6 +60,9 @@ class Jax(Arrays):
 
     def cast(self, t: Any) -> Any:
         return t.astype(self.floating)
+
+    def apart(self, product: Any) -> Any:
+        return self.xp.maximum(product, 0.0)
 
     def index(self, t: Any) -> Any:
         return t if t.dtype.kind in "iu" else self.xp.floor(t).astype("int32")
@@ -93,6 +100,22 @@ class TensorFlow(Arrays):
 
     def gather(self, table: Any, i: Any) -> Any:
         return self.tf.gather(table, i)
+
+    def counts(self, t: Any) -> bool:
+        return bool(t.dtype.is_integer)
+
+    def apart(self, product: Any) -> Any:
+        return self.xp.maximum(product, self.tf.constant(0.0, product.dtype))
+
+    def at_least(self, a: Any, low: float) -> Any:
+        return self.xp.maximum(a, self.tf.constant(low, a.dtype))
+
+    def whole(self, t: Any, n: Any) -> Any:
+        # The quotient of floats may be that with a reciprocal, and off by its rounding: only the remainder is exact.
+        if self.counts(t):
+            return t // n
+        t = self.tf.stop_gradient(t)
+        return self.xp.round((t - t % n) / n)
 
     def index(self, t: Any) -> Any:
         return t if t.dtype.is_integer else self.tf.cast(self.tf.floor(t), self.tf.int64)

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
 from lrsched._check import Int, Many, Real, Steps
-from lrsched._clock import Stretched, Values
+from lrsched._clock import Clock, Values, clock, simple
 from lrsched._curved import NormalizedExponential
 from lrsched._scalar import SCALAR
 from lrsched._schedule import Node, Schedule
@@ -54,13 +54,11 @@ class Hold(Schedule):
 class Shift(Schedule):
     """A schedule that begins `steps` steps after its start: `s(t + steps)`.
 
-    In `a >> Shift(b, steps=a.length)` b counts from the start of the chain. Where steps are int32, as in JAX without
-    64-bit mode, an endless schedule stays at step 2**31 - 1 instead of going beyond it.
+    In `a >> Shift(b, steps=a.length)` b counts from the start of the chain.
 
     Args:
         schedule: any schedule.
-        steps: number of its first steps left out, at least 0; need not be whole (float32 has no fraction of a step
-            beyond 2**24).
+        steps: number of its first steps left out, at least 0; need not be whole.
 
     Examples:
         >>> from lrsched import Linear, Shift
@@ -73,32 +71,33 @@ class Shift(Schedule):
     schedule: Annotated[Schedule, Node()]
     steps: Annotated[float, Steps()]
 
+    def _check(self) -> None:
+        # Far from the start a float is coarse: what is left before the end must not lose its digits to a shorter one.
+        short, exact = simple(self.steps), Fraction(self.steps)
+        near = abs(short - exact) * short.denominator <= 2.0**-43
+        object.__setattr__(self, "_exact", short if near else exact)
+
+    _exact: ClassVar[Fraction]
+
     @property
     def length(self) -> int | None:
         """What is left of the schedule, rounded up, at least 1 step, or None."""
         length = self.schedule.length
-        return None if length is None else max(math.ceil(length - self.steps), 1)
+        return None if length is None else max(math.ceil(length - self._exact), 1)
 
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t + self.steps)
 
     def _at(self, t: Any, xp: Any) -> Any:
-        length = self.schedule.length
-        if type(self.steps) is int:
-            return self.schedule._at(xp.ahead(t, self.steps, length), xp)
-        end = (length or 0) - Fraction(self.steps)
-        if type(t) is Stretched:
-            left = t.left + t.per * float(end - t.total)
-            return self.schedule._at(Stretched(t.elapsed + t.per * self.steps, left, t.per, length or 0), xp)
-        whole = math.ceil(end)
-        return self.schedule._at(
-            Stretched(xp.real(t) + self.steps, xp.rest(t, whole, float(whole - end)), 1.0, length or 0), xp
-        )
+        return self.schedule._at(xp.later(t, self._exact), xp)
 
 
 @value
 class Stretch(Schedule):
     """A schedule that runs `factor` times slower: `s(t / factor)`.
+
+    The factor counts as the simplest fraction that rounds to it, 0.1 as 1/10 and 1 / 3 as a third, so whole steps of
+    the schedule are met exactly.
 
     Args:
         schedule: any schedule.
@@ -113,33 +112,24 @@ class Stretch(Schedule):
     schedule: Annotated[Schedule, Node()]
     factor: Annotated[float, Real(low=1e-6, high=1e6)]
 
+    def _check(self) -> None:
+        object.__setattr__(self, "_exact", simple(self.factor))
+
+    _exact: ClassVar[Fraction]
+
     @property
     def length(self) -> int | None:
         """The stretched length, rounded up to whole steps, or None."""
         length = self.schedule.length
-        return None if length is None else max(math.ceil(self._end(length)), 1)
+        return None if length is None else max(math.ceil(length * self._exact), 1)
 
     _blame_length: ClassVar[str] = "factor"
 
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t / self.factor)
 
-    def _end(self, length: int) -> Fraction:
-        """Return the exact end, or the whole number that it misses by the rounding of the factor alone: 0.8 * 10."""
-        end = Fraction(self.factor) * length
-        return Fraction(round(end)) if abs(end - round(end)) <= end / 2**53 else end
-
     def _at(self, t: Any, xp: Any) -> Any:
-        if self.factor == 1.0:
-            return self.schedule._at(t, xp)
-        length = self.schedule.length or 0
-        end = self._end(length)
-        whole = math.ceil(end)
-        if type(t) is Stretched:
-            left = t.left + t.per * float(end - t.total)
-            return self.schedule._at(Stretched(t.elapsed, left, t.per * self.factor, length), xp)
-        left = xp.rest(t, whole, float(whole - end))
-        return self.schedule._at(Stretched(xp.real(t), left, self.factor, length), xp)
+        return self.schedule._at(t if self.factor == 1.0 else clock(t).slower(self._exact), xp)
 
 
 @value
@@ -174,9 +164,7 @@ class Epochs(Schedule):
         return self.schedule._reach(t / self.steps_per_epoch)
 
     def _at(self, t: Any, xp: Any) -> Any:
-        if xp.unreachable(t, self.steps_per_epoch):
-            return self.schedule._at(t * 0, xp)
-        return self.schedule._at(xp.whole(t, self.steps_per_epoch), xp)
+        return self.schedule._at(xp.turn(t, self.steps_per_epoch)[0], xp)
 
 
 @value
@@ -194,6 +182,11 @@ class Reverse(Schedule):
 
     schedule: Annotated[Schedule, Node(bounded=True)]
 
+    def _check(self) -> None:
+        object.__setattr__(self, "_last", self.schedule(0))
+
+    _last: ClassVar[float]
+
     @property
     def length(self) -> int:
         """The length of the schedule."""
@@ -203,7 +196,10 @@ class Reverse(Schedule):
         return self.schedule._reach(self.length)
 
     def _at(self, t: Any, xp: Any) -> Any:
-        return self.schedule._at(xp.until(t, self.length), xp)
+        return xp.before(t, self.length, self._back, self._last)
+
+    def _back(self, t: Any, xp: Any) -> Any:
+        return self.schedule._at(xp.back(t, self.length), xp)
 
 
 @value
@@ -253,9 +249,12 @@ class Extend(Schedule):
             return ramp._at(xp.fold(t, n), xp)
         if ramp.start == ramp.end:  # a weight that overflows must not meet a height of 0
             return xp.full(t, ramp.end)
+        if type(t) is Clock:
+            x, y = xp.parts(t, n)
+            return ramp.curve(x, y, xp)
         if xp is SCALAR:
             return ramp.curve(t / n, (n - t) / n, xp)
-        return ramp.curve(t / n if type(t) is Stretched else xp.real(t) / float(n), xp.rest(t, n) / float(n), xp)
+        return ramp.curve(xp.real(t) / float(n), xp.rest(t, n) / float(n), xp)
 
 
 @value
@@ -296,8 +295,14 @@ class Warp(Schedule):
         return self.schedule._reach(t)
 
     def _bent(self, x: Any, y: Any, xp: Any) -> Any:
-        ramp = self.schedule
-        return ramp.curve(xp.power(x, y, self.power), complement(x, y, self.power, xp), xp)
+        power, curve = self.power, self.schedule.curve
+        if power >= 1.0 or not hasattr(x, "shape"):
+            return curve(xp.power(x, y, power), complement(x, y, power, xp), xp)
+        # The clock starts with an infinite slope, of which the curve would make the difference of two.
+        some = x > 0.0
+        near, far = xp.where(some, x, 1.0), xp.where(some, y, 0.0)
+        bent = xp.where(some, xp.power(near, far, power), 0.0), xp.where(some, complement(near, far, power, xp), 1.0)
+        return curve(*bent, xp)
 
     def _at(self, t: Any, xp: Any) -> Any:
         ramp = self.schedule
@@ -338,6 +343,4 @@ class Table(Schedule):
         return min(self.values), max(self.values)
 
     def _at(self, t: Any, xp: Any) -> Any:
-        if type(t) is Stretched:
-            t = t.elapsed / t.per
         return xp.take(self._values, t)

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from lrsched._arrays import INT64, Arrays, NumPy
+from lrsched._arrays import INT64, Arrays
 from lrsched._check import LARGEST, short
 from lrsched._frameworks import Jax, TensorFlow, Torch
+from lrsched._numpy import NumPy
 from lrsched._scalar import SCALAR
 
 # One block of float64 temporaries stays in the second-level cache.

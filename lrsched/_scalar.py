@@ -1,23 +1,24 @@
 """The operations of a curve on Python numbers."""
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrsched._check import LARGEST, LOG_LARGEST
-from lrsched._clock import Cycles, Stretched, Values
+from lrsched._clock import Clock, Cycles, Values
+from lrsched._clocked import Clocked
 
 
-class Scalar:
+class Scalar(Clocked):
     """Python numbers through `math`, in float64; only the branch that is needed is computed."""
 
     scalar = True
     sin = staticmethod(math.sin)
     log = staticmethod(math.log)
     log1p = staticmethod(math.log1p)
-    sqrt = staticmethod(math.sqrt)
-    minimum = staticmethod(min)
+    sqrt = root = staticmethod(math.sqrt)
+    minimum = staticmethod(min)  # type: ignore[assignment]  # it takes more than two
     maximum = staticmethod(max)
 
     largest = LARGEST
@@ -39,17 +40,35 @@ class Scalar:
         product = a * b
         return product if product == product else 0.0
 
+    def real(self, t: Any) -> Any:
+        return self.elapsed(t) / self.pace(t) if type(t) is Clock else t
+
     @staticmethod
-    def real(t: Any) -> Any:
-        return t.elapsed / t.per if type(t) is Stretched else t
+    def cast(t: Any) -> Any:
+        return t
+
+    @staticmethod
+    def counts(t: Any) -> bool:
+        return type(t) is int
+
+    @staticmethod
+    def modulo(t: Any, n: Any) -> Any:
+        return t % n
+
+    @staticmethod
+    def apart(product: Any) -> Any:
+        return product
+
+    @staticmethod
+    def at_least(a: Any, low: float) -> Any:
+        return max(a, low)
 
     @staticmethod
     def full(t: Any, value: float) -> float:
         return value
 
-    @staticmethod
-    def less(t: Any, n: int) -> bool:
-        return bool(t < n)
+    def less(self, t: Any, n: int) -> bool:
+        return bool(self.under(t, n) if type(t) is Clock else t < n)
 
     @staticmethod
     def where(condition: bool, a: Any, b: Any) -> Any:
@@ -70,18 +89,23 @@ class Scalar:
     def whole(t: Any, n: int) -> Any:
         return t // n
 
-    @staticmethod
-    def bounded(t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
-        return end if t >= n else curve(t / n, (n - t) / n, SCALAR)
+    def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+        if type(t) is not Clock:
+            return end if t >= n else curve(t / n, (n - t) / n, self)
+        if not self.under(t, n):
+            return end
+        x, y = self.parts(t, n)
+        return curve(max(x, 0.0), max(y, 0.0), self)
 
-    @staticmethod
-    def before(t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
-        return end if t >= n else curve(t, SCALAR)
+    def before(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+        return curve(t, self) if self.less(t, n) else end
 
-    @staticmethod
-    def pieces(t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
-        i = sum(t >= start for start in starts[1:]) if type(t) is Stretched else bisect_right(starts, t) - 1
-        return curves[i](t - starts[i], SCALAR)
+    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
+        if type(t) is not Clock:
+            i = bisect_right(starts, t) - 1
+            return curves[i](t - starts[i], self)
+        i = bisect_left(range(1, len(starts)), True, key=lambda k: self.under(t, starts[k]))
+        return curves[i](t.ahead(-starts[i]), self)
 
     @staticmethod
     def power(x: float, y: float, p: float) -> float:
@@ -94,8 +118,8 @@ class Scalar:
     def log_of(x: float, y: float) -> float:
         return math.log1p(-y) if y < 0.5 else math.log(x) if x > 0.0 else -math.inf
 
-    @staticmethod
-    def take(values: Values, t: Any) -> float:
+    def take(self, values: Values, t: Any) -> float:
+        t = self.turn(t, 1)[0] if type(t) is Clock else t
         return values.numbers[min(int(t), len(values.numbers) - 1)]
 
     @staticmethod
@@ -105,39 +129,30 @@ class Scalar:
         except OverflowError:
             return math.inf
 
-    @staticmethod
-    def rest(t: Any, n: int, fraction: float = 0.0) -> Any:
-        return n - t - fraction if fraction else n - t
+    def rest(self, t: Any, n: int) -> Any:
+        return self.remaining(t, n) / self.pace(t) if type(t) is Clock else n - t
 
-    @staticmethod
-    def unreachable(t: Any, n: int) -> bool:
-        return False
-
-    cap = staticmethod(min)
-
-    @staticmethod
-    def until(t: Any, n: int) -> Any:
-        return n - t if t < n else 0
-
-    @staticmethod
-    def ahead(t: Any, n: int, length: int | None) -> Any:
-        return t + n
-
-    @staticmethod
-    def last_of(t: Any, n: int, length: int | None) -> Any:
-        return t * n + (n - 1)
-
-    @staticmethod
-    def fold(t: Any, n: int) -> Any:
-        t = (t.elapsed / t.per if type(t) is Stretched else t) % (2 * n)
+    def fold(self, t: Any, n: int) -> Any:
+        if type(t) is Clock:
+            _, local = self.turn(t, 2 * n)
+            return min(self.real(local), self.rest(local, 2 * n))
+        t = t % (2 * n)
         return t if t <= n else 2 * n - t
 
-    @staticmethod
-    def cycle(t: Any, cycles: Cycles) -> tuple[int, Stretched]:
-        whole, fraction = cycles.whole, cycles.fraction
-        i = bisect_right(whole, t, 1, len(cycles.per)) - 1
-        elapsed, left = t - whole[i] + fraction[i], whole[i + 1] - t - fraction[i + 1]
-        return i, Stretched(elapsed, left, cycles.per[i], cycles.period)
+    def cycle(self, t: Any, cycles: Cycles) -> tuple[int, Clock]:
+        whole, fraction, count = cycles.whole, cycles.fraction, len(cycles.per)
+        if type(t) is int:
+            i = bisect_right(whole, t, 1, count) - 1
+            elapsed, left = t - whole[i] + fraction[i], whole[i + 1] - t - fraction[i + 1]
+        else:
+            t, local = self.turn(t, 1)
+            rest, pace = (local.steps, self.pace(local)) if type(local) is Clock else (local, 1.0)
+            i = bisect_right(whole, t, 1, count) - 1
+            while i < count - 1 and t + 1 == whole[i + 1] and rest >= (1.0 - fraction[i + 1]) * pace:
+                i += 1  # the next cycle has begun since the last whole step
+            gone = rest / pace
+            elapsed, left = t - whole[i] + (fraction[i] + gone), whole[i + 1] - 1 - t + (1.0 - fraction[i + 1] - gone)
+        return i, Clock(elapsed, unit=cycles.per[i], left=left, end=cycles.period)
 
 
 SCALAR = Scalar()

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from typing import Annotated, Any, ClassVar
 
 from lrsched._check import Int, Real
+from lrsched._clock import Clock
 from lrsched._scalar import SCALAR
 from lrsched._schedule import Schedule
 from lrsched._value import value
@@ -38,7 +39,7 @@ class Ramp(Schedule, abstract=True):
 
     def _at(self, t: Any, xp: Any) -> Any:
         steps = self.steps
-        if xp is SCALAR:
+        if xp is SCALAR and type(t) is not Clock:
             return self.end if t >= steps else self.curve(t / steps, (steps - t) / steps, SCALAR)
         return xp.bounded(t, steps, self.curve, self.end)
 
@@ -75,6 +76,8 @@ class Blend(Ramp, abstract=True):
 
     def curve(self, x: Any, y: Any, xp: Any) -> Any:
         """Return the mean of the endpoints with the weight of the larger one."""
+        if self._span == 0.0:  # which would meet an infinite slope
+            return xp.full(x, self._low)
         weight = self.rise(x, y, xp) if self._rises else self.fall(x, y, xp)
         return self._low + (self._span * weight if self._span <= xp.largest else xp.times(weight, self._span))
 
@@ -214,7 +217,7 @@ def _raised(x: Any, y: Any, power: float, xp: Any) -> Any:
         return x
     if power == 2.0:
         return x * x
-    return xp.sqrt(x) if power == 0.5 else xp.power(x, y, power)
+    return xp.root(x) if power == 0.5 else xp.power(x, y, power)
 
 
 def complement(x: Any, y: Any, power: float, xp: Any) -> Any:
@@ -224,7 +227,7 @@ def complement(x: Any, y: Any, power: float, xp: Any) -> Any:
     if power == 2.0:
         return y * (1.0 + x)
     if power == 0.5:
-        return y / (1.0 + xp.sqrt(x))
+        return y / (1.0 + xp.root(x))
     return -xp.expm1(power * xp.log_of(x, y))
 
 

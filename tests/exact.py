@@ -1,6 +1,11 @@
-"""The formulas of every shape in mpmath, written from their definitions and not from our code."""
+"""The formulas of every shape in mpmath, written from their definitions and not from our code.
 
+Times are fractions: clocks, chains and cycles are exact, and only the leaves are rounded, to 60 digits.
+"""
+
+import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import mpmath as mp
@@ -11,9 +16,23 @@ from lrsched import Schedule
 mp.mp.dps = 60
 
 
-def exact(schedule: Schedule, t: int | Any) -> Any:
+def exact(schedule: Schedule, t: int | float | Fraction | Any) -> Any:
     """Return the value of a schedule at a whole or rational step to 60 digits."""
-    return _FORMULAS[type(schedule)](schedule, mp.mpf(t))
+    clock = _CLOCKS.get(type(schedule))
+    if clock:
+        return clock(schedule, Fraction(t))
+    return _FORMULAS[type(schedule)](schedule, t if isinstance(t, mp.mpf) else number(Fraction(t)))
+
+
+def number(fraction: Fraction) -> Any:
+    """Return a fraction to 60 digits."""
+    return mp.mpf(fraction.numerator) / fraction.denominator
+
+
+def meant(given: float) -> Fraction:
+    """Return the fraction that stands in a text as this float: 0.1 is a tenth, 1 / 3 a third."""
+    short = Fraction(given).limit_denominator(10_000)
+    return short if float(short) == given else Fraction(given)
 
 
 def _ramp(weight: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -33,7 +52,7 @@ def _between(mean: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda s, t: mp.mpf(s.end) if t >= s.steps else mean(mp.mpf(s.start), mp.mpf(s.end), t / s.steps)
 
 
-def _chain(s: Any, t: Any) -> Any:
+def _chain(s: Any, t: Fraction) -> Any:
     for part in s.parts[:-1]:
         if t < part.length:
             return exact(part, t)
@@ -41,22 +60,22 @@ def _chain(s: Any, t: Any) -> Any:
     return exact(s.parts[-1], t)
 
 
-def _repeat(s: Any, t: Any) -> Any:
-    period, stretch, scale = s.schedule.length, mp.mpf(s.stretch), mp.mpf(s.scale)
-    begin, size, number = mp.mpf(0), mp.mpf(period), 0
+def _repeat(s: Any, t: Fraction) -> Any:
+    period, stretch, scale = s.schedule.length, meant(s.stretch), mp.mpf(s.scale)
+    begin, size, index = Fraction(0), Fraction(period), 0
     if s.stretch == 1.0 or (s.rounding == "each" and int(period * s.stretch) == period):
-        number = int(mp.floor(t / period))
-        number = number if s.times is None else min(number, s.times - 1)
-        begin = mp.mpf(number * period)
+        index = t // period
+        index = index if s.times is None else min(index, s.times - 1)
+        begin = Fraction(index * period)
     while t >= begin + size:
-        if s.times is not None and number == s.times - 1:
-            return exact(s.schedule, period) * scale**number
-        begin, number = begin + size, number + 1
+        if s.times is not None and index == s.times - 1:
+            return exact(s.schedule, period) * scale**index
+        begin, index = begin + size, index + 1
         if s.rounding == "each":
-            size = mp.mpf(int(int(size) * s.stretch))
+            size = Fraction(int(int(size) * s.stretch))
         else:
-            size = period * stretch**number if s.rounding == "none" else mp.mpf(int(period * s.stretch**number))
-    return exact(s.schedule, (t - begin) * period / size) * scale**number
+            size = period * stretch**index if s.rounding == "none" else Fraction(int(period * s.stretch**index))
+    return exact(s.schedule, (t - begin) * period / size) * scale**index
 
 
 def _hyperbolic(s: Any, x: Any) -> Any:
@@ -93,11 +112,11 @@ def _warped(s: Any, t: Any) -> Any:
     return exact(s.schedule, n * (t / n) ** mp.mpf(s.power)) if t < n else mp.mpf(s.schedule.end)
 
 
-def _triangle(s: Any, t: Any) -> Any:
+def _triangle(s: Any, t: Fraction) -> Any:
     down = s.down or s.up
-    t = t - mp.floor(t / (s.up + down)) * (s.up + down)
+    t = t % (s.up + down)
     part = t / s.up if t < s.up else (s.up + down - t) / down
-    return mp.mpf(s.low) + (mp.mpf(s.high) - mp.mpf(s.low)) * part
+    return mp.mpf(s.low) + (mp.mpf(s.high) - mp.mpf(s.low)) * number(part)
 
 
 _FORMULAS: dict[type, Callable[[Any, Any], Any]] = {
@@ -118,22 +137,24 @@ _FORMULAS: dict[type, Callable[[Any, Any], Any]] = {
     ls.PowerLaw: lambda s, t: mp.mpf(s.start) * (1 + t / mp.mpf(s.timescale)) ** -mp.mpf(s.power),
     ls.ExponentialWarmup: lambda s, t: mp.mpf(s.end) * (1 - mp.exp(-(t + 1) / mp.mpf(s.timescale))),
     ls.RectifiedWarmup: _rectified,
-    ls.Table: lambda s, t: mp.mpf(s.values[min(int(mp.floor(t)), len(s.values) - 1)]),
+    ls.Warp: _warped,
+    ls.Extend: _extended,
+}
+_CLOCKS: dict[type, Callable[[Any, Fraction], Any]] = {
+    ls.Table: lambda s, t: mp.mpf(s.values[min(math.floor(t), len(s.values) - 1)]),
     ls.Triangular: _triangle,
     ls.Repeat: _repeat,
     ls.Chain: _chain,
-    ls.Warp: _warped,
-    ls.Extend: _extended,
-    ls.Shift: lambda s, t: exact(s.schedule, t + mp.mpf(s.steps)),
-    ls.Stretch: lambda s, t: exact(s.schedule, t / mp.mpf(s.factor)),
-    ls.Epochs: lambda s, t: exact(s.schedule, mp.floor(t / s.steps_per_epoch)),
-    ls.Batches: lambda s, t: exact(s.schedule, t * s.batches_per_update + s.batches_per_update - 1),
-    ls.Hold: lambda s, t: exact(s.schedule, min(t, mp.mpf(s.steps))),
-    ls.Reverse: lambda s, t: exact(s.schedule, max(s.schedule.length - t, mp.mpf(0))),
+    ls.Shift: lambda s, t: exact(s.schedule, t + (meant(s.steps) if s.steps < 100 else Fraction(s.steps))),
+    ls.Stretch: lambda s, t: exact(s.schedule, t / meant(s.factor)),
+    ls.Epochs: lambda s, t: exact(s.schedule, t // s.steps_per_epoch),
+    ls.Batches: lambda s, t: exact(s.schedule, s.batches_per_update * t + s.batches_per_update - 1),
+    ls.Hold: lambda s, t: exact(s.schedule, min(t, s.steps)),
+    ls.Reverse: lambda s, t: exact(s.schedule, max(s.schedule.length - t, 0)),
     ls.Product: lambda s, t: mp.fprod(exact(part, t) for part in s.parts),
     ls.Sum: lambda s, t: mp.fsum(exact(part, t) for part in s.parts),
     ls.Minimum: lambda s, t: min(exact(part, t) for part in s.parts),
     ls.Maximum: lambda s, t: max(exact(part, t) for part in s.parts),
     ls.Power: lambda s, t: exact(s.base, t) ** exact(s.exponent, t),
 }  # fmt: skip
-KNOWN = set(_FORMULAS)
+KNOWN = set(_FORMULAS) | set(_CLOCKS)
