@@ -291,6 +291,13 @@ def test_a_library_that_counts_updates_has_nothing_to_say_of_batches(library):
         assert "counts-batches" not in codes(library, name, **built, accumulation=4)
 
 
+def test_an_update_of_the_batches_that_are_left_is_said():
+    call, named = BATCHES_IN["paddle"]
+    assert "last update of each epoch has the batches left" in message("counts-batches", "paddle", *call, **named)
+    call, named = BATCHES_IN["keras"]
+    assert "left" not in message("counts-batches", "keras", *call, **named)
+
+
 def test_an_epoch_of_mmengine_has_any_number_of_batches():
     assert "counts-batches" not in codes("mmengine", "CosineAnnealingLR", 0.1, 100, accumulation=4)
 

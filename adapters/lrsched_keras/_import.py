@@ -26,7 +26,8 @@ def from_keras(schedule: Any) -> Schedule:
             schedule is returned; its steps are updates.
 
     Returns:
-        What `lrsched.compat.keras` builds from the arguments of the object.
+        What `lrsched.compat.keras` builds from the arguments of the object. Its steps are batches, also where the
+        optimizer accumulates the gradients of n: the updates then have the rates of `Batches(schedule, n)`.
 
     Raises:
         TypeError: the object is of another class, such as a subclass of the user's, whose formula is not known.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from lrsched._axis import number
 from lrsched.compat._remarks_facts import TINY, Call, Remark
-from lrsched.compat._remarks_table import BATCHES
+from lrsched.compat._remarks_table import BATCHES, LEFT
 
 # A rate below this part of the first is next to nothing.
 _NOTHING = 1e-4
@@ -275,18 +275,18 @@ def units(call: Call) -> Iterator[Remark]:
 
 def _batches(call: Call) -> Remark:
     n, name = call.batches, call.convention.length
-    way = BATCHES[call.library]
+    last = f"; the last update of {LEFT[call.library]} has the batches left" if call.library in LEFT else ""
     if not n:
         return Remark(
             "counts-batches",
-            f"{call.library} counts batches: with {way} update j uses step n * j + n - 1",
+            f"{call.library} counts batches: with {BATCHES[call.library]} update j uses step n * j + n - 1{last}",
             "Batches(schedule, n) has the rates of the updates; multiply lengths in updates by n",
         )
     takes = f", and {_written(call, name)} takes {call.length / n:.6g} updates" if call.length else ""
     longer = f"; for {call.length} updates write {call.asking(n * call.length)}" if call.length else ""
     return Remark(
         "counts-batches",
-        f"{call.library} counts batches: update j uses step {n} * j + {n - 1}{takes}",
+        f"{call.library} counts batches: update j uses step {n} * j + {n - 1}{takes}{last}",
         f"Batches(schedule, {n}) has the rates of the updates{longer}",
     )
 

@@ -67,6 +67,8 @@ BATCHES: dict[str, str] = {
     "mmengine": "OptimWrapper(accumulative_counts=n)",
     "paddle": "Model.fit(accumulate_grad_batches=n)",
 }
+# Where these make an update of the batches that are left; the others let it go on.
+LEFT: dict[str, str] = {"mmengine": "the training", "paddle": "each epoch"}
 
 
 @dataclass(frozen=True)
