@@ -62,10 +62,10 @@ LOOPS = {
     "mmengine": Loop(RUN, "`mmengine.runner.Runner`", "epochs, or batches"),
     "nanotron": Loop(READ, "nanotron 0.4, nanotron/trainer.py:392-396", "updates"),
     "nemo": Loop(RUN, "Lightning's `Trainer`, as `prepare_lr_scheduler` configures it", "updates"),
-    "olmo_core": Loop(READ, "ai2-olmo-core 3.0.0, olmo_core/train/trainer.py:1693-1723", "updates"),
+    "olmo_core": Loop(RUN, "`olmo_core.train.Trainer`", "updates"),
     "optax": Loop(RUN, "`flax.training.train_state.TrainState`, `flax.nnx.Optimizer`", "updates"),
     "paddle": Loop(RUN, "`paddle.Model.fit`", "batches"),
-    "power_lr": Loop(READ, "IBM/dolomite-engine at d0ee186 (2025-06-21), lm_engine/pretrain.py:226-227", "updates"),
+    "power_lr": Loop(READ, "open-lm-engine/lm-engine at 36bad91 (2026-08-08), lm_engine/train.py:216-217", "updates"),
     "pytorch_optimizer": Loop(RUN, "the loop of its documentation", "updates"),
     "pytorch_warmup": Loop(RUN, "the loop of its documentation", "updates"),
     "scenic": Loop(
