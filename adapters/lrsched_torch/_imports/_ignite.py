@@ -292,7 +292,8 @@ def _now(handler: Any, i: int) -> int:
 
 def _check(handler: Any, optimizer: Any, schedules: list[Schedule]) -> None:
     """Compare the schedules with what a copy of the handler sets at the next events."""
-    groups = [dict(group, params=[torch.zeros(1)]) for group in optimizer.param_groups]
+    # Copies, for a rate that is a tensor is written in place.
+    groups = [copy.deepcopy(dict(group, params=[torch.zeros(1)])) for group in optimizer.param_groups]
     double = torch.optim.SGD(groups, lr=0.0)
     twin = copy.deepcopy(handler, {id(optimizer): double})
     driven = [i for i in range(len(groups)) if _drives(handler, i)]

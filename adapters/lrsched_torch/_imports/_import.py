@@ -5,6 +5,7 @@ import math
 import warnings
 from typing import Any, Literal, overload
 
+import numpy as np
 import torch
 from torch.optim import lr_scheduler
 
@@ -153,16 +154,18 @@ def _check(scheduler: Any, schedules: list[Schedule], momenta: list[Schedule]) -
     """Compare the schedules with the current rates and momenta and with the next steps of a copy."""
     optimizer = _optimizer(scheduler)
     now, last = _now(scheduler), _horizon(scheduler)
-    groups = [dict(group, params=[torch.zeros(1)]) for group in optimizer.param_groups]
+    # Copies, for a rate that is a tensor is written in place.
+    groups = [copy.deepcopy(dict(group, params=[torch.zeros(1)])) for group in optimizer.param_groups]
     double = torch.optim.SGD(groups, lr=0.0)
     double.defaults.update(optimizer.defaults)
     twin = copy.deepcopy(scheduler, {id(optimizer): double})
+    tops = [float(np.max(schedule(np.arange(_CHECKED)))) for schedule in schedules]
     for step in range(now, now + _CHECKED):
         if step > last:
             return
         for i, (group, schedule) in enumerate(zip(double.param_groups, schedules, strict=True)):
             rate, expected = float(group["lr"]), schedule(step)
-            most = max(schedule(0), float(group.get("initial_lr", 0.0)))
+            most = max(tops[i], float(group.get("initial_lr", 0.0)))
             if not math.isclose(rate, expected, rel_tol=RTOL, abs_tol=_ATOL * most):
                 raise ValueError(
                     f"from_torch(scheduler) must get a scheduler whose rates follow from its arguments, but group {i} "

@@ -1,12 +1,14 @@
 """Single schedulers of torch as schedules."""
 
+import functools
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from torch.optim import lr_scheduler, swa_utils
 
-from lrsched import Schedule
+from lrsched import Constant, Hold, Schedule, Stretch
 from lrsched.compat import torch as recipes
 from lrsched_torch._imports._legacy import annealing, has_own_scale, milestones, phase_ends
 from lrsched_torch._imports._transformers import read_lambda
@@ -14,6 +16,8 @@ from lrsched_torch._scheduler import ScheduleLR
 
 # What torch's own rounding may come to in a long run.
 RTOL = 1e-5
+# The smallest parts of a step in which the sizes of a cycle are given.
+_PARTS = 1000
 
 
 def rate_of(scheduler: Any, i: int) -> float:
@@ -28,15 +32,42 @@ def _own(scheduler: ScheduleLR, i: int) -> Schedule:
     return scheduler._first(i) * schedule if scheduler.relative else schedule
 
 
-def _plain(name: str, *attributes: str) -> Callable[[Any, int], Schedule]:
-    """Return the reader of a scheduler that keeps its arguments under their own names."""
+# Under which names schedulers keep their arguments; the first is the time that they take.
+_ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "StepLR": ("step_size", "gamma"),
+    "ConstantLR": ("total_iters", "factor"),
+    "LinearLR": ("total_iters", "start_factor", "end_factor"),
+    "PolynomialLR": ("total_iters", "power"),
+    "CosineAnnealingLR": ("T_max", "eta_min"),
+    "CosineAnnealingWarmRestarts": ("T_0", "T_mult", "eta_min"),
+}
 
-    def read(scheduler: Any, i: int) -> Schedule:
-        arguments = {attribute: getattr(scheduler, attribute) for attribute in attributes}
-        schedule: Schedule = getattr(recipes, name)(rate_of(scheduler, i), **arguments)
-        return schedule
 
-    return read
+def _plain(scheduler: Any, i: int) -> Schedule:
+    """Read a scheduler that keeps its arguments under their own names."""
+    return _timed(scheduler, rate_of(scheduler, i))
+
+
+def _timed(scheduler: Any, lr: float) -> Schedule:
+    """Read a scheduler of a first rate, whose time torch takes as any number."""
+    name = type(scheduler).__name__
+    time, *rest = _ARGUMENTS[name]
+    arguments = {attribute: getattr(scheduler, attribute) for attribute in rest}
+    build: Callable[..., Schedule] = functools.partial(getattr(recipes, name), lr, **arguments)
+    length = getattr(scheduler, time)
+    whole = math.ceil(length)
+    if name == "StepLR":
+        # A multiple of the size that is a step is one of this many steps.
+        return build(**{time: Fraction(length).numerator})
+    if name == "ConstantLR" and (whole != length or scheduler.factor == 0.0):
+        return Constant(lr * scheduler.factor)  # the step that divides by the factor never comes, or stops torch
+    if whole == length:
+        return build(**{time: whole})
+    stretched = Stretch(build(**{time: whole}), length / whole)
+    if name == "CosineAnnealingLR":
+        return stretched
+    # The last step on the way is the last that moves.
+    return Hold(stretched, whole - 1) if whole > 1 else Constant(stretched(0))
 
 
 def _multi_step(scheduler: Any, i: int) -> Schedule:
@@ -50,11 +81,18 @@ def _cyclic(scheduler: Any, i: int) -> Schedule:
 def _triangles(scheduler: Any, start: float, turn: float) -> Schedule:
     if has_own_scale(scheduler):
         raise ValueError("from_torch(scheduler) must get a CyclicLR without scale_fn, for a function is no value")
-    up = round(scheduler.total_size * scheduler.step_ratio)
-    down = round(scheduler.total_size - up)
-    if float(up + down) != scheduler.total_size or up / scheduler.total_size != scheduler.step_ratio:
-        raise ValueError("from_torch(scheduler) must get a CyclicLR with whole step_size_up and step_size_down")
-    return recipes.CyclicLR(start, turn, up, down, scheduler.mode, scheduler.gamma)
+    up = Fraction(scheduler.total_size * scheduler.step_ratio).limit_denominator(_PARTS)
+    down = Fraction(scheduler.total_size - float(up)).limit_denominator(_PARTS)
+    if float(up + down) != scheduler.total_size or float(up) / scheduler.total_size != scheduler.step_ratio:
+        raise ValueError(
+            "from_torch(scheduler) must get a CyclicLR whose step_size_up and step_size_down are fractions with a "
+            f"denominator of at most {_PARTS}, got {float(up)!r} and {float(down)!r}"
+        )
+    parts = math.lcm(up.denominator, down.denominator)
+    sizes = int(up * parts), int(down * parts)
+    gamma = scheduler.gamma if parts == 1 else scheduler.gamma ** (1.0 / parts)
+    cycle = recipes.CyclicLR(start, turn, *sizes, scheduler.mode, gamma)
+    return cycle if parts == 1 else Stretch(cycle, 1.0 / parts)
 
 
 def _one_cycle(scheduler: Any, i: int) -> Schedule:
@@ -102,24 +140,24 @@ def _again(scheduler: Any, i: int) -> Schedule:
         return recipes.ExponentialLR(lr * scheduler.gamma, scheduler.gamma)
     if isinstance(scheduler, lr_scheduler.PolynomialLR):
         steps = scheduler.total_iters
-        return recipes.PolynomialLR(lr * (steps / (steps + 1)) ** scheduler.power, steps, scheduler.power)
+        return _timed(scheduler, lr * (steps / (steps + 1)) ** scheduler.power)
     low = scheduler.eta_min
     growth = 2.0 / (1.0 + math.cos(math.pi / scheduler.T_max))
-    return recipes.CosineAnnealingLR((lr - low) * growth + low, scheduler.T_max, low)
+    return _timed(scheduler, (lr - low) * growth + low)
 
 
 _READERS: dict[type, Callable[[Any, int], Schedule]] = {
     ScheduleLR: _own,
     lr_scheduler.LambdaLR: lambda scheduler, i: read_lambda(scheduler.lr_lambdas[i], rate_of(scheduler, i)),
     lr_scheduler.MultiplicativeLR: lambda scheduler, i: recipes.MultiplicativeLR(0.0, None),
-    lr_scheduler.StepLR: _plain("StepLR", "step_size", "gamma"),
+    lr_scheduler.StepLR: _plain,
     lr_scheduler.MultiStepLR: _multi_step,
-    lr_scheduler.ConstantLR: _plain("ConstantLR", "factor", "total_iters"),
-    lr_scheduler.LinearLR: _plain("LinearLR", "start_factor", "end_factor", "total_iters"),
-    lr_scheduler.ExponentialLR: _plain("ExponentialLR", "gamma"),
-    lr_scheduler.PolynomialLR: _plain("PolynomialLR", "total_iters", "power"),
-    lr_scheduler.CosineAnnealingLR: _plain("CosineAnnealingLR", "T_max", "eta_min"),
-    lr_scheduler.CosineAnnealingWarmRestarts: _plain("CosineAnnealingWarmRestarts", "T_0", "T_mult", "eta_min"),
+    lr_scheduler.ConstantLR: _plain,
+    lr_scheduler.LinearLR: _plain,
+    lr_scheduler.ExponentialLR: lambda scheduler, i: recipes.ExponentialLR(rate_of(scheduler, i), scheduler.gamma),
+    lr_scheduler.PolynomialLR: _plain,
+    lr_scheduler.CosineAnnealingLR: _plain,
+    lr_scheduler.CosineAnnealingWarmRestarts: _plain,
     lr_scheduler.CyclicLR: _cyclic,
     lr_scheduler.OneCycleLR: _one_cycle,
     swa_utils.SWALR: read_swa,
