@@ -203,7 +203,9 @@ class Many:
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
-        yield from ("text", 3, None, {"a": 1}, ())
+        yield from ("text", 3, None, {"a": 1})
+        if self.least:
+            yield ()
         for item in self.each.wrong():
             yield [item] * max(self.least, 1)
 

@@ -1,11 +1,12 @@
 """Arguments of another library's function, checked by their annotations."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar
 
-from lrsched._check import Choice, Constraint, Flag, Int, Many, Real
+from lrsched._check import Choice, Constraint, Flag, Int, Many, Real, short
 from lrsched._schedule import Node, Schedule
 from lrsched.compat._names import nearest
 
@@ -32,9 +33,11 @@ __all__ = [
     "Count",
     "CountOrNone",
     "Fraction",
+    "Kind",
     "Length",
     "LengthOrNone",
     "Lengths",
+    "Nothing",
     "OnOff",
     "Part",
     "Parts",
@@ -102,10 +105,47 @@ def must(holds: bool, where: str, what: str, got: Any) -> None:
         raise ValueError(f"{where} must be {what}, got {got!r}")
 
 
-def without_effect(where: str, given: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuse arguments that are not known, or not known to leave the curve as it is."""
+@dataclass(frozen=True)
+class Nothing:
+    """None, and why nothing else."""
+
+    why: str
+
+    def __call__(self, where: str, value: Any) -> None:
+        must(value is None, where, f"None ({self.why})", value)
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from (0, "text", True, [1])
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Whatever is of some types: a text, a list. None is no exception unless its type is among them."""
+
+    kinds: tuple[type, ...]
+    words: str
+
+    def __call__(self, where: str, value: Any) -> Any:
+        if not isinstance(value, self.kinds):
+            raise TypeError(f"{where} must be {self.words}, got {short(value)}")
+        return value
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from (3, True, 0.5, b"text")
+
+
+def without_effect(where: str, given: Mapping[str, Any], known: Collection[str] | Mapping[str, Constraint]) -> None:
+    """Refuse arguments that are not known, or not known to leave the curve as it is.
+
+    Where `known` is a mapping, each value is held to its constraint, too: what is wrong there is a mistake, or meant
+    for another argument.
+    """
     for name in given:
         if name not in known:
             near = nearest(name, known)
             hint = "" if near is None else f": {near!r} is one, is that meant?"
             raise TypeError(f"{where}() got an unexpected argument {name!r}{hint}")
+        if isinstance(known, Mapping):
+            known[name](f"{where}({name}=...)", given[name])

@@ -4,7 +4,7 @@ import math
 from functools import partial
 from typing import Any
 
-from lrsched._check import Choice
+from lrsched._check import Choice, Flag
 from lrsched._schedule import Constant, Node, Schedule
 from lrsched.compat import torch as recipes
 from lrsched.compat._args import Count, OnOff, RateOrNone, checked, must, without_effect
@@ -59,7 +59,7 @@ def LRScheduler(
     References:
         pytorch-ignite 0.5.5, handlers/param_scheduler.py, LRScheduler.
     """
-    arguments.pop("save_history", None)
+    Flag()("LRScheduler(save_history=...)", arguments.pop("save_history", False))
     if isinstance(lr_scheduler, Schedule):
         without_effect("LRScheduler", arguments, ())
         curve = Node()("LRScheduler(lr_scheduler=...)", lr_scheduler)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lrsched._check import Flag, Steps
+from lrsched._check import Flag, Int, Steps
 from lrsched._schedule import Schedule
 from lrsched._shapes import Cosine, Linear
 from lrsched.compat import _mmengine_laws as laws
@@ -62,7 +62,7 @@ def acting(
         same: what may be given without an effect here.
         **own: its own arguments.
     """
-    without_effect(name, same, ("last_step", "by_epoch", "verbose"))
+    without_effect(name, same, {"last_step": Int(low=-1), "by_epoch": Flag(), "verbose": Flag()})
     last = same.get("last_step", -1)
     must(last == -1, f"{name}(last_step=...)", "-1 (where training stands is no part of a schedule)", last)
     epochs = Flag()(f"{name}(by_epoch=...)", same.get("by_epoch", True))

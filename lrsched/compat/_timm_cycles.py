@@ -3,22 +3,28 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from lrsched._check import MAX_STEPS, Real
+from lrsched._check import MAX_STEPS, Choice, Constraint, Flag, Int, Real
 from lrsched._curved import Tanh
 from lrsched._cycles import Repeat
 from lrsched._modifiers import Warp
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Polynomial
-from lrsched.compat._args import Count, Length, OnOff, Positive, Rate, checked, must, without_effect
+from lrsched.compat._args import Count, Length, Nothing, OnOff, Positive, Rate, checked, must, without_effect
 from lrsched.compat._pieces import late, then, warmed
 
-_SAME = ("t_in_epochs", "noise_range_t", "noise_type", "noise_pct", "noise_std", "noise_seed", "initialize")
+# timm reads what noise is like only where there is one.
+NOISE: dict[str, Constraint] = {"noise_pct": Real(), "noise_std": Real(), "noise_seed": Int(optional=True)}
+_SAME: dict[str, Constraint] = {
+    "t_in_epochs": Flag(),
+    "noise_range_t": Nothing("noise is not a function of the step"),
+    "noise_type": Choice(("normal", "uniform")),
+    "initialize": Flag(),
+    **NOISE,
+}
 
 
 def _no_noise(where: str, given: dict[str, Any]) -> None:
     without_effect(where, given, _SAME)
-    noise = given.get("noise_range_t")
-    must(noise is None, f"{where}(noise_range_t=...)", "None (noise is not a function of the step)", noise)
 
 
 def _cycles(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from lrsched._check import Choice, Int, Real
+from lrsched._check import Choice, Constraint, Flag, Int, Real
 from lrsched._curved import Logarithmic
 from lrsched._decays import InverseTime
 from lrsched._modifiers import Epochs, Extend
@@ -24,7 +24,12 @@ from lrsched.compat._reading import Section, arguments, dictionary, numbers
 __all__ = ["LRRangeTest", "OneCycle", "WarmupCosineLR", "WarmupDecayLR", "WarmupLR", "from_config"]
 
 Kind = Annotated[str, Choice(("log", "linear"))]
-_MOMENTUM = ("cycle_momentum", "cycle_min_mom", "cycle_max_mom", "decay_mom_rate")
+_MOMENTUM: dict[str, Constraint] = {
+    "cycle_momentum": Flag(),
+    "cycle_min_mom": Real(),
+    "cycle_max_mom": Real(),
+    "decay_mom_rate": Real(),
+}
 
 
 def _rise(low: float, high: float, steps: int, kind: str) -> Schedule:

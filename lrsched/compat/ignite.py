@@ -15,13 +15,14 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Annotated, Any
 
-from lrsched._check import Int
+from lrsched._check import Constraint, Flag, Int
 from lrsched._cycles import MAX_CYCLES, Repeat
 from lrsched._modifiers import Stretch
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear
 from lrsched.compat._args import (
     Count,
+    Kind,
     Lengths,
     OnOff,
     Part,
@@ -45,7 +46,11 @@ __all__ = [
     "create_lr_scheduler_with_warmup",
 ]
 
-_SAME = ("param_name", "save_history", "param_group_index")
+_SAME: dict[str, Constraint] = {
+    "param_name": Kind((str,), "a text"),
+    "save_history": Flag(),
+    "param_group_index": Int(optional=True),
+}
 CycleSize = Annotated[int, Int(low=2)]
 Shape = Callable[[float, float, int], Schedule]
 
@@ -217,7 +222,7 @@ def ConcatScheduler(schedulers: Parts, durations: Lengths, **same: Any) -> Sched
     References:
         pytorch-ignite 0.5.5, handlers/param_scheduler.py, ConcatScheduler.
     """
-    without_effect("ConcatScheduler", same, ("save_history",))
+    without_effect("ConcatScheduler", same, {"save_history": Flag()})
     must(len(schedulers) > 1, "ConcatScheduler(schedulers=...)", "two or more schedules", schedulers)
     count = len(schedulers) - 1
     must(len(durations) == count, "ConcatScheduler(durations=...)", f"{count} ints", durations)
@@ -291,7 +296,9 @@ def create_lr_scheduler_with_warmup(
     References:
         pytorch-ignite 0.5.5, handlers/param_scheduler.py, create_lr_scheduler_with_warmup.
     """
-    without_effect("create_lr_scheduler_with_warmup", same, ("save_history", "output_simulated_values"))
+    simulated = Kind((list, type(None)), "a list or None")
+    known: dict[str, Constraint] = {"save_history": Flag(), "output_simulated_values": simulated}
+    without_effect("create_lr_scheduler_with_warmup", same, known)
     first = lr_scheduler(0)
     end = first if warmup_end_value is None else warmup_end_value
     line = Linear(warmup_start_value, end, warmup_duration - 1)

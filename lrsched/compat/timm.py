@@ -20,9 +20,9 @@ from lrsched._decimal import powers
 from lrsched._modifiers import Epochs, Stretch
 from lrsched._schedule import Constant, Schedule
 from lrsched._shapes import Cosine, Linear, Monomial
-from lrsched.compat._args import Choice, Count, Length, OnOff, Positive, Rate, checked, must, without_effect
+from lrsched.compat._args import Choice, Count, Length, Nothing, OnOff, Positive, Rate, checked, must, without_effect
 from lrsched.compat._pieces import late, stairs, then
-from lrsched.compat._timm_cycles import CosineLRScheduler, PolyLRScheduler, TanhLRScheduler, _begun, _no_noise
+from lrsched.compat._timm_cycles import NOISE, CosineLRScheduler, PolyLRScheduler, TanhLRScheduler, _begun, _no_noise
 
 __all__ = [
     "CosineLRScheduler",
@@ -259,13 +259,8 @@ def create_scheduler_v2(
         timm 1.0.31, scheduler/scheduler_factory.py.
     """
     where = "create_scheduler_v2"
-    without_effect(where, same, ("plateau_mode", "noise", "noise_pct", "noise_std", "noise_seed"))
-    must(
-        same.get("noise") is None,
-        f"{where}(noise=...)",
-        "None (noise is not a function of the step)",
-        same.get("noise"),
-    )
+    noise = Nothing("noise is not a function of the step")
+    without_effect(where, same, {"plateau_mode": Choice(("max", "min")), "noise": noise, **NOISE})
     unit = 1
     if not step_on_epochs:
         must(updates_per_epoch > 0, f"{where}(updates_per_epoch=...)", "> 0 if a step is an update", updates_per_epoch)
