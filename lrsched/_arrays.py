@@ -24,6 +24,8 @@ class Arrays(Clocked):
     """Array operations through a module of the array-API kind; the base of the frameworks below."""
 
     scalar = False
+    # Whether curves are computed in float32 and by `exponential`.
+    single = False
 
     def __init__(self, xp: Any, floating: Any, top: int | None, result: Any = None) -> None:
         self.xp = xp
@@ -230,6 +232,10 @@ class Arrays(Clocked):
             t = self.at_least(self.turn(t, 1)[0], 0)
         i = self.index(t if self.beyond(t, last) else self.minimum(t, last))
         return self.gather(self.constant(values.array, i), i)
+
+    def exponential(self, t: Any, start: float, rate: float) -> Any:
+        """Return `start * exp(rate * t)` in float32."""
+        raise NotImplementedError
 
     def grow(self, factor: float, number: Any) -> Any:
         """Return `factor ** number` for whole numbers."""

@@ -105,6 +105,7 @@ class Code(Clocked):
     """The namespace of symbols: what the curves call, written down instead of computed."""
 
     scalar = False
+    single = False
     largest = LARGEST
 
     def __init__(self) -> None:

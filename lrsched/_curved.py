@@ -82,6 +82,9 @@ class Tanh(Blend):
 
     It comes close to `start` at step 0 and to `end` before step `steps`, where it takes `end` exactly.
 
+    In float32 alone (JAX without its 64-bit mode) a value is exact to 16 units in the last place, and three more
+    for each unit of twice the larger of `-lower` and `upper`.
+
     Args:
         start: value approached at step 0, finite and >= 0.
         end: value at step `steps` and after, finite and >= 0; may exceed `start`.
@@ -125,6 +128,9 @@ class NormalizedExponential(Blend):
     The weight of `start` is `(rate ** x - rate) / (1 - rate)` with x = t / steps.
 
     Rate 0.5 gives `2 * 0.5 ** x - 1`, the exponential cool-down of Megatron-LM.
+
+    In float32 alone (JAX without its 64-bit mode) a value is exact to 16 units in the last place, and three more
+    for each unit of the logarithm of `rate`.
 
     Args:
         start: value at step 0, finite and >= 0.

@@ -1,11 +1,14 @@
 """What torch, JAX and TensorFlow spell in their own way. None of them is imported: each gets its loaded module."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lrsched._arrays import Arrays
+from lrsched._clock import Clock
+from lrsched._single import constants, exponential
 
 
 class Torch(Arrays):
@@ -53,6 +56,22 @@ class Torch(Arrays):
 
 class Jax(Arrays):
     """jax arrays and tracers."""
+
+    def __init__(self, xp: Any, floating: Any, top: int | None, jit: Callable[..., Any] | None = None) -> None:
+        super().__init__(xp, floating, top)
+        self.single = not self.double
+        self._exponential = jit(exponential(xp)) if jit else None  # one call where nothing is traced
+
+    def exponential(self, t: Any, start: float, rate: float) -> Any:
+        rate, ahead = rate / math.log(2.0), 0.0
+        if type(t) is Clock and t.unit is None:
+            t, rate, ahead = t.steps, rate * (t.times / t.over), rate * (t.plus / t.over)
+        elif type(t) is Clock:
+            t = self.elapsed(t) / self.pace(t)
+        return self._exponential(t, *constants(start, rate, ahead))
+
+    def grow(self, factor: float, number: Any) -> Any:
+        return self.exponential(number, 1.0, math.log(factor)) if self.single else super().grow(factor, number)
 
     def run(self, curve: Callable[[Any, Any], Any], t: Any) -> Any:
         with np.errstate(over="ignore"):  # a number beyond float32 becomes inf

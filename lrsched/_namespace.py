@@ -73,19 +73,19 @@ _WITH_FLOAT64 = ("cpu", "cuda", "meta")
 
 
 def _jax_step(t: Any) -> tuple[Any, Arrays]:
-    jnp = sys.modules["jax.numpy"]
+    jax, jnp = sys.modules["jax"], sys.modules["jax.numpy"]
     if t.dtype.kind not in "iuf" and "float" not in str(t.dtype):
         raise _kind_error(t)
     floating = np.dtype(jnp.result_type(float)) if t.dtype.kind in "iu" else np.dtype(t.dtype)
     if floating not in (np.dtype(np.float32), np.dtype(np.float64)):
         floating = np.dtype(np.float32)
     if t.dtype.kind not in "iu":
-        return t.astype(floating), _cached(("jax", floating, None), lambda: Jax(jnp, floating, None))
+        return t.astype(floating), _cached(("jax", floating, None), lambda: Jax(jnp, floating, None, jax.jit))
     wide = np.dtype(jnp.result_type(int)) if t.dtype.itemsize < 4 or t.dtype.kind == "u" else np.dtype(t.dtype)
     if t.dtype.kind == "u" and t.dtype.itemsize >= wide.itemsize:
         t = jnp.minimum(t, np.iinfo(wide).max)
     top = int(np.iinfo(wide).max)
-    return jnp.maximum(t.astype(wide), 0), _cached(("jax", floating, top), lambda: Jax(jnp, floating, top))
+    return jnp.maximum(t.astype(wide), 0), _cached(("jax", floating, top), lambda: Jax(jnp, floating, top, jax.jit))
 
 
 def _tensorflow_step(t: Any) -> tuple[Any, Arrays]:

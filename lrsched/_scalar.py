@@ -14,6 +14,7 @@ class Scalar(Clocked):
     """Python numbers through `math`, in float64; only the branch that is needed is computed."""
 
     scalar = True
+    single = False
     sin = staticmethod(math.sin)
     log = staticmethod(math.log)
     log1p = staticmethod(math.log1p)

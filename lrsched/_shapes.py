@@ -152,6 +152,9 @@ class Polynomial(Blend):
 
     Power 1 is linear, 2 is the square decay, 0.5 its mirror image.
 
+    In float32 alone (JAX without its 64-bit mode) a value is exact to 16 units in the last place, and three more
+    for each unit of `power`, or of the logarithm of how far the value has fallen.
+
     Args:
         start: value at step 0, finite and >= 0.
         end: value at step `steps` and after, finite and >= 0; may exceed `start`.
@@ -182,6 +185,9 @@ class Monomial(Blend):
     """A power of the part gone: `start + (end - start) * (t / steps) ** power`.
 
     As a decay this is the `1 - x ** power` family of the LLM trainers: power 0.5 is their `1-sqrt`, 2 their `1-square`.
+
+    In float32 alone (JAX without its 64-bit mode) a value is exact to 16 units in the last place, and three more
+    for each unit of `power`, or of the logarithm of how small the weight is.
 
     Args:
         start: value at step 0, finite and >= 0.
@@ -253,6 +259,12 @@ class Geometric(Ramp):
     start: Annotated[float, Real(low=0.0, open_low=True)]
     end: Annotated[float, Real(low=0.0, open_low=True)]
     steps: Annotated[int, Int(low=1)]
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        if not xp.single or self.start == self.end:
+            return super()._at(t, xp)
+        rate = (math.log(self.end) - math.log(self.start)) / self.steps
+        return xp.before(t, self.steps, lambda t, xp: xp.exponential(t, self.start, rate), self.end)
 
     def curve(self, x: Any, y: Any, xp: Any) -> Any:
         """Return the power of the ratio, counted from the nearer endpoint."""
