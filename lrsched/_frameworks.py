@@ -57,10 +57,10 @@ class Torch(Arrays):
 class Jax(Arrays):
     """jax arrays and tracers."""
 
-    def __init__(self, xp: Any, floating: Any, top: int | None, jit: Callable[..., Any] | None = None) -> None:
+    def __init__(self, xp: Any, floating: Any, top: int | None, jit: Callable[..., Any]) -> None:
         super().__init__(xp, floating, top)
         self.single = not self.double
-        self._exponential = jit(exponential(xp)) if jit else None  # one call where nothing is traced
+        self._exponential = jit(exponential(xp))  # one call where nothing is traced
 
     def exponential(self, t: Any, start: float, rate: float) -> Any:
         rate, ahead = rate / math.log(2.0), 0.0

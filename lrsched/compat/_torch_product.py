@@ -41,7 +41,8 @@ def recursion(parts: Sequence[Schedule], lr: float) -> Schedule:
         zero = isinstance(part, Chain) and any(step(0) == 0.0 for step in part.parts)
         must(not zero, _WHERE, "schedulers with gamma > 0 beside a cosine with eta_min > 0", part)
     end = min(part.schedule.steps for part in parts if isinstance(part, Extend))
-    waves = [part.schedule for part in parts if isinstance(part, Extend) and floored(part)]
+    inner = [part.schedule for part in parts if isinstance(part, Extend) and floored(part)]
+    waves = [wave for wave in inner if isinstance(wave, Cosine)]
     changes = [_changes(part, end) for part in parts if not floored(part)]
     listed = end if len(waves) > 1 else max((until for until, _ in changes), default=0)
     few = f"schedulers that act in at most {_MOST} steps beside a cosine with eta_min > 0"
