@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+Table = np.ndarray[Any, Any]
 _DIGIT = 2048
 
 
-def constants(start: float, rate: float, ahead: float) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def constants(
+    start: float, rate: float, ahead: float
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return the rates of the three digits of a step, split, and `start * 2**ahead` as m and k of m * 2**k."""
     rows = []
     for digit in (2, 1, 0):
