@@ -25,6 +25,7 @@ def message(code, *call, **named):
 
 WARM = {"num_warmup_steps": 10, "num_training_steps": 100}
 RISING = {"warmup_max_lr": 1.0, "warmup_num_steps": 10, "warmup_type": "linear"}
+SOLVER = {"BASE_LR": 0.02, "MAX_ITER": 90000, "STEPS": (60000, 80000)}
 RESTARTS = ("timm", "CosineLRScheduler", 1.0, 7)
 
 # For each code a call with the remark, what it must say, and a call without the remark.
@@ -158,6 +159,15 @@ CASES = {
     ),
     "without-steps": (("optax", "linear_schedule", 0.1, 1.0, 0), {}, "stays at 0.1 for ever",
      ("optax", "linear_schedule", 0.1, 1.0, 10), {}),
+    "end-ignored": (
+        ("detectron2", "build_lr_scheduler", SOLVER | {"BASE_LR_END": "1e-4"}), {}, "no effect on WarmupMultiStepLR",
+        ("detectron2", "build_lr_scheduler", SOLVER | {"BASE_LR_END": 0, "LR_SCHEDULER_NAME": "WarmupCosineLR"}), {}),
+    "other-groups": (
+        ("detectron2", "build_lr_scheduler", {"SOLVER": SOLVER | {"BIAS_LR_FACTOR": 2.0}}), {}, "2.0 * schedule",
+        ("detectron2", "build_lr_scheduler", SOLVER | {"BIAS_LR_FACTOR": 1}), {}),
+    "rescaled-by-trainer": (
+        ("detectron2", "build_lr_scheduler", SOLVER | {"REFERENCE_WORLD_SIZE": 8}), {}, "auto_scale_workers",
+        ("detectron2", "build_lr_scheduler", SOLVER | {"REFERENCE_WORLD_SIZE": 0}), {}),
 }  # fmt: skip
 
 
@@ -255,7 +265,15 @@ def test_a_call_by_name_is_that_of_the_function():
     by_name = ("transformers", "get_scheduler", "cosine")
     assert remarks(*by_name, lr=0.1, **WARM) == remarks("transformers", "get_cosine_schedule_with_warmup", 0.1, **WARM)
     config = {"type": "WarmupDecayLR", "params": {"total_num_steps": 100, **RISING}}
-    assert remarks("deepspeed", "from_config", config) == remarks("deepspeed", "WarmupDecayLR", 100, **RISING)
+    expected = remarks("deepspeed", "WarmupDecayLR", 100, **RISING)
+    assert remarks("deepspeed", "from_config", config) == remarks("deepspeed", "from_config", {"scheduler": config})
+    assert remarks("deepspeed", "from_config", config) == expected
+    trainer = {"learning_rate": 0.1, "lr_scheduler_type": "cosine", "warmup_steps": "10", "max_steps": 100}
+    direct = remarks("transformers", "get_cosine_schedule_with_warmup", 0.1, 10, 100)
+    assert remarks("transformers", "from_config", trainer) == direct
+    tables = {"optimizer": {"lr": 0.1}, "training": {"steps": 100}, "lr_scheduler": {"warmup_steps": 10}}
+    direct = remarks("torchtitan", "LRSchedulersContainer", 0.1, 100, 10)
+    assert remarks("torchtitan", "from_config", tables) == direct
 
 
 def test_an_optimizer_has_no_remarks():

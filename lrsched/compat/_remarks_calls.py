@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from lrsched._axis import number
-from lrsched._check import Choice
+from lrsched._check import Choice, Real
 from lrsched._schedule import Constant
+from lrsched.compat import _reading
 from lrsched.compat._args import constraints_of
 from lrsched.compat._remarks_facts import Call, Remark
 
@@ -255,10 +256,44 @@ def _short_warm_up(call: Call) -> Iterator[Remark]:
     yield from ratio(call.library, call.convention.warmup, call.arguments)
 
 
+def _solver(call: Call) -> Iterator[Remark]:
+    """What stands in detectron2's section SOLVER and moves rates elsewhere, or not at all."""
+    whole = call.arguments["cfg"]
+    section = whole.get("SOLVER", whole)
+    factor, world = (_of_text(section.get(name)) for name in ("BIAS_LR_FACTOR", "REFERENCE_WORLD_SIZE"))
+    if factor not in (None, 1.0):
+        yield Remark(
+            "other-groups",
+            f"BIAS_LR_FACTOR={factor!r} multiplies the rate of biases, which is another schedule",
+            f"multiply this one for them: {factor!r} * schedule",
+        )
+    if world:
+        yield Remark(
+            "rescaled-by-trainer",
+            f"REFERENCE_WORLD_SIZE={world!r}: on another number of workers detectron2's DefaultTrainer scales BASE_LR, "
+            "MAX_ITER, WARMUP_ITERS and STEPS before it builds the schedule",
+            "give the configuration of DefaultTrainer.auto_scale_workers",
+        )
+    name = section.get("LR_SCHEDULER_NAME", "WarmupMultiStepLR")
+    if _of_text(section.get("BASE_LR_END")) and name != "WarmupCosineLR":
+        yield Remark(
+            "end-ignored",
+            f"BASE_LR_END={section['BASE_LR_END']!r} has no effect on {name}",
+            "write LR_SCHEDULER_NAME='WarmupCosineLR', or leave it out",
+        )
+
+
+def _of_text(content: Any) -> float | None:
+    """Return a number of a configuration, which may be text."""
+    found = _reading.number(Real(), content)
+    return float(found) if isinstance(found, int | float) else None
+
+
 Rule = Callable[[Call], Iterator[Remark]]
 RULES: tuple[Rule, ...] = (defaults, boundaries)
 SINGLE: dict[tuple[str, str], tuple[Rule, ...]] = {
     ("composer", "ConstantScheduler"): (_returns,),
+    ("detectron2", "build_lr_scheduler"): (_solver,),
     ("fastai", "fit_one_cycle"): (_divisors, _fastai_momentum),
     ("gpt_neox", "AnnealingLR"): (_versions, _short_warm_up),
     ("keras", "CosineDecay"): (_keras_integers, _keras_warm_up),

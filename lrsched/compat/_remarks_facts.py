@@ -236,12 +236,9 @@ def resolved(module: ModuleType, name: str, arguments: Mapping[str, Any]) -> tup
             more = arguments.get("scheduler_specific_kwargs") or {}
             return inner, {k: v for k, v in {**arguments, **more}.items() if k in known and v is not None}
     if name == "from_config":
-        section = arguments["config"].get("scheduler", arguments["config"])
-        inner = str(section.get("type"))
+        inner, _, given = module._call(**arguments)
         if inner in module.__all__:
-            lr = arguments.get("lr")
-            takes = "lr" in inspect.signature(getattr(module, inner)).parameters and lr is not None
-            return inner, {**section.get("params", {}), **({"lr": lr} if takes else {})}
+            return inner, given
     return name, dict(arguments)
 
 

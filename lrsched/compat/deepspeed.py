@@ -233,6 +233,18 @@ def from_config(config: Mapping[str, Any], *, lr: float | None = None) -> Schedu
         >>> from_config({"optimizer": optimizer, "scheduler": {"type": "ExponentialLR", "params": {"gamma": 0.5}}})(1)
         0.05
     """
+    _, build, params = _call(config, lr)
+    try:
+        schedule: Schedule = build(**params)
+    except TypeError as error:
+        if "auto" not in params.values():
+            raise
+        raise TypeError(f"{error}: the Hugging Face Trainer replaces 'auto' by a number, write that number") from None
+    return schedule
+
+
+def _call(config: Any, lr: float | None = None) -> tuple[str, Callable[..., Schedule], dict[str, Any]]:
+    """Return the name of the scheduler that a configuration asks for, the function and its arguments."""
     top = dictionary(_WHOLE.where, config)
     if "type" in top or "params" in top:
         where, section, optimizer = _WHOLE.where, top, None
@@ -266,14 +278,8 @@ def from_config(config: Mapping[str, Any], *, lr: float | None = None) -> Schedu
         must(
             not needed or rate is not None, "from_config(lr=...)", f"given for {name}, here or under 'optimizer'", None
         )
-        params |= numbers(build, {"lr": rate})
-    try:
-        schedule: Schedule = build(**params)
-    except TypeError as error:
-        if "auto" not in params.values():
-            raise
-        raise TypeError(f"{error}: the Hugging Face Trainer replaces 'auto' by a number, write that number") from None
-    return schedule
+        params |= numbers(build, {"lr": rate}) if rate is not None else {}
+    return str(name), build, params
 
 
 def _rate(content: Any, known: Collection[str], needed: bool) -> Any:

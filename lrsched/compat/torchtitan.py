@@ -1,7 +1,7 @@
 """The learning-rate schedule of torchtitan 0.3.0, `torchtitan.components.optimizer.lr_scheduler`."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -99,13 +99,18 @@ def from_config(config: Any, *, group: int | None = None) -> Schedule:
         torchtitan 0.3.0, trainer.py, Trainer.Config; components/optimizer/optimizer.py, ParamGroupConfig, of 632f67f
         (2026-06-04); torchtitan at 238fa99 (2026-02-23), config/job_config.py, for the tables of TOML files.
     """
+    return LRSchedulersContainer(**_call(config, group)[2])
+
+
+def _call(config: Any, group: int | None = None) -> tuple[str, Callable[..., Schedule], dict[str, Any]]:
+    """Return the name of the function that a configuration asks for, the function and its arguments."""
     tables = _TABLES.taken(dictionary(_TABLES.where, config), some=True)
     for name in tables:
         tables[name] = dictionary(f"from_config(config[{name!r}])", tables[name])
     own = _SCHEDULER.taken(tables.get("lr_scheduler", {}))
     steps = _TRAINING.taken(tables.get("training", {})).get("steps", 10_000)
     arguments = {"lr": _rate(tables.get("optimizer", {}), group), "training_steps": steps, **own}
-    return LRSchedulersContainer(**numbers(LRSchedulersContainer, arguments))
+    return "LRSchedulersContainer", LRSchedulersContainer, numbers(LRSchedulersContainer, arguments)
 
 
 def _rate(table: Mapping[str, Any], group: int | None) -> Any:

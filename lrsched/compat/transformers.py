@@ -43,6 +43,10 @@ __all__ = [
 ]
 
 
+# The name of a function, the function and its arguments.
+Call = tuple[str, Callable[..., Schedule], dict[str, Any]]
+
+
 @checked
 def get_constant_schedule(lr: Rate) -> Schedule:
     """The same rate at every step.
@@ -181,15 +185,16 @@ def get_scheduler(
     """
     name = _name("get_scheduler(name=...)", name)
     where = "get_scheduler(scheduler_specific_kwargs=...)"
-    return _scheduled(name, lr, num_warmup_steps, num_training_steps, where, scheduler_specific_kwargs)
+    _, build, found = _named(name, lr, num_warmup_steps, num_training_steps, where, scheduler_specific_kwargs)
+    return build(**found)
 
 
-def _scheduled(name: str, lr: float, num_warmup_steps: Any, num_training_steps: Any, where: str, more: Any) -> Schedule:
-    """Return the schedule of a name that is known."""
+def _named(name: str, lr: float, num_warmup_steps: Any, num_training_steps: Any, where: str, more: Any) -> Call:
+    """Return the call of a name that is known."""
     build, needs_length = _SCHEDULES[name]
     kwargs = arguments(where, build, more, but=_COMMON, neutral={"last_epoch": (-1,)})
     if name == "constant":
-        return get_constant_schedule(lr)
+        return build.__name__, build, {"lr": lr}
     must(num_warmup_steps is not None, "get_scheduler(num_warmup_steps=...)", f"given for {name!r}", None)
     steps: dict[str, Any] = {"lr": lr, "num_warmup_steps": num_warmup_steps}
     if needs_length or name == "warmup_stable_decay":
@@ -200,7 +205,7 @@ def _scheduled(name: str, lr: float, num_warmup_steps: Any, num_training_steps: 
             None,
         )
         steps["num_training_steps"] = num_training_steps
-    return build(**steps, **kwargs)
+    return build.__name__, build, {**steps, **kwargs}
 
 
 def _name(where: str, given: Any) -> str:
@@ -238,6 +243,12 @@ def from_config(config: Any, num_training_steps: int | None = None) -> Schedule:
     References:
         transformers 5.23.0, training_args.py, get_warmup_steps, and trainer.py, create_scheduler.
     """
+    _, build, found = _call(config, num_training_steps)
+    return build(**found)
+
+
+def _call(config: Any, num_training_steps: int | None = None) -> Call:
+    """Return the call that a configuration asks for."""
     fields = dictionary("from_config(config)", config, "be a dictionary or have a method to_dict")
     # The discount of the trainers of reinforcement learning.
     known = _NAMES if isinstance(config, Mapping) else replace(_NAMES, aside=(*_NAMES.aside, "gamma"))
@@ -257,7 +268,7 @@ def TrainingArguments(
     warmup_steps: Rate = 0,
     warmup_ratio: Annotated[float | None, Real(low=0.0, high=1.0, optional=True)] = None,
     max_steps: Annotated[int, Int(low=-1)] = -1,
-) -> Schedule:
+) -> Call:
     """Read arguments under the name that errors have for them."""
     name = _name("TrainingArguments(lr_scheduler_type=...)", lr_scheduler_type)
     steps = num_training_steps or (max_steps if max_steps > 0 else None)
@@ -273,7 +284,7 @@ def TrainingArguments(
         kwargs = json.loads(kwargs) if isinstance(kwargs, str) else kwargs
     if not isinstance(kwargs, Mapping):
         raise TypeError(f"{where} must be a dictionary, its JSON, or None, got {short(lr_scheduler_kwargs)}")
-    return _scheduled(name, learning_rate, warmup, steps, where, kwargs)
+    return _named(name, learning_rate, warmup, steps, where, kwargs)
 
 
 _READ = tuple(inspect.signature(TrainingArguments).parameters)[1:]
