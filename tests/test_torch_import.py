@@ -245,3 +245,55 @@ def test_the_turn_of_a_cosine_is_found_through_its_sequence():
     sequence = lr_scheduler.SequentialLR(optimizer, parts, [6])
     assert turn(sequence) == 10
     assert turn(lr_scheduler.StepLR(optimizer, 3)) == math.inf
+
+
+@pytest.mark.parametrize("taken", [0, 25])
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda o: lr_scheduler.PolynomialLR(o, 100),
+        lambda o: lr_scheduler.CosineAnnealingLR(o, 12, 0.004),
+        lambda o: torch.optim.swa_utils.SWALR(o, 0.05, 9),
+    ],
+    ids=["PolynomialLR", "CosineAnnealingLR", "SWALR"],
+)
+def test_what_comes_before_a_one_cycle_begins_with_the_first_rate_of_that(first: Build, taken: int):
+    optimizer = sgd(0.1, 0.3)
+    parts = [first(optimizer), lr_scheduler.OneCycleLR(optimizer, 0.5, 120)]
+    scheduler = lr_scheduler.SequentialLR(optimizer, parts, [20])
+    seen = take(optimizer, scheduler, taken)
+    schedules = from_torch(scheduler, momentum=False)
+    agree(schedules, seen + take(optimizer, scheduler, STEPS))
+    assert schedules[0](0) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("taken", [0, 25])
+def test_a_cosine_in_sequences_swings_back_to_its_own_rate(taken: int):
+    # The step that it has taken before lets it fall from more than 0.1, to which it comes back.
+    optimizer = sgd(0.1)
+    parts = [lr_scheduler.CosineAnnealingLR(optimizer, 7, 0.05), lr_scheduler.ExponentialLR(optimizer, 0.97)]
+    inner = lr_scheduler.SequentialLR(optimizer, parts, [40])
+    scheduler = lr_scheduler.SequentialLR(optimizer, [inner], [])
+    seen = take(optimizer, scheduler, taken)
+    agree(from_torch(scheduler), seen + take(optimizer, scheduler, STEPS))
+
+
+@pytest.mark.parametrize("taken", [0, 15])
+def test_a_later_part_that_is_at_its_end_has_the_whole_rate(taken: int):
+    optimizer = sgd(0.1)
+    parts = [lr_scheduler.StepLR(optimizer, 3), lr_scheduler.ConstantLR(optimizer, 0.5, 0)]
+    scheduler = lr_scheduler.SequentialLR(optimizer, parts, [10])
+    seen = take(optimizer, scheduler, taken)
+    agree(from_torch(scheduler), seen + take(optimizer, scheduler, STEPS))
+
+
+def test_an_averaging_in_a_sequence_is_read_after_its_turn_too():
+    optimizer = sgd(0.1)
+    parts = [torch.optim.swa_utils.SWALR(optimizer, 0.05, 6), lr_scheduler.StepLR(optimizer, 5)]
+    scheduler = lr_scheduler.SequentialLR(optimizer, parts, [8])
+    seen = take(optimizer, scheduler, 25)
+    agree(from_torch(scheduler), seen + take(optimizer, scheduler, STEPS))
+    inner = torch.optim.swa_utils.SWALR(optimizer, 0.05, 6)
+    outer = lr_scheduler.SequentialLR(optimizer, [lr_scheduler.SequentialLR(optimizer, [inner], [])], [])
+    with pytest.raises(ValueError, match="must get a SWALR in a sequence that stands in no other one first"):
+        from_torch(outer)

@@ -1,5 +1,6 @@
 """Schedulers of torch in schedulers, as schedules."""
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -38,14 +39,46 @@ def starts(scheduler: Any, ahead: int) -> list[int]:
 def _sequential(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
     """Read a sequence; it lets its first part, and what that consists of, take one step more before update 0."""
     children, begins = scheduler._schedulers, starts(scheduler, ahead)
-    parts = [read(children[0], i, ahead + nested(children[0]))]
+    first = _from_initial(children[0], i)
+    if type(first) is swa_utils.SWALR:
+        if ahead:
+            raise ValueError("from_torch(scheduler) must get a SWALR in a sequence that stands in no other one first")
+        parts = [read_swa(first, i, rate_of(first, i))]
+    else:
+        parts = [read(first, i, ahead + nested(first))]
     for child, milestone in zip(children[1:], begins, strict=True):
         if type(child) is swa_utils.SWALR:
             before = recipes.SequentialLR(parts, begins[: len(parts) - 1])
             parts.append(read_swa(child, i, before(max(milestone - 1, 0))))
+        elif type(child) is lr_scheduler.ConstantLR and child.total_iters == 0:
+            parts.append(Constant(rate_of(child, i)))  # a part that takes over is at its end already
         else:
             parts.append(read(child, i))
+    if ahead or first is not children[0]:
+        parts[0] = _turned(children[0], i, parts[0])
     return recipes.SequentialLR(parts, begins)
+
+
+def _from_initial(scheduler: Any, i: int) -> Any:
+    """Return the scheduler with which a sequence begins, from the rate to which building the sequence has set it.
+
+    That is the first rate of the group, which a `OneCycleLR` has replaced.
+    """
+    initial = float(scheduler.optimizer.param_groups[i]["initial_lr"])
+    kinds = (*_MULTIPLY, swa_utils.SWALR)
+    if type(scheduler) not in kinds or math.isclose(initial, rate_of(scheduler, i), rel_tol=1e-12):
+        return scheduler
+    begun = copy.copy(scheduler)
+    begun.base_lrs = [initial if k == i else rate for k, rate in enumerate(scheduler.base_lrs)]
+    return begun
+
+
+def _turned(scheduler: Any, i: int, part: Schedule) -> Schedule:
+    """Return a part with which a sequence begins; a cosine that began with another rate swings back to its own."""
+    if type(scheduler) is not lr_scheduler.CosineAnnealingLR or scheduler.T_max != int(scheduler.T_max):
+        return part
+    back = read_leaf(scheduler, i)
+    return Hold(part, int(scheduler.T_max)) >> Shift(back, int(scheduler.T_max))
 
 
 def nested(scheduler: Any) -> bool:
