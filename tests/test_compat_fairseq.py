@@ -141,8 +141,8 @@ def test_what_has_no_schedule_of_its_own_is_refused(name):
 
 
 @given(
-    warmups, firsts, st.sampled_from([0.0, 1e-3, 1.0, 2.0]), st.sampled_from([1.0, 2.0]),
-    st.integers(1, 30) | st.floats(1.0, 30.0), st.sampled_from([0.1, 1.0]),
+    warmups, firsts, st.sampled_from([0.0, 1e-3, 1.0, 2.0]), st.sampled_from([1.0, 2.0, 1.5]),
+    st.integers(1, 30) | st.integers(8, 240).map(lambda n: n / 8), st.sampled_from([0.1, 1.0]),
 )  # fmt: skip
 def test_cosine(warmup, first, low, growth, period, shrink):
     arguments = (1.0, warmup, first, low, growth, period, shrink)
@@ -247,7 +247,6 @@ def test_the_ratios_of_tri_stage_are_rounded_down():
     ("call", "message"),
     [
         (lambda: fairseq.cosine([0.1, 0.2], max_update=9), r"lr=...\) must be one rate, or a list of one"),
-        (lambda: fairseq.cosine(0.1, t_mult=1.5, lr_period_updates=2.5), r"be a whole number unless t_mult is one"),
         (lambda: fairseq.polynomial_decay(0.1, 9, force_anneal=2), r"updates_per_epoch=...\) must be given"),
         (
             lambda: fairseq.polynomial_decay(0.1, 10**6, power=1e-6, force_anneal=2, updates_per_epoch=1),

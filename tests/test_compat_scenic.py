@@ -121,7 +121,7 @@ eighths = st.integers(4, 120).map(lambda n: n / 8)
 
 @given(
     st.lists(st.sampled_from(NAMES), min_size=1, max_size=4), warmups | eighths,
-    st.sampled_from([25, 50, 12.5]), st.sampled_from([1.0, 2.0]), st.sampled_from([1.0, 0.5]),
+    st.sampled_from([25, 50, 12.5]), st.sampled_from([1.0, 2.0, 1.5]), st.sampled_from([1.0, 0.5]),
     st.sampled_from([0.0, 0.1]), st.integers(0, 4) | eighths, st.sampled_from([0.0, 0.01]), st.booleans(),
     st.integers(1, 9) | eighths,
 )  # fmt: skip

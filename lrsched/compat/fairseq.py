@@ -56,7 +56,7 @@ def cosine(
         min_lr: lowest rate of the first cycle, >= 0; where it is above `lr` it stands for `lr`. (The release 0.12.2
             refuses one that is not below `lr`.)
         t_mult: factor of the length from cycle to cycle, >= 1: where cycles shrink to nothing fairseq fails.
-        lr_period_updates: updates of the first cycle, which need not be whole where `t_mult` is; 0 or less stands for
+        lr_period_updates: updates of the first cycle, which need not be whole; 0 or less stands for
             `max_update - warmup_updates`.
         lr_shrink: factor of the rates from cycle to cycle, > 0.
         max_update: updates of the training, if no period is given.
@@ -76,8 +76,6 @@ def cosine(
     low = min(min_lr, top)
     period = whole(lr_period_updates if lr_period_updates > 0 else max_update - warmup_updates)
     must(period > 0, "cosine(max_update=...)", "more than the warm-up if lr_period_updates is not given", max_update)
-    even = period == int(period) or t_mult == int(t_mult)
-    must(even, "cosine(lr_period_updates=...)", "a whole number unless t_mult is one", lr_period_updates)
     steps = grain(period)
     body = in_time(Repeat(Cosine(top, low, steps), stretch=t_mult, scale=lr_shrink), period / steps)
     return warmed(warmup_updates, low if warmup_init_lr < 0 else warmup_init_lr, top, body)

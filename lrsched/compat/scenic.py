@@ -106,8 +106,6 @@ def _cosine_decay(c: _Config) -> Schedule:
     stretch, scale = c.read("t_mul", Real(low=1.0), 1.0), c.read("m_mul", _POSITIVE, 1.0)
     if cycle <= 0:  # the warm-up takes it all
         return Constant(1.0)
-    even = cycle == int(cycle) or stretch == int(stretch)
-    must(even, 'compound_lr_scheduler(config["steps_per_cycle"])', "whole unless t_mul is", cycle)
     size = grain(cycle)
     if scale == 1.0 or alpha == 0.0:
         waves: Schedule = Repeat(Cosine(1.0, alpha, size), stretch=stretch, scale=scale)
