@@ -14,6 +14,10 @@ from lrsched._single import constants, exponential
 class Torch(Arrays):
     """torch tensors, on the device of the step."""
 
+    def gather(self, table: Any, i: Any) -> Any:
+        # An index without axes torch 2.9 reads as a number, which `torch.vmap` refuses.
+        return table[i.reshape(-1)].reshape(i.shape)
+
     def finish(self, value: Any) -> Any:
         return value.to(self.result)
 

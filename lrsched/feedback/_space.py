@@ -185,7 +185,8 @@ def _plain(x: Any) -> Any:
 
 def _observed(where: str, x: Any) -> Any:
     content = _plain(x)
-    if isinstance(content, int | float) and not isinstance(content, bool):
+    # A tuple: torch 2.9 does not trace `int | float`.
+    if isinstance(content, (int, float)) and not isinstance(content, bool):
         try:
             return float(content)
         except OverflowError:

@@ -81,11 +81,12 @@ def _array_api(name: str, xp: Any, subtract: Callable[[Array, Array], Array] = o
 
 
 def _torch(torch: Any) -> Ops:
+    # Tuples of types: torch 2.9 does not trace `int | float`.
     def maximum(x: Array, y: Array) -> Array:
-        return x.clamp(min=y) if isinstance(y, int | float) else torch.maximum(x, y)
+        return x.clamp(min=y) if isinstance(y, (int, float)) else torch.maximum(x, y)
 
     def minimum(x: Array, y: Array) -> Array:
-        return x.clamp(max=y) if isinstance(y, int | float) else torch.minimum(x, y)
+        return x.clamp(max=y) if isinstance(y, (int, float)) else torch.minimum(x, y)
 
     return Ops(
         name="torch",

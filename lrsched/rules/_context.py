@@ -127,7 +127,8 @@ class Context:
 
     def root(self, scalar: Any) -> Any:
         """Return the square root of a Python number or of an array."""
-        return math.sqrt(scalar) if isinstance(scalar, int | float) else self.xp.sqrt(scalar)
+        # A tuple: torch 2.9 does not trace `int | float`.
+        return math.sqrt(scalar) if isinstance(scalar, (int, float)) else self.xp.sqrt(scalar)
 
     def started(self) -> Any:
         """Return 0 at the first update and 1 at every later one."""
