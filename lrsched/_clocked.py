@@ -143,6 +143,8 @@ class Clocked:
             rest = rest + plus
             more = self.whole(rest, over)
             number, rest = (number * many if many > 1 else number) + more, rest - more * over
+        if turns > 0 and self.top is not None and self.counts(number):
+            number = self.minimum(number, self.top - turns)
         number = number + turns if turns else number
         return number, (rest if t.over == 1 else Clock(rest, over=t.over))
 

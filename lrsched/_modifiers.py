@@ -54,7 +54,8 @@ class Hold(Schedule):
 class Shift(Schedule):
     """A schedule that begins `steps` steps after its start: `s(t + steps)`.
 
-    In `a >> Shift(b, steps=a.length)` b counts from the start of the chain.
+    In `a >> Shift(b, steps=a.length)` b counts from the start of the chain. Where steps are int32, as in JAX without
+    64-bit mode, the cycles of an endless schedule stay at step 2**31 - 1 instead of going beyond it.
 
     Args:
         schedule: any schedule.

@@ -81,7 +81,8 @@ def _jax_step(t: Any) -> tuple[Any, Arrays]:
         floating = np.dtype(np.float32)
     if t.dtype.kind not in "iu":
         return t.astype(floating), _cached(("jax", floating, None), lambda: Jax(jnp, floating, None, jax.jit))
-    wide = np.dtype(jnp.result_type(int)) if t.dtype.itemsize < 4 or t.dtype.kind == "u" else np.dtype(t.dtype)
+    wide = np.dtype(jnp.result_type(int))
+    wide = np.dtype(t.dtype) if t.dtype.kind == "i" and t.dtype.itemsize > wide.itemsize else wide
     if t.dtype.kind == "u" and t.dtype.itemsize >= wide.itemsize:
         t = jnp.minimum(t, np.iinfo(wide).max)
     top = int(np.iinfo(wide).max)

@@ -226,28 +226,24 @@ def on_tensorflow(schedule, steps):
 EAGER = {"torch": on_torch, "jax": on_jax, "tensorflow": on_tensorflow}
 
 
-def exact_in_float32(schedule):
-    """Return whether float32 holds each time of a schedule; where a factor rounds it, a step may cross a boundary."""
-    if isinstance(schedule, ls.Stretch) and schedule.factor == 1 / 3:
-        return False
-    if isinstance(schedule, ls.Repeat) and schedule.stretch not in (0.5, 1.0, 2.0):
-        return False
-    return all(map(exact_in_float32, children(schedule)))
+# PyTorch and TensorFlow round a value of float64 once; JAX counts in int32, and its floats are float32 throughout.
+ROUNDING = {"torch": 1.2e-7, "jax": 2e-6, "tensorflow": 1.2e-7}
 
 
 @pytest.mark.parametrize("name", EAGER)
-@given(schedule=schedules().filter(exact_in_float32))
+@given(schedule=schedules())
 @settings(max_examples=30)
 def test_any_schedule_has_one_value_in_every_library(name, schedule):
-    far = [] if "Stretch" in nodes_of(schedule) else [2**24 + 1]
-    # The int32 of JAX cannot say a step beyond the largest: a shifted schedule stays there.
-    far += [] if {"Stretch", "Shift", "Batches"} & nodes_of(schedule) else [LARGEST]
+    # The int32 of JAX cannot say a step beyond the largest: the cycles of a shifted schedule stay there.
+    beyond = name == "jax" and {"Stretch", "Shift", "Batches"} & nodes_of(schedule)
+    far = [2**24 + 1] if beyond else [2**24 + 1, LARGEST]
     steps = np.array([*[t for t in boundary_steps(schedule) if t <= 2**24][:60], *far])
     steps = np.resize(steps, 64)  # one length, so that operations are compiled once
     expected = [schedule(t) for t in steps.tolist()]
     values = EAGER[name](schedule, steps)
+    rtol = ROUNDING[name]
     np.testing.assert_allclose(
-        values, expected, rtol=2e-6, atol=max(2e-6 * max(expected), 3e-38), err_msg=repr(schedule)
+        values, expected, rtol=rtol, atol=max(rtol * max(expected), 3e-38), err_msg=repr(schedule)
     )
 
 
