@@ -34,6 +34,8 @@ NAMED: dict[str, Schedule] = {
     "exponential": ls.Exponential(0.1, 0.9),
     "slow exponential": ls.Exponential(0.1, 0.5, steps=10),
     "inverse time": ls.InverseTime(0.1, 0.5, steps=10),
+    "accumulated batches": ls.Batches(ls.Warmup(10) >> ls.Cosine(0.1, 0.01, 80), 3),
+    "accumulated staircase": ls.Batches(ls.step_decay(0.1, 0.5, every=7), 3),
     "inverse time staircase": ls.Epochs(ls.InverseTime(0.1, 0.5), 10),
     "restarts": ls.Repeat(ls.Cosine(0.1, 0.01, 10)),
     "longer restarts": ls.sgdr(0.1, 5, end=0.01),
