@@ -1,10 +1,8 @@
 """The node that counts batches where the optimizer is called once for several of them."""
 
-from fractions import Fraction
 from typing import Annotated, Any
 
 from lrsched._check import Int
-from lrsched._clock import clock
 from lrsched._schedule import Node, Schedule
 from lrsched._value import value
 
@@ -42,5 +40,4 @@ class Batches(Schedule):
         return self.schedule._reach(n * t + n - 1.0)
 
     def _at(self, t: Any, xp: Any) -> Any:
-        n = self.batches_per_update
-        return self.schedule._at(clock(t).slower(Fraction(1, n)).ahead(n - 1), xp)
+        return self.schedule._at(xp.last_of(t, self.batches_per_update, self.schedule.length), xp)

@@ -158,6 +158,17 @@ class Clocked:
                 return self.minimum(t, self.top - n) + n
         return clock(t).ahead(steps)
 
+    def last_of(self, t: Any, n: int, length: int | None) -> Any:
+        """Return the last of the n local steps that step t stands for, in a schedule of that length."""
+        if type(t) is not Clock and self.counts(t):
+            if self.top is None:
+                return t * n + (n - 1)
+            if length is not None and length + n <= self.top:
+                return self.minimum(t, length // n) * n + (n - 1)
+            if self.top >= EXACT:
+                return self.minimum(t, (self.top + 1) // n - 1) * n + (n - 1)
+        return clock(t).slower(Fraction(1, n)).ahead(n - 1)
+
     def back(self, t: Any, n: int) -> Any:
         """Return the local time until n, for times before it."""
         if type(t) is not Clock:
