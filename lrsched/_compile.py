@@ -104,7 +104,7 @@ def _whole(content: Any) -> bool:
 class Code(Clocked):
     """The namespace of symbols: what the curves call, written down instead of computed."""
 
-    scalar = False
+    scalar = True
     single = False
     largest = LARGEST
 

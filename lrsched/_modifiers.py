@@ -253,7 +253,7 @@ class Extend(Schedule):
         if type(t) is Clock:
             x, y = xp.parts(t, n)
             return ramp.curve(x, y, xp)
-        if xp is SCALAR:
+        if xp.scalar:  # whole numbers of any size are divided exactly
             return ramp.curve(t / n, (n - t) / n, xp)
         return ramp.curve(xp.real(t) / float(n), xp.rest(t, n) / float(n), xp)
 
