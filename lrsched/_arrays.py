@@ -278,9 +278,10 @@ class Arrays(Clocked):
         if type(rest) is float:
             elapsed, left = elapsed + part, self.cast(at(near, 1, t) - t) + left
         else:
-            gone = self.cast(rest) / pace
-            elapsed, left = elapsed + (part + gone), self.cast(at(near, 1, t) - 1 - t) + ((1.0 + left) - gone)
-        return i, Clock(elapsed, unit=at(cycles.per_array, 0, t), left=left, end=cycles.period)
+            rest = self.cast(rest)
+            elapsed = self.apart((elapsed + part) * pace) + rest
+            left = self.apart((self.cast(at(near, 1, t) - 1 - t) + (1.0 + left)) * pace) - rest
+        return i, Clock(elapsed, unit=at(cycles.per_array, 0, t) * pace, left=left, end=cycles.period)
 
     def index(self, t: Any) -> Any:
         """Return a step as an integer; a float is rounded down."""

@@ -288,11 +288,11 @@ class Code(Clocked):
                 elapsed = self.let(f"{elapsed.name} + {fraction}[{number.name}]")
                 left = self.let(f"{left.name} - {fraction}[{after.name}]")
         else:
-            gone = rest / pace
             at = [f"{fraction}[{i.name}]" if fraction else "0.0" for i in (number, after)]
-            elapsed = self.let(f"{elapsed.name} + ({at[0]} + {text(gone)})")
-            left = self.let(f"{whole}[{after.name}] - 1 - {text(t)} + (1.0 - {at[1]} - {text(gone)})")
-        return number, Clock(elapsed, unit=self.let(f"{per}[{number.name}]"), left=left, end=cycles.period)
+            elapsed = self.let(f"({elapsed.name} + {at[0]}) * {text(pace)} + {text(rest)}")
+            left = self.let(f"({whole}[{after.name}] - 1 - {text(t)} + (1.0 - {at[1]})) * {text(pace)} - {text(rest)}")
+        unit = self.let(f"{per}[{number.name}]") * pace
+        return number, Clock(elapsed, unit=unit, left=left, end=cycles.period)
 
 
 def _used(lines: list[str], result: str) -> list[str]:

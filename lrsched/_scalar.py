@@ -151,8 +151,9 @@ class Scalar(Clocked):
             i = bisect_right(whole, t, 1, count) - 1
             while i < count - 1 and t + 1 == whole[i + 1] and rest >= (1.0 - fraction[i + 1]) * pace:
                 i += 1  # the next cycle has begun since the last whole step
-            gone = rest / pace
-            elapsed, left = t - whole[i] + (fraction[i] + gone), whole[i + 1] - 1 - t + (1.0 - fraction[i + 1] - gone)
+            elapsed = (t - whole[i] + fraction[i]) * pace + rest
+            left = (whole[i + 1] - 1 - t + (1.0 - fraction[i + 1])) * pace - rest
+            return i, Clock(elapsed, unit=cycles.per[i] * pace, left=left, end=cycles.period)
         return i, Clock(elapsed, unit=cycles.per[i], left=left, end=cycles.period)
 
 
