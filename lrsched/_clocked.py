@@ -41,7 +41,7 @@ class Clocked:
         raise NotImplementedError
 
     def apart(self, product: Any) -> Any:
-        """Return a product >= 0 that no compiler may fuse with a sum."""
+        """Return a product that no compiler may fuse with a sum: a bound that it never meets stands between."""
         raise NotImplementedError
 
     def minimum(self, a: Any, b: Any) -> Any:

@@ -45,7 +45,7 @@ class Torch(Arrays):
 
     def apart(self, product: Any) -> Any:
         # Inductor fuses products with sums where the device can.
-        return product.clamp(min=0.0) if self.xp.compiler.is_compiling() else product
+        return product.clamp(min=-1.0 / self.tiny) if self.xp.compiler.is_compiling() else product
 
     def whole(self, t: Any, n: Any) -> Any:
         # The floor division of torch has no derivative, not even 0.
@@ -85,7 +85,7 @@ class Jax(Arrays):
         return t.astype(self.floating)
 
     def apart(self, product: Any) -> Any:
-        return self.xp.maximum(product, 0.0)
+        return self.xp.maximum(product, -1.0 / self.tiny)
 
     def index(self, t: Any) -> Any:
         return t if t.dtype.kind in "iu" else self.xp.floor(t).astype("int32")
@@ -128,7 +128,7 @@ class TensorFlow(Arrays):
         return bool(t.dtype.is_integer)
 
     def apart(self, product: Any) -> Any:
-        return self.xp.maximum(product, self.tf.constant(0.0, product.dtype))
+        return self.xp.maximum(product, self.tf.constant(-1.0 / self.tiny, product.dtype))
 
     def at_least(self, a: Any, low: float) -> Any:
         return self.xp.maximum(a, self.tf.constant(low, a.dtype))

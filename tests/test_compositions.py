@@ -31,6 +31,7 @@ NAMED = (
     ls.Stretch(ls.Epochs(ls.Exponential(1.0, 0.9), steps_per_epoch=3), factor=1.1),
     ls.Stretch(ls.Shift(ls.Repeat(ls.Linear(1.0, 0.0, steps=3)), steps=0.1), factor=0.1),
     ls.Stretch(ls.Repeat(ls.Stretch(ls.Table((0.0, 1.0, 0.5)), factor=0.1), times=3, stretch=3.0), factor=2.5),
+    ls.Stretch(ls.Repeat(ls.Linear(0.5, 1.0, steps=3), stretch=1.1), factor=1.1),  # cycles begin between two steps
 )
 seeds = st.integers(0, 10**6)
 
