@@ -65,7 +65,7 @@ class Exponential(Decay):
         exponent = t / self.steps * math.log(self.rate)
         if not xp.fits(self.start):
             return xp.exp(exponent + math.log(self.start))
-        if (self.start > 1.0) == (self.rate > 1.0):
+        if (self.start > 1.0) == (self.rate > 1.0) or 1e-3 <= self.start <= 1e3:
             return self.start * xp.exp(exponent)
         half = xp.exp(0.5 * exponent)  # the factor alone may leave the range of floats where the value does not
         return self.start * half * half
