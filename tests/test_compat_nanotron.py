@@ -4,7 +4,7 @@ import math
 import types
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import assert_agrees, definitions, rates, sgd
 
@@ -25,7 +25,6 @@ _live = definitions(
 )  # fmt: skip
 def test_the_rate_is_that_of_nanotron(lr, total, warmup, rise, fall, steps, start, low):
     left = total - warmup - (start or 0) if steps is None else steps
-    assume(left >= 0 and (warmup > 0 or left > 0))
     arguments = {
         "learning_rate": lr,
         "lr_warmup_steps": warmup,
@@ -35,6 +34,10 @@ def test_the_rate_is_that_of_nanotron(lr, total, warmup, rise, fall, steps, star
         "lr_decay_starting_step": start,
         "min_decay_lr": low,
     }
+    if warmup == 0 and left == 0:  # nanotron multiplies the rate by itself
+        with pytest.raises(ValueError, match=r"lr_decay_steps=...\) must be > 0 without a warm-up"):
+            lr_scheduler_builder(total_training_steps=total, **arguments)
+        return
     optimizer = sgd(lr)
     wrapped = types.SimpleNamespace(get_base_optimizer=lambda: optimizer)
     scheduler = _live["lr_scheduler_builder"](wrapped, types.SimpleNamespace(**arguments), total)
@@ -76,7 +79,6 @@ def test_the_warm_up_is_subtracted_twice():
         ({"lr_decay_style": "sqrt"}, r"lr_decay_style=...\) must be one of 'linear', 'cosine', '1-sqrt'"),
         ({"lr_warmup_style": "log"}, r"lr_warmup_style=...\) must be one of 'linear', 'constant'"),
         ({"lr_decay_steps": 0}, r"lr_decay_steps=...\) must be > 0 without a warm-up"),
-        ({"lr_warmup_steps": 200}, r"total_training_steps=...\) must be at least warm-up"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

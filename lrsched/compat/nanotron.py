@@ -42,7 +42,7 @@ def lr_scheduler_builder(
         min_decay_lr: last rate; None stands for `learning_rate`.
 
     Raises:
-        ValueError: an argument is out of range, or no step is left for the decay.
+        ValueError: an argument is out of range, or there is neither a warm-up nor a decay.
 
     Examples:
         >>> lr_scheduler_builder(0.1, 100, lr_warmup_steps=10, lr_decay_style="cosine", min_decay_lr=0.01)
@@ -57,15 +57,10 @@ def lr_scheduler_builder(
     steps = lr_decay_steps
     if steps is None:
         steps = total_training_steps - lr_warmup_steps - (lr_decay_starting_step or 0)
-        must(
-            steps >= 0,
-            f"{where}(total_training_steps=...)",
-            "at least warm-up and start of the decay",
-            total_training_steps,
-        )
     # With neither a warm-up nor a decay nanotron takes the rate for a multiplier of itself.
     unscaled = lr_warmup_steps == 0 and steps == 0
     must(not unscaled, f"{where}(lr_decay_steps=...)", "> 0 without a warm-up", lr_decay_steps)
+    steps = max(steps, 0)  # where the warm-up leaves less than none, the rate drops at the start of the decay
     fall: Schedule = Constant(low)
     if steps and lr_decay_style == "1-sqrt":
         fall = Monomial(learning_rate, low, steps, power=0.5)
