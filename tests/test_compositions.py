@@ -182,7 +182,9 @@ def slopes_of_tensorflow(schedule, steps):
 
 
 @pytest.mark.parametrize(
-    ("slopes", "draws"), [(slopes_of_torch, 60), (slopes_of_jax, 5), (slopes_of_tensorflow, 30)], ids=lambda p: str(p)
+    ("slopes", "draws"),
+    [(slopes_of_torch, 60), (slopes_of_jax, 5), (slopes_of_tensorflow, 30)],
+    ids=["torch", "jax", "tensorflow"],
 )
 def test_the_slope_of_a_composition_is_never_nan(slopes, draws):
     @settings(max_examples=draws)
