@@ -74,6 +74,7 @@ def from_torch(
 
         All that `OneCycleLR` does, by two schedulers:
 
+        >>> from lrsched_torch import ScheduleLR
         >>> live = torch.optim.lr_scheduler.OneCycleLR(torch.optim.SGD([torch.zeros(1)], momentum=0.9), 0.1, 100)
         >>> rates, momenta = from_torch(live, momentum=True)
         >>> sgd = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
