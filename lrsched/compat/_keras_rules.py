@@ -53,7 +53,7 @@ _OFF = {"use_ema": False, "loss_scale_factor": None, "gradient_accumulation_step
 
 def around(where: str, rule: rules.Rule, weight_decay: float | None, shared: Shared) -> rules.Rule:
     """Return the rule with the clip before it and the decay after it."""
-    without_effect(where, shared, Shared.__annotations__)
+    without_effect(where, shared, tuple(Shared.__annotations__))
     given = {name: content for name, content in shared.items() if content is not None}
     for name, off in _OFF.items():
         must(given.get(name, off) is off, f"{where}({name}=...)", f"{off!r} (a rule does not do it)", given.get(name))
