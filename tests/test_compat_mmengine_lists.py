@@ -332,7 +332,7 @@ def test_a_warm_up_in_iterations_over_drops_in_epochs_is_one_line_and_a_staircas
     s = mmengine.build_param_schedulers(lr, configs, epoch_length=7330, max_epochs=12)
     assert repr(s) == (
         "Linear(2e-05, 0.02, steps=499) >> Constant(0.02, steps=58141) >> Constant(0.002, steps=21990) >> "
-        "Constant(0.00020000000000000004)"
+        "Constant(0.0002)"
     )
 
 

@@ -116,7 +116,7 @@ def build_param_schedulers(
         >>> drops = {"type": "MultiStepLR", "by_epoch": True, "begin": 0, "end": 12, "milestones": [8, 11]}
         >>> s = build_param_schedulers(0.02, [warmup, drops], epoch_length=1000, max_epochs=12)
         >>> s(0), s(499), s(7_999), s(8_000), s(11_999)
-        (2e-05, 0.02, 0.02, 0.002, 0.00020000000000000004)
+        (2e-05, 0.02, 0.02, 0.002, 0.0002)
 
     References:
         MMEngine 0.10.7: runner/runner.py (`_build_param_scheduler`), hooks/param_scheduler_hook.py,
