@@ -36,7 +36,9 @@ NAMED = (
 seeds = st.integers(0, 10**6)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    "library", [pytest.param(name, marks=pytest.mark.slow) if name == "torch.compile" else name for name in LIBRARIES]
+)
 def test_the_time_between_two_steps_of_an_inner_clock_counts(library):
     cases = []
     for schedule in NAMED:
