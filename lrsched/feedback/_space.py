@@ -53,7 +53,7 @@ class Arrays:
 
     def lift(self, x: Any) -> Any:
         """Return a number as an array; a float gets the working precision."""
-        if isinstance(x, bool | int):
+        if isinstance(x, (bool, int)):
             return self.xp.asarray(x)
         return self.real(x) if isinstance(x, float) or "float" in str(x.dtype) else x
 
@@ -94,7 +94,7 @@ class Torch(Arrays):
         self.device = device
 
     def lift(self, x: Any) -> Any:
-        if isinstance(x, bool | int):
+        if isinstance(x, (bool, int)):
             return self.xp.tensor(x, device=self.device)
         return self.real(x) if isinstance(x, float) or x.is_floating_point() else x
 

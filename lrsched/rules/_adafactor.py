@@ -118,10 +118,10 @@ class Adafactor(Rule):
         if not self.relative_step:
             return context.lr
         below = 1.0 / context.root(context.step + 1)
-        numbers = isinstance(context.lr, int | float) and isinstance(below, float)
+        numbers = isinstance(context.lr, (int, float)) and isinstance(below, float)
         if numbers:
             return min(context.lr, below)
-        array, other = (below, context.lr) if isinstance(context.lr, int | float) else (context.lr, below)
+        array, other = (below, context.lr) if isinstance(context.lr, (int, float)) else (context.lr, below)
         return context.xp.minimum(array, other)
 
     def _scaled(self, context: Context, g: Array, slots: AdafactorSlots) -> tuple[Array, AdafactorSlots]:

@@ -178,4 +178,4 @@ def shared(items: Sequence[T], same: Callable[[T, T], bool], make: Callable[[T],
 
 def _same(a: Any, b: Any) -> bool:
     """Return whether two scalars are the same array, or equal numbers."""
-    return a is b or (isinstance(a, int | float) and isinstance(b, int | float) and a == b)
+    return a is b or (isinstance(a, (int, float)) and isinstance(b, (int, float)) and a == b)

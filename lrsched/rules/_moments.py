@@ -72,7 +72,7 @@ def warmed_direction(context: Context, b1: float, slope: float, series: Sequence
 
 def _less(context: Context, exponent: Any) -> Any:
     """Return `1 - exp(exponent)`."""
-    return -math.expm1(exponent) if isinstance(exponent, int | float) else -context.xp.expm1(exponent)
+    return -math.expm1(exponent) if isinstance(exponent, (int, float)) else -context.xp.expm1(exponent)
 
 
 def product_series(slope: float) -> tuple[float, ...]:

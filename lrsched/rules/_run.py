@@ -182,7 +182,7 @@ def _check_slots(where: Place, expected: Any, slots: Any, xp: Ops) -> None:
 
 def _scalar(where: str, number: Any, xp: Ops, dtype: Any) -> Any:
     """Return a scalar as a Python number, or as a 0-d array of the library `xp` and the given dtype."""
-    if isinstance(number, int | float) and not isinstance(number, bool):
+    if isinstance(number, (int, float)) and not isinstance(number, bool):
         return number
     found = ops_of(number)
     if found is None or not hasattr(number, "dtype") or not dtype_name(number).startswith(NUMBERS):
@@ -197,7 +197,7 @@ def _scalar(where: str, number: Any, xp: Ops, dtype: Any) -> Any:
 def _count(where: str, step: Any, xp: Ops, dtype: Any) -> Any:
     """Return the number of updates done as a Python int, or as a 0-d floating-point array."""
     number = _scalar(where, step, xp, dtype)
-    if not isinstance(number, int | float):
+    if not isinstance(number, (int, float)):
         return number
     if number < 0 or number != int(number):
         raise ValueError(f"{where} must be an int >= 0, got {step!r}")
