@@ -40,7 +40,7 @@ SUITES := lint core trainers keras adapters
 define each_suite
 @trap 'exit 130' INT; failed=; \
 for suite in $(SUITES); do \
-    $(MAKE) --no-print-directory $$suite DEPTH=$(1) SEED=$(2) || failed="$$failed $$suite"; \
+    $(MAKE) --no-print-directory $$suite DEPTH=$(1) $(if $(2),SEED=$(2)) || failed="$$failed $$suite"; \
 done; \
 $(if $(2),echo "SEED=$(2) repeats these draws";) \
 if [ -n "$$failed" ]; then echo "FAILED:$$failed"; exit 1; fi; echo "passed: $(SUITES)"
