@@ -63,9 +63,9 @@ def _first_steps(torch: Any, rule: Any, name: str, label: str) -> Iterator[Row]:
 
 def _forget() -> None:
     """Let the next optimizer of a rule compile it again."""
-    importlib.import_module("lrsched_torch._graphs").phases_of.cache_clear()
-    importlib.import_module("lrsched_torch._program").program_of.cache_clear()
-    importlib.import_module("lrsched_torch._loops._batch").library.cache_clear()
+    importlib.import_module("lrsched_torch._traced.graphs").phases_of.cache_clear()
+    importlib.import_module("lrsched_torch._traced.program").program_of.cache_clear()
+    importlib.import_module("lrsched_torch._loops.batch").library.cache_clear()
 
 
 def peak(run: Callable[[], object]) -> float:

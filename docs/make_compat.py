@@ -23,8 +23,8 @@ from compat_loops import LOOPS, ONLY, READ, RUN  # noqa: E402
 from test_compat_table import PLAIN, TABLE, T, W  # noqa: E402
 
 from lrsched import compat, rules  # noqa: E402
-from lrsched._picture import _COLOURS, _FONT, Panel, _points, _rule, _stroke, _text, _theme, escape  # noqa: E402
-from lrsched.compat._remarks_table import BATCHES, CODES  # noqa: E402
+from lrsched._draw.picture import _COLOURS, _FONT, Panel, _points, _rule, _stroke, _text, _theme, escape  # noqa: E402
+from lrsched.compat._remarks.table import BATCHES, CODES  # noqa: E402
 
 PAGE = ROOT / "docs" / "compat.md"
 PICTURE = ROOT / "docs" / "one-request.svg"

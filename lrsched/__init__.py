@@ -8,15 +8,30 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lrsched._batches import Batches
-from lrsched._combine import Maximum, Minimum, Power, Product, Sum, clip
-from lrsched._config import from_config, to_config
-from lrsched._curved import Harmonic, Hyperbolic, Logarithmic, NormalizedExponential, Rex, Tanh
-from lrsched._cycles import Repeat, Triangular
-from lrsched._cyclic import exp_range, one_cycle, range_test, sgdr, slanted_triangular, triangular2
-from lrsched._decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
-from lrsched._modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch, Table, Warp
-from lrsched._recipes import (
+from lrsched._core.config import from_config, to_config
+from lrsched._core.offers import PICTURES
+from lrsched._curves.batches import Batches
+from lrsched._curves.combine import Maximum, Minimum, Power, Product, Sum, clip
+from lrsched._curves.cycles import Repeat, Triangular
+from lrsched._curves.decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
+from lrsched._curves.modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch, Table, Warp
+from lrsched._curves.ramps import (
+    Cosine,
+    Geometric,
+    Harmonic,
+    Hyperbolic,
+    Linear,
+    Logarithmic,
+    Monomial,
+    NormalizedExponential,
+    Polynomial,
+    Rex,
+    Tanh,
+)
+from lrsched._curves.schedule import Chain, Constant, Schedule, parse
+from lrsched._curves.warmup import Cooldown, Warmup
+from lrsched._recipes.cyclic import exp_range, one_cycle, range_test, sgdr, slanted_triangular, triangular2
+from lrsched._recipes.recipes import (
     flat_cosine,
     inverse_sqrt,
     noam,
@@ -27,33 +42,30 @@ from lrsched._recipes import (
     wsd,
     wsd_s,
 )
-from lrsched._schedule import Chain, Constant, Schedule, parse
-from lrsched._shapes import Cosine, Geometric, Linear, Monomial, Polynomial
-from lrsched._staircases import chebyshev, multi_step, piecewise_constant, piecewise_linear, step_decay
-from lrsched._warmup import Cooldown, Warmup
+from lrsched._recipes.staircases import chebyshev, multi_step, piecewise_constant, piecewise_linear, step_decay
 
 if TYPE_CHECKING:
-    from lrsched._equality import Equality, equality
-    from lrsched._export import to_hf_kwargs
-    from lrsched._export_deepspeed import to_deepspeed
-    from lrsched._milestones import Milestone, milestones
-    from lrsched._source import to_source
-    from lrsched._svg import svg
-    from lrsched._terminal import plot_text
+    from lrsched._curves.equality import Equality, equality
+    from lrsched._draw.milestones import Milestone, milestones
+    from lrsched._draw.svg import svg
+    from lrsched._draw.terminal import plot_text
+    from lrsched._translate.deepspeed import to_deepspeed
+    from lrsched._translate.source import to_source
+    from lrsched._translate.trainer import to_hf_kwargs
 
 __version__ = "0.1.0"
 
 # What draws, compares and prints code is loaded when it is first used: training scripts need none of it.
 _LATE = {
-    "Equality": "_equality",
-    "Milestone": "_milestones",
-    "equality": "_equality",
-    "milestones": "_milestones",
-    "plot_text": "_terminal",
-    "svg": "_svg",
-    "to_deepspeed": "_export_deepspeed",
-    "to_hf_kwargs": "_export",
-    "to_source": "_source",
+    "Equality": "_curves.equality",
+    "Milestone": "_draw.milestones",
+    "equality": "_curves.equality",
+    "milestones": "_draw.milestones",
+    "plot_text": "_draw.terminal",
+    "svg": "_draw.svg",
+    "to_deepspeed": "_translate.deepspeed",
+    "to_hf_kwargs": "_translate.trainer",
+    "to_source": "_translate.source",
 }
 
 __all__ = [
@@ -128,6 +140,15 @@ __all__ = [
     "wsd",
     "wsd_s",
 ]
+
+
+def _picture(schedule: Schedule) -> dict[str, Any]:
+    from lrsched._draw.svg import mimebundle
+
+    return mimebundle(schedule)
+
+
+PICTURES["schedule"] = _picture
 
 
 def __getattr__(name: str) -> Any:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lrsched._axis import number
-from lrsched._command import (
+from lrsched._command.shared import (
     COMMANDS,
     LABELS,
     TEXTS,
@@ -25,10 +24,11 @@ from lrsched._command import (
     step_list,
     whole,
 )
-from lrsched._milestones import merged, milestones
-from lrsched._schedule import Schedule
-from lrsched._svg import common_horizon, svg
-from lrsched._terminal import plot_text
+from lrsched._curves.schedule import Schedule
+from lrsched._draw.axis import number
+from lrsched._draw.milestones import merged, milestones
+from lrsched._draw.svg import common_horizon, svg
+from lrsched._draw.terminal import plot_text
 
 # Rows of a table that are evaluated at once.
 _BLOCK = 65_536
@@ -166,7 +166,7 @@ def _demo(args: Args) -> int:
     option("--svg", metavar="FILE", help="write a picture to FILE"),
 )
 def _forecast(args: Args) -> int:
-    from lrsched._forecast_command import forecast
+    from lrsched._command.forecast import forecast
 
     return forecast(args)
 

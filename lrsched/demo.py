@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched import rules
-from lrsched._schedule import Chain, Schedule
-from lrsched._shapes import Cosine
-from lrsched._staircases import piecewise_linear
-from lrsched._svg import svg
-from lrsched._terminal import plot_text
-from lrsched._warmup import Warmup
+from lrsched._curves.ramps import Cosine
+from lrsched._curves.schedule import Chain, Schedule
+from lrsched._curves.warmup import Warmup
+from lrsched._draw.svg import svg
+from lrsched._draw.terminal import plot_text
+from lrsched._recipes.staircases import piecewise_linear
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -16,8 +16,8 @@ import pytest
 from compositions import bounded, endless, times, whole_steps
 
 from lrsched import Schedule
-from lrsched._compile import compiled
-from lrsched._scalar import SCALAR
+from lrsched._spaces.compile import compiled
+from lrsched._spaces.scalar import SCALAR
 
 Array = np.ndarray[Any, Any]
 Case = tuple[Schedule, Array]

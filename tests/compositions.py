@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import lrsched as ls
 from lrsched import Schedule
-from lrsched._value import children
+from lrsched._core.value import children
 
 Pick = Callable[[Sequence[Any]], Any]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import boundary_steps, ramps
 
 import lrsched as ls
-from lrsched._value import Value
+from lrsched._core.offers import CLASSES
 
 LENGTHS = [1, 2, 3, 7, 1000, 9_500, 2**24 + 1, 2**31 - 1, 2**31]
 
@@ -71,7 +71,7 @@ def every_shape(n):
 
 
 def test_every_node_has_an_exact_formula():
-    public = {kind for kind in Value.registry["schedule"].values() if kind is not ls.Schedule}
+    public = {kind for kind in CLASSES["schedule"].values() if kind is not ls.Schedule}
     assert public - {ls.Warmup, ls.Cooldown} == KNOWN
 
 

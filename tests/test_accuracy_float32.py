@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_accuracy import every_shape, times
 
 import lrsched as ls
-from lrsched._value import children
+from lrsched._core.value import children
 
 jnp = pytest.importorskip("jax.numpy")
 tf = pytest.importorskip("tensorflow")

@@ -6,11 +6,11 @@ import math
 import pytest
 
 import lrsched as ls
-from lrsched._check import Choice, Flag, Int, Many, Real, Steps, constraints
-from lrsched._schedule import Node
-from lrsched._value import Value
+from lrsched._core import offers
+from lrsched._core.check import Choice, Flag, Int, Many, Real, Steps, constraints
+from lrsched._curves.schedule import Node
 
-CLASSES = sorted(Value.registry["schedule"].values(), key=lambda kind: kind.__name__)
+CLASSES = sorted(offers.CLASSES["schedule"].values(), key=lambda kind: kind.__name__)
 RAMP = ls.Linear(1.0, 0.0, steps=10)
 
 

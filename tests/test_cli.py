@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lrsched import Cosine, Linear, Warmup, to_config
-from lrsched._command import COMMANDS, command, option
+from lrsched._command.shared import COMMANDS, command, option
 from lrsched.cli import main
 
 TEXT = "Warmup(500) >> Cosine(3e-4, 0, steps=9500)"

@@ -8,7 +8,7 @@ import pytest
 from compat_loops import LOOPS, ONLY, READ, RUN, Loop
 
 from lrsched import compat
-from lrsched.compat._remarks_table import BATCHES
+from lrsched.compat._remarks.table import BATCHES
 
 FOLDER = Path(__file__).parent / "trainers"
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("test_trainer_*.py"))}

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsched._check import Choice, Flag, Int, Many, Real
-from lrsched.compat._names import looks_alike, nearest
-from lrsched.compat._reading import Section, dictionary, number, numbers
+from lrsched._core.check import Choice, Flag, Int, Many, Real
+from lrsched.compat._tools.names import looks_alike, nearest
+from lrsched.compat._tools.reading import Section, dictionary, number, numbers
 from lrsched.compat.torch import StepLR
 
 READ = ("learning_rate", "warmup_steps", "max_steps")

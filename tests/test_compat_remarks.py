@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lrsched import Batches, Hold, Shift, clip, compat
 from lrsched.compat import remarks
-from lrsched.compat._remarks_table import BATCHES, CODES, CONVENTIONS
+from lrsched.compat._remarks.table import BATCHES, CODES, CONVENTIONS
 
 
 def codes(*call, **named):

@@ -12,8 +12,8 @@ keras = pytest.importorskip("keras")
 
 from lrsched import rules  # noqa: E402
 from lrsched.compat import keras as dialect  # noqa: E402
-from lrsched.compat._args import constraints_of  # noqa: E402
-from lrsched.compat._keras_rules import Shared  # noqa: E402
+from lrsched.compat._tools.arguments import constraints_of  # noqa: E402
+from lrsched.compat.keras.optimizers import Shared  # noqa: E402
 
 STEPS = 20
 SHAPES = [(), (2, 3), (3,)]  # the last parameter starts at zero

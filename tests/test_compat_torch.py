@@ -392,7 +392,7 @@ def test_the_parts_of_a_sequence_are_cut_where_the_next_begins():
 
 # Live schedulers as schedules.
 
-lrsched_torch = pytest.importorskip("lrsched_torch._imports._import")
+lrsched_torch = pytest.importorskip("lrsched_torch._imports.torch")
 from_torch = lrsched_torch.from_torch
 
 

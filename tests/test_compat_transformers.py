@@ -298,7 +298,7 @@ def test_a_polynomial_without_steps_is_refused_for_the_library_divides_by_zero()
 
 # Live schedulers as schedules.
 
-from_torch = pytest.importorskip("lrsched_torch._imports._import").from_torch
+from_torch = pytest.importorskip("lrsched_torch._imports.torch").from_torch
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)

@@ -15,8 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import lrsched as ls
-from lrsched._clock import simple
-from lrsched._value import Value, children
+from lrsched._core.offers import CLASSES
+from lrsched._core.value import children
+from lrsched._spaces.clock import simple
 
 NAMED = (
     ls.Stretch(ls.Repeat(ls.Cosine(1.0, 0.0, steps=3), times=2), factor=100),
@@ -83,8 +84,8 @@ def test_any_composition_has_one_value_in_every_library(library):
 def test_compositions_hold_every_node_at_every_depth():
     pick = random.Random(0).choice
     reached = set().union(*(nodes_of(pick((bounded, endless))(pick, 4)) for _ in range(3_000)))
-    inner = {kind.__name__ for kind in Value.registry["schedule"].values()} - {"Warmup", "Cooldown"}
-    leaves = {name for name, kind in Value.registry["schedule"].items() if name in inner and not _holds_schedules(kind)}
+    inner = {kind.__name__ for kind in CLASSES["schedule"].values()} - {"Warmup", "Cooldown"}
+    leaves = {name for name, kind in CLASSES["schedule"].items() if name in inner and not _holds_schedules(kind)}
     assert {name for name, _ in reached} == inner
     assert all((name, depth) in reached for name in leaves for depth in (1, 2, 3, 4))
     assert all((name, depth) in reached for name in inner - leaves - {"Extend", "Warp"} for depth in (0, 1, 2, 3))

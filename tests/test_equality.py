@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsched import Constant, Cosine, Linear, Schedule, Warmup
-from lrsched._equality import Equality, equality
+from lrsched._curves.equality import Equality, equality
 from tests.strategies import schedules
 
 

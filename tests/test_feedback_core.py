@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from lrsched import feedback as fb
 from lrsched import from_config, to_config
-from lrsched._check import Choice, Flag, Int, Real, constraints
-from lrsched._value import Value
+from lrsched._core import offers
+from lrsched._core.check import Choice, Flag, Int, Real, constraints
 
 NAN, INF = math.nan, math.inf
-CLASSES = sorted(Value.registry["feedback"].values(), key=lambda kind: kind.__name__)
+CLASSES = sorted(offers.CLASSES["feedback"].values(), key=lambda kind: kind.__name__)
 every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: repr(rule)[:50])
 
 

@@ -200,7 +200,7 @@ def test_a_log_directory_without_tensorboard_is_one_line(complaint, tmp_path, mo
     def refuse(name):
         raise ImportError(name)
 
-    monkeypatch.setattr("lrsched._forecast_command.import_module", refuse)
+    monkeypatch.setattr("lrsched._command.forecast.import_module", refuse)
     assert "needs tensorboard: pip install tensorboard" in complaint(str(tmp_path), "--horizon", "1000")
 
 

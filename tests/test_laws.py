@@ -13,12 +13,13 @@ from strategies import boundary_steps, bounded_schedules, endless_schedules, pen
 
 import lrsched as ls
 from lrsched import Schedule, from_config, parse, to_config
-from lrsched._compile import compiled
-from lrsched._scalar import SCALAR
-from lrsched._schedule import CALLS_BEFORE_COMPILING
-from lrsched._value import Value, children
+from lrsched._core.offers import CLASSES
+from lrsched._core.value import children
+from lrsched._curves.schedule import CALLS_BEFORE_COMPILING
+from lrsched._spaces.compile import compiled
+from lrsched._spaces.scalar import SCALAR
 
-NODES = {name: kind for name, kind in Value.registry["schedule"].items() if getattr(ls, name, None) is kind}
+NODES = {name: kind for name, kind in CLASSES["schedule"].items() if getattr(ls, name, None) is kind}
 
 
 def nodes_of(schedule: Schedule) -> set[str]:
@@ -39,7 +40,7 @@ def test_the_strategy_reaches_every_node():
 
 
 def test_every_registered_schedule_is_public():
-    assert set(NODES) == set(Value.registry["schedule"])
+    assert set(NODES) == set(CLASSES["schedule"])
 
 
 @given(schedules())

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from strategies import boundary_steps, schedules
 
 import lrsched as ls
-from lrsched._value import Value, children
+from lrsched._core.offers import CLASSES
+from lrsched._core.value import children
 
 SAMPLE = (
     ls.Constant(0.1),
@@ -64,7 +65,7 @@ def nodes_of(schedule):
 
 
 def test_the_sample_has_every_node():
-    assert set().union(*map(nodes_of, SAMPLE)) == set(Value.registry["schedule"]) - {"Warmup", "Cooldown"}
+    assert set().union(*map(nodes_of, SAMPLE)) == set(CLASSES["schedule"]) - {"Warmup", "Cooldown"}
 
 
 def assert_close(values, expected, rtol, schedule):

@@ -29,11 +29,11 @@ from lrsched import (
     Triangular,
     Warmup,
 )
-from lrsched._axis import bounds, linear_ticks, step_ticks
-from lrsched._milestones import merged, milestones
-from lrsched._samples import BUDGET, evaluate, horizon, sample
-from lrsched._svg import mimebundle, svg
-from lrsched._terminal import plot_text
+from lrsched._draw.axis import bounds, linear_ticks, step_ticks
+from lrsched._draw.milestones import merged, milestones
+from lrsched._draw.samples import BUDGET, evaluate, horizon, sample
+from lrsched._draw.svg import mimebundle, svg
+from lrsched._draw.terminal import plot_text
 
 SVG = "{http://www.w3.org/2000/svg}"
 PEAK = Warmup(500) >> Cosine(3e-4, 0.0, steps=9_500)

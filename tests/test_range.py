@@ -12,7 +12,7 @@ from strategies import SHAPES
 
 import lrsched as ls
 from lrsched import parse
-from lrsched._compile import compiled
+from lrsched._spaces.compile import compiled
 
 WILD = [0.0, 5e-324, 1e-310, 1e-300, 1e-30, 1e-5, 0.5, 1.0, 2.0, 10.0, 1e30, 1e39, 1e300, 1.7e308]
 numbers = st.sampled_from(WILD) | st.floats(0.0, 100.0)

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from lrsched import rules
-from lrsched.rules import _blocks, _crew, _memory, _passes, _slots
+from lrsched.rules._blocks import blocks as _blocks
+from lrsched.rules._blocks import memory as _memory
+from lrsched.rules._blocks import passes as _passes
+from lrsched.rules._blocks import threads as _crew
+from lrsched.rules._ops import slots as _slots
 
 RNG = np.random.default_rng(0)
 # Elements of a block here. Stacks of tensors, tensors of one block, and tensors of several with a shorter last one.

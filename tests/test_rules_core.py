@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsched import rules
-from lrsched._check import constraints
-from lrsched._config import from_config, to_config
-from lrsched._parse import parse_value
-from lrsched._value import Value
+from lrsched._core import offers
+from lrsched._core.check import constraints
+from lrsched._core.config import from_config, to_config
+from lrsched._core.parse import parse_value
+from lrsched._core.value import Value
 
 RNG = np.random.default_rng(0)
 SHAPES = [(), (0,), (3,), (4, 5), (2, 3, 4)]
@@ -219,7 +220,7 @@ def test_a_link_joins_only_links():
 # Arguments
 
 # Those of this library: other tests define some too.
-OWN = [cls for cls in Value.registry["rule"].values() if cls.__module__.startswith("lrsched.")]
+OWN = [cls for cls in offers.CLASSES["rule"].values() if cls.__module__.startswith("lrsched.")]
 CLASSES = sorted(OWN, key=lambda cls: cls.__name__)
 NEEDED = {
     "DecayBefore": {"rule": rules.SGD(), "strength": 0.1},

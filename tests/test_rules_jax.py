@@ -250,8 +250,8 @@ AHEAD = [
 @pytest.mark.parametrize("rule", AHEAD, ids=repr)
 def test_norms_taken_ahead_in_pieces_change_nothing(rule: rules.Rule, dtype: Any, monkeypatch: pytest.MonkeyPatch):
     """Tensors of a part of a piece, of whole pieces, and of pieces with a rest; in front of a scalar and a vector."""
-    monkeypatch.setattr("lrsched.rules._ahead.LARGE", 64)
-    monkeypatch.setattr("lrsched.rules._ahead.PIECE", 32)
+    monkeypatch.setattr("lrsched.rules._ops.jax_sums.LARGE", 64)
+    monkeypatch.setattr("lrsched.rules._ops.jax_sums.PIECE", 32)
     shapes = [(), (3,), (70,), (8, 8), (5, 13), (7, 11, 3), (4, 4)]
     rng = np.random.default_rng(0)
     ps = [jnp.asarray(rng.standard_normal(shape), dtype) for shape in shapes]
@@ -288,8 +288,8 @@ def test_norms_taken_ahead_map_and_differentiate(monkeypatch: pytest.MonkeyPatch
     g, slots = jnp.cos(p), rules.init(rule, [p])
     rates = jnp.array([0.1, 0.2])
     expected = [jax.vmap(moved, (0, None))(rates, p), jax.jit(jax.grad(moved))(0.1, p)]
-    monkeypatch.setattr("lrsched.rules._ahead.LARGE", 64)
-    monkeypatch.setattr("lrsched.rules._ahead.PIECE", 32)
+    monkeypatch.setattr("lrsched.rules._ops.jax_sums.LARGE", 64)
+    monkeypatch.setattr("lrsched.rules._ops.jax_sums.PIECE", 32)
     jax.clear_caches()
     found = [jax.jit(jax.vmap(moved, (0, None)))(rates, p), jax.jit(jax.grad(moved))(0.1, p)]
     for a, b in zip(found, expected, strict=True):

@@ -7,8 +7,8 @@ mpmath = pytest.importorskip("mpmath")
 torch = pytest.importorskip("torch")
 
 from lrsched import rules  # noqa: E402
-from lrsched.rules._moments import product_series, warmed_direction  # noqa: E402
-from lrsched.rules._nadam import _length  # noqa: E402
+from lrsched.rules._library.moments import product_series, warmed_direction  # noqa: E402
+from lrsched.rules._library.nadam import _length  # noqa: E402
 
 
 def number(t: int) -> rules.Context:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import lrsched as ls
 from lrsched import Schedule, compat
-from lrsched._shapes import Blend
-from lrsched._source import to_source
-from lrsched._source_formula import _FALLS, _RULES
-from lrsched._value import Value
+from lrsched._core.offers import CLASSES
+from lrsched._curves.ramps import Blend
+from lrsched._translate.formula import _FALLS, _RULES
+from lrsched._translate.source import to_source
 from tests.strategies import boundary_steps, bounded_schedules, endless_schedules, schedules
 
 TARGETS = ["torch", "keras", "optax", "transformers"]
@@ -245,7 +245,7 @@ def test_a_class_for_keras_gives_the_same_values(schedule: Schedule, more: list[
 
 def test_every_node_has_a_formula():
     pending = {ls.Warmup, ls.Cooldown}
-    nodes = [node for node in Value.registry["schedule"].values() if node not in pending]
+    nodes = [node for node in CLASSES["schedule"].values() if node not in pending]
     assert [node.__name__ for node in nodes if not set(node.__mro__) & set(_RULES)] == []
     assert [node.__name__ for node in nodes if issubclass(node, Blend) and node not in {*_FALLS, ls.Linear}] == []
 
@@ -335,7 +335,7 @@ def test_a_torch_scheduler_goes_through_this_library_into_optax_and_back(name: s
     torch = pytest.importorskip("torch")
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
     scheduler = live_schedulers()[name](optimizer)
-    (schedule,) = pytest.importorskip("lrsched_torch._imports._import").from_torch(scheduler)
+    (schedule,) = pytest.importorskip("lrsched_torch._imports.torch").from_torch(scheduler)
     rates = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

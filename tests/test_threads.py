@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from strategies import schedules
 
-import lrsched._schedule as module
+import lrsched._curves.schedule as module
 from lrsched import Chain, Cosine, Exponential, Linear, Repeat, Table, Warmup, parse, rules, wsd
-from lrsched._scalar import SCALAR
-from lrsched._schedule import CALLS_BEFORE_COMPILING
-from lrsched.rules._crew import share
+from lrsched._curves.schedule import CALLS_BEFORE_COMPILING
+from lrsched._spaces.scalar import SCALAR
+from lrsched.rules._blocks.threads import share
 
 THREADS = 8
 STEPS = range(40 * CALLS_BEFORE_COMPILING)

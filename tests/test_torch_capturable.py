@@ -17,9 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lrsched import Constant, Cosine, Linear, Repeat, Rex, Table, Triangular, Warmup, rules
-from lrsched_torch import RuleOptimizer, ScheduleLR, _captured, _graphs
-from lrsched_torch._kernels import _triton
-from lrsched_torch._kernels._source import source_of
+from lrsched_torch import RuleOptimizer, ScheduleLR
+from lrsched_torch._kernels import triton as _triton
+from lrsched_torch._kernels.source import source_of
+from lrsched_torch._shared import captured as _captured
+from lrsched_torch._traced import graphs as _graphs
 
 ROOT = Path(__file__).resolve().parents[1]
 S = Warmup(4) >> Constant(0.05, steps=5) >> Cosine(0.05, 0.0, steps=40)

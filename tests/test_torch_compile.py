@@ -8,9 +8,11 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from lrsched import Constant, Cosine, Exponential, Polynomial, Repeat, Warmup, rules
-from lrsched_torch import RuleOptimizer, ScheduleLR, _graphs
-from lrsched_torch._facts import facts_of
-from lrsched_torch._loops import _batch, _build
+from lrsched_torch import RuleOptimizer, ScheduleLR
+from lrsched_torch._loops import batch as _batch
+from lrsched_torch._loops import build as _build
+from lrsched_torch._shared.facts import facts_of
+from lrsched_torch._traced import graphs as _graphs
 
 S = Warmup(10) >> Constant(0.05, steps=20) >> Cosine(0.05, 0.0, steps=70)
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lrsched import Cosine, Warmup, rules
-from lrsched_torch import RuleOptimizer, _pages
+from lrsched_torch import RuleOptimizer
+from lrsched_torch._optimizer import pages as _pages
 
 S = Warmup(5) >> Cosine(0.05, 0.0, steps=45)
 SHAPES = ((3, 4), (4,), (), (0,), (70, 1000), (2, 700))

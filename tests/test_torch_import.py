@@ -239,7 +239,7 @@ def test_what_transformers_builds_by_name_is_imported_for_every_group(name: str,
 
 
 def test_the_turn_of_a_cosine_is_found_through_its_sequence():
-    turn = pytest.importorskip("lrsched_torch._imports._composites").turn
+    turn = pytest.importorskip("lrsched_torch._imports.composites").turn
     optimizer = sgd(0.1)
     parts = [lr_scheduler.CosineAnnealingLR(optimizer, steps) for steps in (9, 4)]
     sequence = lr_scheduler.SequentialLR(optimizer, parts, [6])

@@ -7,7 +7,10 @@ import torch
 
 from lrsched import rules
 from lrsched_torch import RuleOptimizer
-from lrsched_torch._loops import _batch, _build, _look, _looped
+from lrsched_torch._loops import batch as _batch
+from lrsched_torch._loops import build as _build
+from lrsched_torch._loops import look as _look
+from lrsched_torch._loops import looped as _looped
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),

@@ -11,11 +11,15 @@ import rule_cases
 import torch
 
 from lrsched import rules
-from lrsched._value import value
-from lrsched_torch import RuleOptimizer, _program
-from lrsched_torch._facts import facts_of
-from lrsched_torch._graphs import Form
-from lrsched_torch._loops import _batch, _build, _cpp, _looped
+from lrsched._core.value import value
+from lrsched_torch import RuleOptimizer
+from lrsched_torch._loops import batch as _batch
+from lrsched_torch._loops import build as _build
+from lrsched_torch._loops import cpp as _cpp
+from lrsched_torch._loops import looped as _looped
+from lrsched_torch._shared.facts import facts_of
+from lrsched_torch._traced import program as _program
+from lrsched_torch._traced.graphs import Form
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from lrsched import rules
-from lrsched._value import value
-from lrsched_torch import RuleOptimizer, _program
-from lrsched_torch._loops import _build, _cpp
+from lrsched._core.value import value
+from lrsched_torch import RuleOptimizer
+from lrsched_torch._loops import build as _build
+from lrsched_torch._loops import cpp as _cpp
+from lrsched_torch._traced import program as _program
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),

@@ -141,9 +141,9 @@ def fully_sharded(rank):
 def report_fsdp(rank, found):
     from torch.distributed.tensor.debug import CommDebugMode
 
-    from lrsched_torch._jobs import Listed
-    from lrsched_torch._spread import _shards
-    from lrsched_torch._update import update_with
+    from lrsched_torch._shared.jobs import Listed
+    from lrsched_torch._shared.update import update_with
+    from lrsched_torch._spread import shards as _shards
 
     olds = list(network().parameters())
     for name, rule in RULES.items():
@@ -186,7 +186,7 @@ def report_first_values(rank, found):
     """Train by a rule that keeps the parameters of the first update: in float32 and in float64 nothing is converted."""
     from torch.distributed.fsdp import fully_shard
 
-    from lrsched_torch._spread import _shards
+    from lrsched_torch._spread import shards as _shards
 
     rule = rules.Prodigy(d0=0.1)
     for dtype in (torch.float32, torch.float64):

@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from lrsched import rules
-from lrsched._value import value
+from lrsched._core.value import value
 from lrsched_torch import RuleOptimizer
-from lrsched_torch._graphs import Form
-from lrsched_torch._kernels import _triton
-from lrsched_torch._kernels._ops import computed
-from lrsched_torch._kernels._source import BLOCK, source_of
-from lrsched_torch._program import OPERATIONS, Level, Operation
+from lrsched_torch._kernels import triton as _triton
+from lrsched_torch._kernels.ops import computed
+from lrsched_torch._kernels.source import BLOCK, source_of
+from lrsched_torch._traced.graphs import Form
+from lrsched_torch._traced.program import OPERATIONS, Level, Operation
 
 ROOT = Path(__file__).resolve().parents[1]
 F32, BF16 = torch.float32, torch.bfloat16

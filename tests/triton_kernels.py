@@ -12,13 +12,14 @@ import torch
 from test_torch_triton import CASES, inputs_and_result
 
 from lrsched import Cosine, rules
-from lrsched._value import value
+from lrsched._core.value import value
 from lrsched_torch import RuleOptimizer
-from lrsched_torch._facts import facts_of, rebuilt
-from lrsched_torch._jobs import Executor
-from lrsched_torch._kernels import _ops, _triton
-from lrsched_torch._kernels._source import COLUMNS
-from lrsched_torch._program import Level, Operation
+from lrsched_torch._kernels import ops as _ops
+from lrsched_torch._kernels import triton as _triton
+from lrsched_torch._kernels.source import COLUMNS
+from lrsched_torch._shared.facts import facts_of, rebuilt
+from lrsched_torch._shared.jobs import Executor
+from lrsched_torch._traced.program import Level, Operation
 
 DEVICE = "cpu" if _triton.interpreted() else "cuda"
 BLOCK = _triton.BLOCK

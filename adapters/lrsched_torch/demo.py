@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from lrsched import Schedule, demo, rules
-from lrsched_torch._optimizer import RuleOptimizer
+from lrsched_torch._optimizer.optimizer import RuleOptimizer
 
 
 def train(problem: demo.Problem, schedule: Schedule, rule: rules.Rule, report: demo.Report) -> demo.Run:

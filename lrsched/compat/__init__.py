@@ -13,17 +13,15 @@ what the same numbers mean in it.
 """
 
 import importlib
-import pkgutil
 from typing import TYPE_CHECKING, Any
+
+from lrsched.compat._tools.libraries import libraries as _libraries
+from lrsched.compat._tools.libraries import library as _library
 
 if TYPE_CHECKING:
     from lrsched.compat._remarks import Remark, remarks
 
 __all__ = ["Remark", "remarks"]
-
-
-def _libraries() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def __getattr__(name: str) -> Any:
@@ -32,7 +30,7 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"{__name__}._remarks"), name)
     if name.startswith("_") or name not in _libraries():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(_libraries())}")
-    return importlib.import_module(f"{__name__}.{name}")
+    return _library(name)
 
 
 def __dir__() -> list[str]:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from lrsched._check import Choice, Int, Many, Real
-from lrsched._decays import PowerLaw
-from lrsched._decimal import product
-from lrsched._modifiers import Extend
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear, Polynomial
-from lrsched.compat._args import Length, LengthOrNone, OnOff, Rate, RateOrNone, checked, must, without_effect
-from lrsched.compat._pieces import after, grain, in_time, late, stairs, warmed, whole
+from lrsched._core.check import Choice, Int, Many, Real
+from lrsched._curves.decays import PowerLaw
+from lrsched._curves.modifiers import Extend
+from lrsched._curves.ramps import Cosine, Linear, Polynomial
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched._recipes.decimals import product
+from lrsched.compat._tools.arguments import Length, LengthOrNone, OnOff, Rate, RateOrNone, checked, must, without_effect
+from lrsched.compat._tools.pieces import after, grain, in_time, late, stairs, warmed, whole
 
 __all__ = ["create_learning_rate_schedule"]
 

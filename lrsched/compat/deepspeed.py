@@ -9,17 +9,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from lrsched._check import Choice, Constraint, Flag, Int, Real
-from lrsched._curved import Logarithmic
-from lrsched._decays import InverseTime
-from lrsched._modifiers import Epochs, Extend
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear
+from lrsched._core.check import Choice, Constraint, Flag, Int, Real
+from lrsched._curves.decays import InverseTime
+from lrsched._curves.modifiers import Epochs, Extend
+from lrsched._curves.ramps import Cosine, Linear, Logarithmic
+from lrsched._curves.schedule import Constant, Schedule
 from lrsched.compat import torch
-from lrsched.compat._args import CountOrNone, Length, OnOff, Rate, RateOrNone, checked, must, without_effect
-from lrsched.compat._names import nearest
-from lrsched.compat._pieces import late, stairs, then
-from lrsched.compat._reading import Section, arguments, dictionary, numbers
+from lrsched.compat._tools.arguments import CountOrNone, Length, OnOff, Rate, RateOrNone, checked, must, without_effect
+from lrsched.compat._tools.names import nearest
+from lrsched.compat._tools.pieces import late, stairs, then
+from lrsched.compat._tools.reading import Section, arguments, dictionary, numbers
 
 __all__ = ["LRRangeTest", "OneCycle", "WarmupCosineLR", "WarmupDecayLR", "WarmupLR", "from_config"]
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Any
 
-from lrsched._check import Constraint, Flag, Int, Many, Real
-from lrsched._decimal import powers
-from lrsched._modifiers import Hold
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear
-from lrsched.compat._args import Choice, Count, Length, OnOff, Part, Rate, checked, must
-from lrsched.compat._pieces import late, stairs, then
-from lrsched.compat._reading import Section, dictionary, number
+from lrsched._core.check import Constraint, Flag, Int, Many, Real
+from lrsched._curves.modifiers import Hold
+from lrsched._curves.ramps import Cosine, Linear
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched._recipes.decimals import powers
+from lrsched.compat._tools.arguments import Choice, Count, Length, OnOff, Part, Rate, checked, must
+from lrsched.compat._tools.pieces import late, stairs, then
+from lrsched.compat._tools.reading import Section, dictionary, number
 from lrsched.compat.fvcore import CompositeParamScheduler, MultiStepParamScheduler, StepWithFixedGammaParamScheduler
 
 __all__ = ["LRMultiplier", "WarmupCosineLR", "WarmupMultiStepLR", "WarmupParamScheduler", "build_lr_scheduler"]

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from lrsched._check import Choice
-from lrsched._decimal import product
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Linear
+from lrsched._core.check import Choice
+from lrsched._curves.ramps import Linear
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched._recipes.decimals import product
 from lrsched.compat import transformers
-from lrsched.compat._args import Count, CountOrNone, Length, Rate, checked, must
-from lrsched.compat._pieces import stairs, warmed
+from lrsched.compat._tools.arguments import Count, CountOrNone, Length, Rate, checked, must
+from lrsched.compat._tools.pieces import stairs, warmed
 
 __all__ = [
     "get_constant_schedule",

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Annotated
 
-from lrsched._check import Int, Many, Real
-from lrsched._modifiers import Hold
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Geometric, Linear, Monomial
-from lrsched.compat._args import Fraction, Length, Parts, Positive, Rate, checked, must
-from lrsched.compat._pieces import spread, then
+from lrsched._core.check import Int, Many, Real
+from lrsched._curves.modifiers import Hold
+from lrsched._curves.ramps import Cosine, Geometric, Linear, Monomial
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import Fraction, Length, Parts, Positive, Rate, checked, must
+from lrsched.compat._tools.pieces import spread, then
 
 __all__ = [
     "LRFinder",

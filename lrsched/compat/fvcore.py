@@ -12,13 +12,24 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Annotated
 
-from lrsched._check import Many
-from lrsched._decimal import powers
-from lrsched._modifiers import Hold, Stretch
-from lrsched._schedule import Chain, Constant, Schedule
-from lrsched._shapes import Cosine, Geometric, Linear, Polynomial
-from lrsched.compat._args import Choice, Length, LengthOrNone, Lengths, Parts, Positive, Rate, Rates, checked, must
-from lrsched.compat._pieces import in_time, late, spread, stairs, then
+from lrsched._core.check import Many
+from lrsched._curves.modifiers import Hold, Stretch
+from lrsched._curves.ramps import Cosine, Geometric, Linear, Polynomial
+from lrsched._curves.schedule import Chain, Constant, Schedule
+from lrsched._recipes.decimals import powers
+from lrsched.compat._tools.arguments import (
+    Choice,
+    Length,
+    LengthOrNone,
+    Lengths,
+    Parts,
+    Positive,
+    Rate,
+    Rates,
+    checked,
+    must,
+)
+from lrsched.compat._tools.pieces import in_time, late, spread, stairs, then
 
 __all__ = [
     "CompositeParamScheduler",

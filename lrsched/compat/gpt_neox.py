@@ -3,14 +3,14 @@
 import math
 from typing import Annotated
 
-from lrsched._check import Choice, Steps
-from lrsched._combine import Maximum
-from lrsched._decays import Exponential
-from lrsched._modifiers import Extend
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear
-from lrsched.compat._args import Count, OnOff, Rate, checked, must
-from lrsched.compat._pieces import grain, in_time, late, spread, then, whole
+from lrsched._core.check import Choice, Steps
+from lrsched._curves.combine import Maximum
+from lrsched._curves.decays import Exponential
+from lrsched._curves.modifiers import Extend
+from lrsched._curves.ramps import Cosine, Linear
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import Count, OnOff, Rate, checked, must
+from lrsched.compat._tools.pieces import grain, in_time, late, spread, then, whole
 
 __all__ = ["AnnealingLR"]
 

@@ -5,11 +5,10 @@ which a warm-up ends. A step here is one of its steps; `Epochs(schedule, batches
 curve fell to `min_lr` and began below the rate that was asked for.
 """
 
-from lrsched._curved import Hyperbolic
-from lrsched._modifiers import Shift
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Linear
-from lrsched.compat._args import Count, Length, Positive, Rate, checked, must
+from lrsched._curves.modifiers import Shift
+from lrsched._curves.ramps import Hyperbolic, Linear
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import Count, Length, Positive, Rate, checked, must
 
 __all__ = ["HyperbolicLR"]
 

@@ -3,14 +3,14 @@
 Its Trainer, in which it runs, uses it one update late: see `lrsched.compat.composer`.
 """
 
-from lrsched._combine import Sum
-from lrsched._decays import PowerLaw
-from lrsched._modifiers import Hold
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Linear
-from lrsched.compat._args import LengthOrNone, Positive, Rate, checked, must
-from lrsched.compat._composer_time import Clock, EveryBatch, Time
-from lrsched.compat._pieces import then, warmed
+from lrsched._curves.combine import Sum
+from lrsched._curves.decays import PowerLaw
+from lrsched._curves.modifiers import Hold
+from lrsched._curves.ramps import Linear
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import LengthOrNone, Positive, Rate, checked, must
+from lrsched.compat._tools.pieces import then, warmed
+from lrsched.compat.composer.time import Clock, EveryBatch, Time
 
 __all__ = ["InverseSquareRootWithWarmupScheduler"]
 

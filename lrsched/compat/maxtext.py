@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from lrsched._check import Choice, Int
-from lrsched._modifiers import Extend
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear
-from lrsched.compat._args import Fraction, Rate, checked, must
-from lrsched.compat._pieces import then, warmed
+from lrsched._core.check import Choice, Int
+from lrsched._curves.modifiers import Extend
+from lrsched._curves.ramps import Cosine, Linear
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import Fraction, Rate, checked, must
+from lrsched.compat._tools.pieces import then, warmed
 
 __all__ = ["create_learning_rate_schedule"]
 

@@ -7,14 +7,13 @@ there lengths are numbers of *samples*: divide them by the batch size to get upd
 import math
 from typing import Annotated
 
-from lrsched._check import Choice, Real, Steps
-from lrsched._combine import Maximum
-from lrsched._curved import NormalizedExponential
-from lrsched._decays import PowerLaw
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear, Monomial
-from lrsched.compat._args import OnOff, Rate, RateOrNone, checked, must
-from lrsched.compat._pieces import grain, in_time, late, spread, then, whole
+from lrsched._core.check import Choice, Real, Steps
+from lrsched._curves.combine import Maximum
+from lrsched._curves.decays import PowerLaw
+from lrsched._curves.ramps import Cosine, Linear, Monomial, NormalizedExponential
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import OnOff, Rate, RateOrNone, checked, must
+from lrsched.compat._tools.pieces import grain, in_time, late, spread, then, whole
 
 __all__ = ["OptimizerParamScheduler", "get_wd"]
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from lrsched._check import Int, Many
-from lrsched._decays import Exponential
-from lrsched._modifiers import Epochs
-from lrsched._schedule import Schedule
-from lrsched._shapes import Cosine, Linear
-from lrsched.compat._args import Length, Parts, Positive, Rate, checked, must
-from lrsched.compat._pieces import then
+from lrsched._core.check import Int, Many
+from lrsched._curves.decays import Exponential
+from lrsched._curves.modifiers import Epochs
+from lrsched._curves.ramps import Cosine, Linear
+from lrsched._curves.schedule import Schedule
+from lrsched.compat._tools.arguments import Length, Parts, Positive, Rate, checked, must
+from lrsched.compat._tools.pieces import then
 
 __all__ = ["cosine_decay", "exponential_decay", "join_schedules", "linear_schedule", "step_decay"]
 

@@ -5,11 +5,11 @@ The release 0.4 and nanotron at 2411b02 (2026-04-07), its main branch, give the 
 
 from typing import Annotated
 
-from lrsched._check import Choice
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear, Monomial
-from lrsched.compat._args import Count, CountOrNone, Length, Positive, RateOrNone, checked, must
-from lrsched.compat._pieces import late, then, warmed
+from lrsched._core.check import Choice
+from lrsched._curves.ramps import Cosine, Linear, Monomial
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import Count, CountOrNone, Length, Positive, RateOrNone, checked, must
+from lrsched.compat._tools.pieces import late, then, warmed
 
 __all__ = ["lr_scheduler_builder"]
 

@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
 
-from lrsched._check import Choice, Int, Many, Real
-from lrsched._decays import Exponential, InverseTime, PowerLaw
-from lrsched._decimal import powers
-from lrsched._modifiers import Epochs
-from lrsched._schedule import Constant, Node, Schedule
-from lrsched._shapes import Cosine, Linear
+from lrsched._core.check import Choice, Int, Many, Real
+from lrsched._curves.decays import Exponential, InverseTime, PowerLaw
+from lrsched._curves.modifiers import Epochs
+from lrsched._curves.ramps import Cosine, Linear
+from lrsched._curves.schedule import Constant, Node, Schedule
+from lrsched._recipes.decimals import powers
 from lrsched.compat import keras, torch
-from lrsched.compat._args import Fraction, Length, LengthOrNone, OnOff, Positive, Rate, Rates, checked, must
-from lrsched.compat._one_cycle import phases
-from lrsched.compat._pieces import stairs, warmed
+from lrsched.compat._tools.arguments import Fraction, Length, LengthOrNone, OnOff, Positive, Rate, Rates, checked, must
+from lrsched.compat._tools.one_cycle import phases
+from lrsched.compat._tools.pieces import stairs, warmed
 
 __all__ = [
     "CosineAnnealingDecay",

@@ -7,15 +7,14 @@ one update after the constant phase. `lr` is the optimizer's learning rate.
 import math
 from typing import Annotated
 
-from lrsched._check import Real
-from lrsched._combine import Minimum
-from lrsched._curved import NormalizedExponential
-from lrsched._decays import PowerLaw
-from lrsched._modifiers import Extend
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear
-from lrsched.compat._args import Count, CountOrNone, Length, Positive, Rate, checked, must
-from lrsched.compat._pieces import then, warmed
+from lrsched._core.check import Real
+from lrsched._curves.combine import Minimum
+from lrsched._curves.decays import PowerLaw
+from lrsched._curves.modifiers import Extend
+from lrsched._curves.ramps import Cosine, Linear, NormalizedExponential
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import Count, CountOrNone, Length, Positive, Rate, checked, must
+from lrsched.compat._tools.pieces import then, warmed
 
 __all__ = ["ConstantScheduler", "CosineScheduler", "ExponentialScheduler", "LinearScheduler", "PowerScheduler"]
 

@@ -7,16 +7,15 @@ Their constructors set the optimizer's rate to `min_lr`, so that is what update 
 import math
 from typing import Annotated
 
-from lrsched._check import Choice, Int, Real
-from lrsched._curved import Rex
-from lrsched._cycles import Repeat
-from lrsched._decays import PowerLaw
-from lrsched._modifiers import Extend, Table
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear, Monomial, Ramp
-from lrsched.compat._args import Count, Length, OnOff, Positive, Rate, checked, must
-from lrsched.compat._parts import swing
-from lrsched.compat._pieces import late, then, truncated_cycles, warmed
+from lrsched._core.check import Choice, Int, Real
+from lrsched._curves.cycles import Repeat
+from lrsched._curves.decays import PowerLaw
+from lrsched._curves.modifiers import Extend, Table
+from lrsched._curves.ramps import Cosine, Linear, Monomial, Ramp, Rex
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import Count, Length, OnOff, Positive, Rate, checked, must
+from lrsched.compat._tools.parts import swing
+from lrsched.compat._tools.pieces import late, then, truncated_cycles, warmed
 
 __all__ = [
     "CosineAnnealingWarmupRestarts",

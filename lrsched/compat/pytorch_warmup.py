@@ -6,13 +6,13 @@ is that of step t + 1, so none is 0.
 
 from typing import Annotated
 
-from lrsched._check import Real
-from lrsched._decays import ExponentialWarmup as _Approach
-from lrsched._decays import RectifiedWarmup
-from lrsched._schedule import Node, Schedule
-from lrsched._shapes import Linear
-from lrsched.compat._args import Length, checked
-from lrsched.compat._pieces import late
+from lrsched._core.check import Real
+from lrsched._curves.decays import ExponentialWarmup as _Approach
+from lrsched._curves.decays import RectifiedWarmup
+from lrsched._curves.ramps import Linear
+from lrsched._curves.schedule import Node, Schedule
+from lrsched.compat._tools.arguments import Length, checked
+from lrsched.compat._tools.pieces import late
 
 __all__ = ["ExponentialWarmup", "LinearWarmup", "RAdamWarmup", "UntunedExponentialWarmup", "UntunedLinearWarmup"]
 

@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from lrsched._check import Constraint, Flag, Int, Many, Real, Steps
-from lrsched._cycles import Repeat
-from lrsched._decays import Exponential, PowerLaw
-from lrsched._modifiers import Epochs, Extend
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear, Polynomial
-from lrsched.compat._args import must
-from lrsched.compat._pieces import after, grain, in_time, late, spread, stairs, then, whole
-from lrsched.compat._reading import Section, dictionary, number
+from lrsched._core.check import Constraint, Flag, Int, Many, Real, Steps
+from lrsched._curves.cycles import Repeat
+from lrsched._curves.decays import Exponential, PowerLaw
+from lrsched._curves.modifiers import Epochs, Extend
+from lrsched._curves.ramps import Cosine, Linear, Polynomial
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import must
+from lrsched.compat._tools.pieces import after, grain, in_time, late, spread, stairs, then, whole
+from lrsched.compat._tools.reading import Section, dictionary, number
 
 __all__ = ["compound_lr_scheduler"]
 

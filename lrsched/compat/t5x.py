@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from lrsched._check import Real
-from lrsched._combine import Maximum
-from lrsched._cycles import Repeat
-from lrsched._decays import Exponential, PowerLaw
-from lrsched._modifiers import Epochs, Extend
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear
-from lrsched.compat._args import Count, Length, Positive, Rate, checked, must
-from lrsched.compat._pieces import then, warmed
+from lrsched._core.check import Real
+from lrsched._curves.combine import Maximum
+from lrsched._curves.cycles import Repeat
+from lrsched._curves.decays import Exponential, PowerLaw
+from lrsched._curves.modifiers import Epochs, Extend
+from lrsched._curves.ramps import Cosine, Linear
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import Count, Length, Positive, Rate, checked, must
+from lrsched.compat._tools.pieces import then, warmed
 
 __all__ = ["create_learning_rate_scheduler"]
 

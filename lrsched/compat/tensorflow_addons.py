@@ -5,11 +5,11 @@ TensorFlow Addons computes in the type of the first rate, float32 for a number; 
 
 from typing import Annotated, Any
 
-from lrsched._check import Choice, Real
-from lrsched._decays import Exponential
-from lrsched._schedule import Constant, Schedule
-from lrsched.compat._args import Part, Rate, checked
-from lrsched.compat._waves import cyclical
+from lrsched._core.check import Choice, Real
+from lrsched._curves.decays import Exponential
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import Part, Rate, checked
+from lrsched.compat._tools.waves import cyclical
 
 __all__ = [
     "CyclicalLearningRate",

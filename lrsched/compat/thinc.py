@@ -5,15 +5,15 @@
 
 from typing import Annotated
 
-from lrsched._check import Real
-from lrsched._combine import Maximum, Minimum
-from lrsched._cycles import Triangular
-from lrsched._decays import Exponential, InverseTime
-from lrsched._modifiers import Extend, Stretch
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Linear
-from lrsched.compat._args import Count, Length, Part, Positive, Rate, checked, must
-from lrsched.compat._pieces import late, then, warmed
+from lrsched._core.check import Real
+from lrsched._curves.combine import Maximum, Minimum
+from lrsched._curves.cycles import Triangular
+from lrsched._curves.decays import Exponential, InverseTime
+from lrsched._curves.modifiers import Extend, Stretch
+from lrsched._curves.ramps import Linear
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import Count, Length, Part, Positive, Rate, checked, must
+from lrsched.compat._tools.pieces import late, then, warmed
 
 __all__ = [
     "compounding",

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from lrsched._check import Choice, Int, Real, short
-from lrsched._modifiers import Extend
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear, Monomial, Ramp
-from lrsched.compat._args import Count, Fraction, LengthOrNone, Rate, checked, must
-from lrsched.compat._pieces import late, then
-from lrsched.compat._reading import Section, dictionary, number, numbers
+from lrsched._core.check import Choice, Int, Real, short
+from lrsched._curves.modifiers import Extend
+from lrsched._curves.ramps import Cosine, Linear, Monomial, Ramp
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched.compat._tools.arguments import Count, Fraction, LengthOrNone, Rate, checked, must
+from lrsched.compat._tools.pieces import late, then
+from lrsched.compat._tools.reading import Section, dictionary, number, numbers
 
 __all__ = ["LRSchedulersContainer", "from_config"]
 

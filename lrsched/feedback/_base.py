@@ -4,8 +4,8 @@ import math
 from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
-from lrsched._check import short
-from lrsched._value import Value
+from lrsched._core.check import short
+from lrsched._core.value import Value
 from lrsched.feedback._space import Number, Space, enter
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lrsched._check import Int, Real, short
-from lrsched._value import value
+from lrsched._core.check import Int, Real, short
+from lrsched._core.value import value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._space import INF, Number, Space, finite
 

@@ -5,7 +5,7 @@ from bisect import bisect_left, insort
 import numpy as np
 import numpy.typing as npt
 
-from lrsched._check import Real, short
+from lrsched._core.check import Real, short
 
 
 def refine(grad_norms: npt.ArrayLike, *, smoothing: float = 0.1, power: float = 2.0) -> npt.NDArray[np.float64]:

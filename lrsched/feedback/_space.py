@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lrsched._check import short
-from lrsched._namespace import root_module
+from lrsched._core.check import short
+from lrsched._spaces.namespace import root_module
 
 INF = math.inf
 

@@ -2,8 +2,8 @@
 
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from lrsched._check import Choice, Real
-from lrsched._value import value
+from lrsched._core.check import Choice, Real
+from lrsched._core.value import value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._space import Number, Space, finite
 

@@ -2,8 +2,8 @@
 
 from typing import Annotated, Any, NamedTuple
 
-from lrsched._check import Choice, Flag, Int, Real
-from lrsched._value import value
+from lrsched._core.check import Choice, Flag, Int, Real
+from lrsched._core.value import value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._compare import MODES, safely, worst
 from lrsched.feedback._space import INF, Number, Space, finite

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrsched._axis import count, linear_ticks, number
+from lrsched._draw.axis import count, linear_ticks, number
 from lrsched.forecast._forecast import Forecast
 from lrsched.forecast._path import Array
 from lrsched.forecast._state import ReturnState

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lrsched._value import Value
+from lrsched._core.value import Value
 from lrsched.forecast._path import COARSE, FINE, Array, Trace, rates, trace, whole_steps
 from lrsched.forecast._prior import ALPHA, FREE, SCALE, Prior, believed, slope_of_believed
 from lrsched.forecast._solve import Solution, minimise

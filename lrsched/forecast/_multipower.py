@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from lrsched._check import Choice, Many, Real
-from lrsched._value import value
+from lrsched._core.check import Choice, Many, Real
+from lrsched._core.value import value
 from lrsched.forecast._law import Law
 from lrsched.forecast._path import Array, Trace
 from lrsched.forecast._prior import FREE, Prior

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from lrsched._schedule import Constant, Schedule
-from lrsched._shapes import Cosine, Linear, Polynomial
-from lrsched._warmup import Warmup
+from lrsched._curves.ramps import Cosine, Linear, Polynomial
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves.warmup import Warmup
 from lrsched.forecast._law import Law, predict
 
 # Part of the horizon that the decay of a WSD plan takes, its power, and the last rate over the peak of the smooth

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from lrsched._check import Many, Real
-from lrsched._value import Value, value
+from lrsched._core.check import Many, Real
+from lrsched._core.value import Value, value
 from lrsched.forecast._path import Array
 
 # Nothing is believed of a parameter with this spread.

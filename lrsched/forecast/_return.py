@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from lrsched._check import Flag, Int, Real
-from lrsched._modifiers import Hold
-from lrsched._schedule import Constant, Schedule
-from lrsched._value import Value, value
+from lrsched._core.check import Flag, Int, Real
+from lrsched._core.value import Value, value
+from lrsched._curves.modifiers import Hold
+from lrsched._curves.schedule import Constant, Schedule
 from lrsched.forecast._explain import Explanation, Fan, explain
 from lrsched.forecast._forecast import TRUST, Forecast, Sight, interval, look, spread_of
 from lrsched.forecast._multipower import MultiPowerLaw

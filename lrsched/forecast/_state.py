@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lrsched._schedule import Node, Schedule
+from lrsched._curves.schedule import Node, Schedule
 from lrsched.forecast._prior import FREE, Prior
 from lrsched.forecast._record import Record
 

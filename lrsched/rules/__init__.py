@@ -31,25 +31,25 @@ A new rule that treats each tensor by itself is a subclass of `Local` with two m
 needs sums over elements is a subclass of `Rule` with `slots` and `body`.
 """
 
-from lrsched.rules._adafactor import Adafactor
-from lrsched.rules._adamax import AdaBelief, Adamax, Adan, Yogi
-from lrsched.rules._adaptive import AdaDelta, AdaGrad, Adam, RMSprop
 from lrsched.rules._apply import apply, init
-from lrsched.rules._arrays import Ops, ops_of
-from lrsched.rules._averaging import Prodigy, ScheduleFree, averages
-from lrsched.rules._base import Link, Local, Part, Parts, Pipeline, Rule
-from lrsched.rules._context import Context
-from lrsched.rules._layerwise import Layerwise
-from lrsched.rules._matrix import Muon
-from lrsched.rules._nadam import NAdam, RAdam
-from lrsched.rules._novograd import NovoGrad
-from lrsched.rules._parts import L1, L2, ClipByGlobalNorm, ClipByNorm, ClipByValue, DecoupledWeightDecay
-from lrsched.rules._recipes import LAMB, LARS, AdamaxW, AdamW, AMSGrad, NAdamW, Nesterov, Signum, lamb, lars
-from lrsched.rules._rows import Rows, RowTables, next_reduction
-from lrsched.rules._run import Full, map_arrays
-from lrsched.rules._sgd import SGD, Lion, Momentum
-from lrsched.rules._signs import Rprop, SignSGD
-from lrsched.rules._wrappers import DecayBefore, Split
+from lrsched.rules._library.adafactor import Adafactor
+from lrsched.rules._library.adamax import AdaBelief, Adamax, Adan, Yogi
+from lrsched.rules._library.adaptive import AdaDelta, AdaGrad, Adam, RMSprop
+from lrsched.rules._library.averaging import Prodigy, ScheduleFree, averages
+from lrsched.rules._library.base import Link, Local, Part, Parts, Pipeline, Rule
+from lrsched.rules._library.layerwise import Layerwise
+from lrsched.rules._library.matrix import Muon
+from lrsched.rules._library.nadam import NAdam, RAdam
+from lrsched.rules._library.novograd import NovoGrad
+from lrsched.rules._library.parts import L1, L2, ClipByGlobalNorm, ClipByNorm, ClipByValue, DecoupledWeightDecay
+from lrsched.rules._library.recipes import LAMB, LARS, AdamaxW, AdamW, AMSGrad, NAdamW, Nesterov, Signum, lamb, lars
+from lrsched.rules._library.sgd import SGD, Lion, Momentum
+from lrsched.rules._library.signs import Rprop, SignSGD
+from lrsched.rules._library.wrappers import DecayBefore, Split
+from lrsched.rules._ops.context import Context
+from lrsched.rules._ops.ops import Ops, ops_of
+from lrsched.rules._update.rows import Rows, RowTables, next_reduction
+from lrsched.rules._update.run import Full, map_arrays
 
 __all__ = [
     "AMSGrad",

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
-from lrsched.rules._base import Part, Rule
-from lrsched.rules._blocks import in_stacks
-from lrsched.rules._run import parameter_ops, run
-from lrsched.rules._tree import aligned, leaves, rebuilt
+from lrsched.rules._blocks.blocks import in_stacks
+from lrsched.rules._library.base import Part, Rule
+from lrsched.rules._ops.tree import aligned, leaves, rebuilt
+from lrsched.rules._update.run import parameter_ops, run
 
 _CONTAINERS = (dict, list, tuple)
 

@@ -1,1 +1,1 @@
-"""Updates of parameters that are spread over processes: `_shards` knows how, `_sharded` updates them."""
+"""Updates of parameters that are spread over processes: `shards` knows how, `sharded` updates them."""

@@ -1,0 +1,187 @@
+"""Live torch schedulers as schedules."""
+
+import copy
+import math
+import warnings
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from torch.optim import lr_scheduler
+
+from lrsched import Schedule
+from lrsched_torch._imports.composites import first_end, flat, leaves_of, nested, read, starts, turn
+from lrsched_torch._imports.ignite import is_handler, read_handler, torchs_of
+from lrsched_torch._imports.leaves import RTOL, momentum_cycle
+from lrsched_torch._imports.momentum import cycles_momentum, field_of, momentum_of, read_momentum
+
+# Steps of the copy that the check takes, and what is nothing beside the largest value.
+_CHECKED = 256
+_ATOL = 1e-7
+
+
+@overload
+def from_torch(scheduler: Any, *, momentum: Literal[False] | None = None) -> list[Schedule]: ...
+@overload
+def from_torch(scheduler: Any, *, momentum: Literal[True]) -> tuple[list[Schedule], list[Schedule]]: ...
+def from_torch(
+    scheduler: Any, *, momentum: bool | None = None
+) -> list[Schedule] | tuple[list[Schedule], list[Schedule]]:
+    """The schedules that a torch scheduler follows, one for each parameter group.
+
+    The step of these schedules is the scheduler's `last_epoch`: they describe the whole run, however many steps it has
+    taken. All schedulers of torch that are functions of the step are known, nested ones too, and all that
+    `transformers` builds. The result is checked against the rates in the optimizer and against a copy of the scheduler,
+    which takes the next steps; neither the scheduler nor the optimizer is touched. Where torch itself leaves the curve
+    after the end (`OneCycleLR`, `ChainedScheduler` with a cosine), see that function of `lrsched.compat.torch`.
+
+    Composites are read as torch runs them. In a `ChainedScheduler` a part of a `SequentialLR` that begins sets the rate
+    and so takes away what the schedulers before it did (all are expected to have been built in their order). Where
+    torch stops with an error, at a later part of a `SequentialLR` that is itself a composite, the rest is what was
+    meant.
+
+    `OneCycleLR` and `CyclicLR` cycle the momentum too unless told otherwise: `momentum=True` gives both lists. Momentum
+    is that entry of a group, or its first beta; `ScheduleLR(..., field="momentum")` or `field="betas[0]"` drives it.
+
+    States that older versions of torch have saved are read as they meant them.
+
+    A handler of pytorch-ignite is read as attached to `Events.ITERATION_STARTED`, or with `use_legacy` to
+    `ITERATION_COMPLETED`: step t is its event t, and what its `LRScheduler` makes of the first step is included. A
+    group that it does not drive keeps the rate that it has. Fields other than "lr" are refused.
+
+    Args:
+        scheduler: an object of `torch.optim.lr_scheduler`, of `torch.optim.swa_utils`, of
+            `ignite.handlers.param_scheduler`, or a `ScheduleLR`.
+        momentum: whether the momenta are wanted too; None stands for no, with a warning if the scheduler cycles them.
+
+    Returns:
+        The schedules, equal (`==`) to those that `lrsched.compat` builds from the scheduler's arguments; with
+        `momentum=True` a pair, the schedules of the rates and those of the momenta.
+
+    Raises:
+        TypeError: the object is no torch scheduler, or of a class not known.
+        ValueError: it calls a Python function, depends on a metric, or does not follow from its arguments, as after a
+            rate was changed by hand; or the momenta are wanted of one that does not cycle them.
+
+    Warns:
+        UserWarning: it cycles the momentum, and `momentum` is None.
+
+    Examples:
+        >>> import torch
+        >>> sgd = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+        >>> from_torch(torch.optim.lr_scheduler.CosineAnnealingLR(sgd, T_max=100))
+        [Extend(Cosine(0.1, 0.0, steps=100))]
+
+        All that `OneCycleLR` does, by two schedulers:
+
+        >>> from lrsched_torch import ScheduleLR
+        >>> live = torch.optim.lr_scheduler.OneCycleLR(torch.optim.SGD([torch.zeros(1)], momentum=0.9), 0.1, 100)
+        >>> rates, momenta = from_torch(live, momentum=True)
+        >>> sgd = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
+        >>> both = [ScheduleLR(sgd, rates), ScheduleLR(sgd, momenta, field="momentum")]
+        >>> for _ in range(29):
+        ...     sgd.step()
+        ...     for scheduler in both:
+        ...         scheduler.step()
+        >>> sgd.param_groups[0]["lr"], sgd.param_groups[0]["momentum"]
+        (0.1, 0.85)
+    """
+    if is_handler(scheduler):
+        if momentum:
+            raise ValueError(
+                "from_torch(scheduler, momentum=True) must get a scheduler of torch, got a handler of ignite"
+            )
+        schedules = read_handler(scheduler, read)
+        driven = [part for part in torchs_of(scheduler) if cycles_momentum(part)]
+        if driven and momentum is None:
+            _warn_of_momentum(field_of(driven[0].optimizer))
+        return schedules
+    groups = range(len(_optimizer(scheduler).param_groups))
+    schedules = [read(scheduler, i) for i in groups]
+    cycles = cycles_momentum(scheduler)
+    if momentum and not cycles:
+        raise ValueError(
+            "from_torch(scheduler, momentum=True) must get a scheduler that cycles the momentum, a OneCycleLR or "
+            f"CyclicLR or one that holds it, got a {type(scheduler).__name__}"
+        )
+    momenta = [read_momentum(scheduler, i, starts, momentum_cycle) for i in groups] if momentum else []
+    _check(scheduler, schedules, momenta)
+    if momentum:
+        return schedules, momenta
+    if cycles and momentum is None:
+        _warn_of_momentum(field_of(_optimizer(scheduler)))
+    return schedules
+
+
+def _warn_of_momentum(field: str) -> None:
+    warnings.warn(
+        "from_torch(scheduler) gives the rates alone, but this scheduler cycles the momentum too: write "
+        "rates, momenta = from_torch(scheduler, momentum=True) and drive both, the momenta by "
+        f"ScheduleLR(optimizer, momenta, field={field!r}); momentum=False says that none are wanted",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _optimizer(scheduler: Any) -> torch.optim.Optimizer:
+    optimizer = getattr(scheduler, "optimizer", None)
+    if optimizer is None and hasattr(scheduler, "_schedulers"):  # a SequentialLR of torch 1.10 has none
+        optimizer = getattr(leaves_of(scheduler)[0], "optimizer", None)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"from_torch(scheduler) must get a torch scheduler, got {scheduler!r}")
+    return optimizer
+
+
+def _now(scheduler: Any) -> int:
+    """Return the number of the update that the current rates are for."""
+    while isinstance(scheduler, lr_scheduler.ChainedScheduler):
+        scheduler = scheduler._schedulers[0]
+    return int(scheduler.last_epoch)
+
+
+def _horizon(scheduler: Any) -> float:
+    """Return the last step at which torch is still on the curve."""
+    if isinstance(scheduler, lr_scheduler.OneCycleLR):
+        return scheduler.total_steps - 1
+    if isinstance(scheduler, lr_scheduler.ChainedScheduler):
+        children = flat(scheduler)
+        return _horizon(children[0]) if len(children) == 1 else min(map(turn, children))
+    if isinstance(scheduler, lr_scheduler.SequentialLR):
+        return first_end(scheduler, 0, lambda part, ahead: turn(part, ahead) if nested(part) else _horizon(part))
+    return math.inf
+
+
+def _check(scheduler: Any, schedules: list[Schedule], momenta: list[Schedule]) -> None:
+    """Compare the schedules with the current rates and momenta and with the next steps of a copy."""
+    optimizer = _optimizer(scheduler)
+    now, last = _now(scheduler), _horizon(scheduler)
+    # Copies, for a rate that is a tensor is written in place.
+    groups = [copy.deepcopy(dict(group, params=[torch.zeros(1)])) for group in optimizer.param_groups]
+    double = torch.optim.SGD(groups, lr=0.0)
+    double.defaults.update(optimizer.defaults)
+    twin = copy.deepcopy(scheduler, {id(optimizer): double})
+    tops = [float(np.max(schedule(np.arange(_CHECKED)))) for schedule in schedules]
+    for step in range(now, now + _CHECKED):
+        if step > last:
+            return
+        for i, (group, schedule) in enumerate(zip(double.param_groups, schedules, strict=True)):
+            rate, expected = float(group["lr"]), schedule(step)
+            most = max(tops[i], float(group.get("initial_lr", 0.0)))
+            if not math.isclose(rate, expected, rel_tol=RTOL, abs_tol=_ATOL * most):
+                raise ValueError(
+                    f"from_torch(scheduler) must get a scheduler whose rates follow from its arguments, but group {i} "
+                    f"has {rate!r} at step {step}, where {schedule!r} has {expected!r}: was the rate changed by hand?"
+                )
+        for i, (group, schedule) in enumerate(zip(double.param_groups, momenta, strict=False)):
+            found, expected = momentum_of(group), schedule(step)
+            if not math.isclose(found, expected, rel_tol=RTOL, abs_tol=_ATOL):
+                raise ValueError(
+                    f"from_torch(scheduler, momentum=True) must get a scheduler whose momenta follow from its "
+                    f"arguments, but group {i} has {found!r} at step {step}, where {schedule!r} has {expected!r}"
+                )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            try:
+                twin.step()
+            except (AttributeError, IndexError, NotImplementedError, ValueError, ZeroDivisionError):
+                return  # torch goes no further; it does not step what its oldest versions have saved

@@ -1,0 +1,196 @@
+"""Two ways to run the body of a rule over a unit: eagerly, piece by piece, and compiled."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lrsched import rules
+from lrsched_torch._joined.units import Unit
+from lrsched_torch._shared.captured import Captured
+from lrsched_torch._shared.facts import Facts, ops, rebuilt
+from lrsched_torch._shared.update import apart
+from lrsched_torch._traced.graphs import TABLES, Env, Form, Phase, flat_context, known_names, phases_of
+
+# Elements of one piece of an eager update: what it reads, writes and keeps for a moment stays in the cache.
+PIECE = 2**17
+
+
+class Loaded(NamedTuple):
+    """The arrays of a unit in one update, and what has been found out about it."""
+
+    unit: Unit
+    p: Tensor  # the leading copy
+    low: Tensor | None  # the parameter, if another copy leads
+    g: Tensor
+    known: list[Any]
+    env: Env
+
+
+# Runs the body of a rule in a context.
+Body = Callable[[rules.Context], Any]
+
+
+class Target(NamedTuple):
+    """Where the results of one piece go."""
+
+    p: Tensor
+    low: Tensor | None
+    slots: list[Tensor]
+
+
+class Eager:
+    """Runs the body of a rule piece by piece."""
+
+    def __init__(self, rule: rules.Rule, facts: Facts) -> None:
+        self.rule, self.facts = rule, facts
+
+    def reduce(self, loaded: Loaded, index: int) -> Any:
+        """Return the result of a reduction, added up over the pieces."""
+        result: Any = None
+        for call, context, _ in self._pieces(loaded):
+            found = rules.next_reduction(call, context, loaded.known)
+            assert found is not None  # facts say that there is one
+            if result is None:
+                result = found.result
+            elif found.kind == "sums":
+                result = [a + b for a, b in zip(result, found.result, strict=True)]
+            else:
+                result = result + found.result
+        return result
+
+    def finish(self, loaded: Loaded) -> None:
+        """Write the new parameter and slots."""
+        numbers: list[tuple[Tensor, Tensor]] = []
+        for call, context, target in self._pieces(loaded):
+            p = target.p
+            (update,), (new,) = call(context.replaying(loaded.known) if loaded.known else context)
+            new = new if loaded.unit.tables is None else loaded.unit.tables.narrow(new)
+            # A slot may keep what the parameter or another slot was.
+            contents = apart([p, *target.slots], [update, *self.facts.arrays(new)])[1:]
+            if p.dtype == update.dtype:
+                p.sub_(update)
+            else:
+                p.copy_(p.to(update.dtype) - update)
+            if target.low is not None:
+                target.low.copy_(p)
+            numbers = []
+            for old, content in zip(target.slots, contents, strict=True):
+                if old.dim() == p.dim():
+                    old.copy_(content)
+                else:
+                    numbers.append((old, content))  # the next piece needs it as it is
+        for old, content in numbers:
+            old.copy_(content)
+
+    def _pieces(self, loaded: Loaded) -> Iterator[tuple[Body, rules.Context, Target]]:
+        """Yield for each piece what calls the body, the context, and where the results go."""
+        unit, tables = loaded.unit, loaded.unit.tables
+        lr = unit.group["lr"]
+        lr = lr.to(unit.work) if isinstance(lr, Tensor) else float(lr)
+        slots = unit.slots[: len(self.facts.names)]
+        if tables is not None:
+            context, pieces = tables.context(ops(), lr, unit.step), 1
+        else:
+            context, pieces = flat_context(lr, unit.step, unit.rank), max(-(-unit.size // PIECE), 1)
+        for i in range(pieces):
+            cut = slice(i * PIECE, (i + 1) * PIECE) if pieces > 1 else slice(None)
+            p, low = loaded.p[cut], None if loaded.low is None else loaded.low[cut]
+            old = [x[cut] if x.dim() == p.dim() else x for x in slots]
+            state = rebuilt(self.facts, old)
+            g = loaded.g[cut].to(unit.work)
+            inputs = (
+                [p.to(unit.work)],
+                [-g if unit.maximize else g],
+                [state if tables is None else tables.wide(state)],
+            )
+            yield partial(self._body, inputs), context, Target(p, low, old)
+
+    def _body(self, inputs: tuple[list[Tensor], list[Tensor], list[Any]], context: rules.Context) -> Any:
+        return self.rule.body(context, *inputs)
+
+
+class Compiled:
+    """Runs the compiled graphs of a rule."""
+
+    def __init__(self, rule: rules.Rule, facts: Facts, captured: Captured | None) -> None:
+        self.rule, self.facts, self.captured = rule, facts, captured
+        self._keys: dict[Any, Env] = {}
+
+    def reduce(self, loaded: Loaded, index: int) -> Any:
+        """Return the result of a reduction."""
+        env, phases = self._env(loaded), self._phases(loaded)
+        self._add_key(loaded, phases, index, env)
+        if self.facts.reductions[index].kind == "sums":
+            # Its graph goes on to what the next one needs of the sums.
+            self._add_key(loaded, phases, index + 1, env)
+        env |= phases[index].own(env)
+        env |= phases[index].main(env)
+        results = [env[name] for name in known_names(self.facts, index)]
+        return results if self.facts.reductions[index].kind == "sums" else results[0]
+
+    def finish(self, loaded: Loaded) -> None:
+        """Write the new parameter and slots."""
+        env, phases = self._env(loaded), self._phases(loaded)
+        self._add_key(loaded, phases, len(phases) - 1, env)
+        env |= phases[-1].own(env)
+        phases[-1].main(env)
+
+    def _phases(self, loaded: Loaded) -> tuple[Phase, ...]:
+        unit = loaded.unit
+        if unit.phases is None:
+            p = loaded.p.dtype if loaded.low is None else loaded.low.dtype
+            rows, device = unit.rows is not None, unit.device.type
+            scaled = self.captured is not None and self.captured.scaled
+            unit.phases = phases_of(
+                Form(self.rule, rows, p, loaded.g.dtype, unit.work, unit.maximize, unit.master, device, scaled)
+            )
+        return unit.phases  # type: ignore[no-any-return]  # what was just put there
+
+    def _env(self, loaded: Loaded) -> Env:
+        unit, env = loaded.unit, loaded.env
+        env |= {"p": loaded.p, "g": loaded.g, "low": loaded.low}
+        env |= zip(self.facts.labels, unit.slots, strict=False)
+        if unit.tables is not None:
+            env |= zip(TABLES, unit.tables, strict=True)
+        for i, result in enumerate(loaded.known):
+            values = result if isinstance(result, list) else [result]
+            env |= zip(known_names(self.facts, i), values, strict=True)
+        return env
+
+    def _add_key(self, loaded: Loaded, phases: Sequence[Phase], index: int, env: Env) -> None:
+        """Add what one graph needs of the learning rate, the step and the totals, computed once for all tensors."""
+        unit = loaded.unit
+        rank = unit.rank if self.facts.ranked else 0
+        key = (unit.number, unit.label, rank, unit.work, unit.device, unit.rows is None)
+        if (key, index) not in self._keys:
+            if key not in self._keys:
+                self._keys[key] = _scalars(unit, self.captured)
+            wide = self._keys[key]
+            totals = {
+                name: env[name].to(wide["step"])
+                for i, asked in enumerate(self.facts.reductions[:index])
+                if asked.kind == "total"
+                for name in known_names(self.facts, i)
+            }
+            found = phases[index].key(wide | totals) | wide
+            self._keys[key, index] = {
+                name: x.to(unit.device, unit.work if x.is_floating_point() else x.dtype) for name, x in found.items()
+            }
+        env |= self._keys[key, index]
+
+
+def _scalars(unit: Unit, captured: Captured | None) -> Env:
+    """Return learning rate, step and rank in float64; on the device only if the learning rate is there."""
+    lr = unit.group["lr"]
+    device = unit.device if captured else lr.device if isinstance(lr, Tensor) else "cpu"
+
+    def scalar(number: Any) -> Tensor:
+        if isinstance(number, Tensor):
+            return number.to(device, torch.float64)
+        return torch.full((), float(number), dtype=torch.float64, device=device)
+
+    env = {"lr": scalar(lr), "step": scalar(unit.step), "rank": scalar(unit.rank)}
+    return env | captured.told(unit.device) if captured else env

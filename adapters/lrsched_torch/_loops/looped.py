@@ -1,0 +1,103 @@
+"""Updates on a CPU by a library that walks over parameters, gradients and slots where they lie: nothing is gathered."""
+
+import warnings
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrsched import rules
+from lrsched_torch._loops.batch import Batch
+from lrsched_torch._loops.build import CannotBuild
+from lrsched_torch._shared.facts import facts_of
+from lrsched_torch._shared.jobs import Executor
+from lrsched_torch._shared.update import Member
+from lrsched_torch._traced.program import Unsupported
+
+_dtype = attrgetter("dtype")
+
+
+class Looped(Executor):
+    """Does the updates of one rule on a CPU.
+
+    Args:
+        rule: a rule that packs.
+        instead: what does the updates where the rule cannot be built.
+        resident: whether parameters stay at their place in memory, and gradients while their list is the same.
+    """
+
+    def __init__(
+        self, rule: rules.Rule, instead: Callable[[list[Member], list[Tensor]], None], *, resident: bool
+    ) -> None:
+        self.rule, self.instead, self.resident = rule, instead, resident
+        self._possible = True
+        self._members: list[Member] = []
+        self._gs: list[Tensor] = []
+        self._dtypes: list[torch.dtype] = []
+        self._batches: list[Batch] = []
+
+    def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
+        """Do one update of the members; the same lists stand for the same members and gradients."""
+        if self._possible:
+            try:
+                self._prepare(members, gs)
+            except (CannotBuild, Unsupported) as error:
+                warnings.warn(f"{self.rule!r} is compiled by Inductor instead: {error}", stacklevel=2)
+                self._possible = False
+        if not self._possible:
+            self.instead(members, gs)
+            return
+        self._update()
+
+    def again(self) -> bool:
+        """Do one more update of the same members if nothing but their gradients is new; return whether it was done."""
+        if not self._batches:
+            return False
+        try:
+            found = all(batch.again() for batch in self._batches)
+            if found:
+                self._update()
+            return found
+        finally:
+            for batch in self._batches:
+                batch.release()
+
+    def _update(self) -> None:
+        totals: list[float] = []
+        for i in range(self._batches[0].stages if self._batches else 0):
+            found = [batch.run(i, totals) for batch in self._batches]
+            totals += map(sum, zip(*found, strict=True))
+        for batch in self._batches:
+            batch.finish()
+
+    def _prepare(self, members: list[Member], gs: list[Tensor]) -> None:
+        """Bring the tables up to date."""
+        again = members is not self._members or not all(batch.fits() for batch in self._batches)
+        if again or gs is not self._gs or not all(batch.holds_gradients() for batch in self._batches):
+            dtypes = list(map(_dtype, gs))
+            if again or dtypes != self._dtypes:
+                self._plan(members, dtypes)
+            for batch in self._batches:
+                batch.point_gradients(gs)
+            self._gs = gs if self.resident else []
+        for batch in self._batches:
+            batch.point_parameters()
+
+    def _plan(self, members: list[Member], dtypes: list[torch.dtype]) -> None:
+        """Put members that one library updates together."""
+        facts = facts_of(self.rule)
+        found: dict[Any, list[int]] = {}
+        for i, (member, dtype) in enumerate(zip(members, dtypes, strict=True)):
+            kept = tuple(member.state[name].dtype for name in facts.names)
+            key = (member.p.dtype, dtype, kept, "master" in member.state, bool(member.group["maximize"]))
+            found.setdefault(key, []).append(i)
+        self._batches = [
+            Batch(
+                self.rule, [members[i] for i in own], own, *key,
+                ranked=facts.ranked, resident=self.resident, sole=len(found) == 1,
+            )
+            for key, own in found.items()
+        ]  # fmt: skip
+        self._members, self._dtypes = members, dtypes

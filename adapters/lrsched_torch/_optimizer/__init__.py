@@ -1,0 +1,1 @@
+"""The optimizer, which chooses what updates its parameters. Imports everything below it."""

@@ -1,0 +1,100 @@
+"""What the arguments of `RuleOptimizer` must be."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrsched import Schedule, rules
+from lrsched_torch._kernels.triton import check_triton
+from lrsched_torch._shared.facts import facts_of
+from lrsched_torch._shared.update import named
+
+
+def check_rule(rule: Any) -> None:
+    """Raise an error if `rule` is no rule."""
+    if not isinstance(rule, rules.Rule):
+        hint = f"; write {rule!r} >> rules.SGD()" if isinstance(rule, rules.Part) else ""
+        raise TypeError(f"RuleOptimizer(rule=...) must be a rule such as rules.Adam(), got {rule!r}{hint}")
+
+
+def check_processes(totals_over: Any) -> None:
+    """Raise an error if `totals_over` is neither None nor a group of processes."""
+    known = getattr(torch.distributed, "ProcessGroup", ())
+    if totals_over is not None and not isinstance(totals_over, known):
+        raise TypeError(f"RuleOptimizer(totals_over=...) must be a ProcessGroup or None, got {totals_over!r}")
+
+
+def check_group(group: dict[str, Any], rule: Any, compile: Any, capturable: Any, totals_over: Any) -> None:
+    """Raise an error if a rule cannot update the parameters of a group in the form that is asked for."""
+    check_rule(rule)
+    ps = group["params"]
+    for p in ps:
+        if not p.is_floating_point():
+            raise TypeError(f"RuleOptimizer(params=...) must be real floating-point tensors, got one of {p.dtype}")
+    _check_rate(group["lr"])
+    _check_compile(compile, rule, ps, totals_over)
+    _check_capturable(capturable, compile, rule, ps, totals_over)
+
+
+def _check_rate(lr: Any) -> None:
+    must = "RuleOptimizer(lr=...) must be a finite number >= 0, a 0-d tensor or a schedule"
+    if isinstance(lr, Schedule):
+        lr(0)  # a warm-up without a neighbour has no height
+        return
+    if isinstance(lr, bool) or not isinstance(lr, Real | Tensor):
+        raise TypeError(f"{must}, got {lr!r}")
+    if isinstance(lr, Tensor):
+        if lr.ndim != 0:
+            raise ValueError(f"{must}, got a tensor of shape {tuple(lr.shape)}")
+    elif not 0.0 <= float(lr) < float("inf"):
+        raise ValueError(f"{must}, got {lr!r}")
+
+
+def _check_compile(compile: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_over: Any) -> None:
+    if isinstance(compile, bool):
+        return
+    if compile != "triton":
+        raise TypeError(f"RuleOptimizer(compile=...) must be True, False or 'triton', got {compile!r}")
+    if totals_over is not None or any(map(is_sharded, ps)):
+        raise ValueError(
+            "RuleOptimizer(compile=...) must be True or False for parameters spread over processes, got 'triton'"
+        )
+    check_triton(rule, ps)
+
+
+def _check_capturable(capturable: Any, compile: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_over: Any) -> None:
+    must = "RuleOptimizer(capturable=...) must be"
+    if not isinstance(capturable, bool):
+        raise TypeError(f"{must} True or False, got {capturable!r}")
+    if not capturable:
+        return
+    if not compile:
+        raise ValueError(f"{must} False without compile=True or compile='triton', got True")
+    if totals_over is not None or any(map(is_sharded, ps)):
+        raise ValueError(f"{must} False for parameters spread over processes, got True")
+    if not facts_of(rule).packs:
+        raise ValueError(f"{must} False for a rule that needs tensors in their own shape, as {rule!r} does, got True")
+
+
+def check_state(state_dict: Any, owned: Iterable[tuple[rules.Rule, tuple[Any, Tensor]]]) -> None:
+    """Raise an error if a state is not that of rules, each given with the number of a parameter and the parameter."""
+    where = "RuleOptimizer.load_state_dict(...) must get the state of a RuleOptimizer"
+    for group in state_dict["param_groups"]:
+        if "updates" not in group:
+            raise ValueError(f"{where}, got a group with the entries {sorted(group)}")
+    for rule, (i, p) in owned:
+        saved = state_dict["state"].get(i)
+        wanted = ["step", *(name for name, _ in named(rule.init(torch.empty_like(p, device="meta"))))]
+        if saved and set(saved) - {"master"} != set(wanted):
+            raise ValueError(f"{where} with the rule {rule!r}, which keeps {wanted}, got {sorted(saved)}")
+
+
+def is_sharded(p: Tensor) -> bool:
+    """Return whether a parameter is spread over processes."""
+    module = sys.modules.get("torch.distributed.tensor")  # who has a DTensor has imported it
+    # FullyShardedDataParallel marks its parameters so.
+    return (module is not None and isinstance(p, module.DTensor)) or hasattr(p, "_fsdp_flattened")

@@ -1,0 +1,347 @@
+"""An update rule as a torch optimizer."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT, StateDict
+
+from lrsched import Schedule, rules
+from lrsched_torch._joined.packed import Packed
+from lrsched_torch._joined.units import Home, unshared
+from lrsched_torch._kernels.triton import Triton
+from lrsched_torch._loops.looped import Looped
+from lrsched_torch._optimizer.arguments import check_group, check_processes, check_rule, check_state, is_sharded
+from lrsched_torch._optimizer.flat import Flat, check_flat
+from lrsched_torch._shared.captured import Captured, counted, numbers, plain, refuse
+from lrsched_torch._shared.facts import facts_of
+from lrsched_torch._shared.jobs import Executor, Job, Listed
+from lrsched_torch._shared.untraced import untraced
+from lrsched_torch._shared.update import compiled, named, update_with
+
+# Dtypes of parameters that may have a copy in float32.
+LOW = (torch.bfloat16, torch.float16)
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+
+class RuleOptimizer(Optimizer):
+    """A torch optimizer that runs an update rule of `lrsched.rules` in place.
+
+    The rule sees all parameters of the optimizer that have a gradient, so `ClipByGlobalNorm` takes the norm over all
+    groups that have this rule. Parameters without a gradient keep value and state, and each counts its own updates.
+    Gradients are only read. Moments are float32 (float64 for float64 parameters) and stay so through `state_dict` and
+    `load_state_dict`, whose dictionaries serve every form: compiled or not, flat or not.
+
+    Works with closures, step hooks, `zero_grad` and `torch.amp.GradScaler`, which skips a step when a gradient is not
+    finite; then the schedule stands still too. Without `compile`, what PyTorch has as a fused kernel (SGD, momentum,
+    Adam, AdamW, AdaGrad) runs as that kernel, and small parameters are updated together.
+
+    Args:
+        params: parameters, named parameters or groups. A group may have its own `lr`, of any kind below, its own
+            `maximize` and its own `rule`.
+        rule: the update rule, such as `rules.Adam()` or `rules.ClipByGlobalNorm(1.0) >> rules.Momentum(0.9)`.
+        lr: learning rate. A number or a 0-d tensor stays until a scheduler changes it. A schedule is driven by the
+            number of steps of this optimizer, which is saved: step t (from 0) uses `lr(t)`, and leaves `lr(t + 1)` in
+            the group for the next. So no scheduler is needed; what one writes there holds for the next step.
+        maximize: go up instead of down.
+        compile: compile the rule, at the first step and for tensors of any length, so that nothing compiles again while
+            learning rates and steps change. On a CPU to C++ that takes all tensors at once, where they are: it needs
+            g++, clang++ or what $CXX names, takes a second and is kept on the disk. Elsewhere, and without such a
+            compiler, by Inductor. Rules that need tensors in their own shape are one graph of all tensors.
+            "triton", for all other rules on CUDA devices: kernels that take all tensors at once, where they are, one
+            for each pass; it needs the package triton, and `flat` gains nothing then.
+        flat: make parameters and gradients views of one buffer for each group, dtype and device, which is fastest.
+            Moving the model or replacing `p.data` copies them once more. `zero_grad()` then leaves zeros, not None;
+            gradients that are no views are copied into the buffer. Not for FSDP, tied or non-contiguous parameters.
+        master: bfloat16 and float16 parameters get a float32 copy, part of the state, which is updated and then rounded
+            to the parameter. What others write into the parameter is lost.
+        capturable: let a CUDA graph repeat `step`, captured after some steps of the same kind on a side stream. Counts
+            and learning rates are tensors on the device, schedules are part of the step, and a scaler gives it the
+            scale without a wait. `compile` must be on. After anything is loaded or added, or a step with other
+            gradients missing, capture again.
+        totals_over: processes that hold other parameters of the same model, as under ZeRO: what the rule sums over all
+            tensors, it sums over theirs too, so all of them must take part in every step.
+
+    No form waits for the device, if the learning rate is a number, a schedule or a tensor there. Steps are counted on
+    the host, so a CUDA graph can repeat `step` with `capturable` only.
+
+    Raises:
+        TypeError: an argument is of the wrong kind, or a parameter is complex or no floating-point tensor. In `step`: a
+            gradient is sparse.
+        ValueError: a learning rate is negative or not finite, or `compile` or `capturable` does not go with the rest.
+        ImportError: Triton is asked for and not installed.
+        NotImplementedError: Triton is asked for, and an operation of the rule has no translation.
+
+    Examples:
+        >>> import torch
+        >>> from lrsched import Linear, rules
+        >>> w = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+        >>> optimizer = RuleOptimizer([w], rules.Momentum(0.9), lr=Linear(0.5, 0.0, steps=2))
+        >>> for _ in range(2):
+        ...     optimizer.zero_grad()
+        ...     w.sum().backward()
+        ...     optimizer.step()
+        >>> w.detach()
+        tensor([0.0250, 1.0250])
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        rule: rules.Rule,
+        lr: float | Tensor | Schedule,
+        *,
+        maximize: bool = False,
+        compile: bool | Literal["triton"] = False,
+        flat: bool = False,
+        master: bool = False,
+        capturable: bool = False,
+        totals_over: "ProcessGroup | None" = None,
+    ) -> None:
+        check_rule(rule)
+        check_processes(totals_over)
+        self.rule, self.totals_over = rule, totals_over
+        self.compile, self.flat, self.master, self.capturable = compile, flat, master, capturable
+        self._schedules: list[Schedule | None] = []
+        self.group_rules: list[rules.Rule] = []
+        super().__init__(params, {"lr": lr, "maximize": maximize})
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """What tells a gradient scaler that `step` takes its scale, and skips a step by itself."""
+        return self.capturable
+
+    def _forget(self) -> None:
+        """Drop what is made at the next step, and neither copied nor pickled."""
+        self._jobs: list[Job] | None = None
+        self._flat: Flat | None = None
+        self._captured = Captured() if self.capturable else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles keep."""
+        if self._flat is not None:
+            self._flat.release()  # or each parameter would be pickled with all of the buffer
+        state: dict[Any, Any] = {p: {k: unshared(v) for k, v in entry.items()} for p, entry in self.state.items()}
+        own = {
+            name: getattr(self, name)
+            for name in ("rule", "compile", "flat", "master", "capturable", "totals_over", "_schedules", "group_rules")
+        }
+        return {**super().__getstate__(), "state": defaultdict(dict, state), **own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what `__getstate__` returned, or, from `load_state_dict`, a part of it."""
+        super().__setstate__(state)
+        self._jobs = None
+        if "_flat" not in self.__dict__:
+            self._forget()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters, with their own `lr`, `maximize` and `rule` if the group has them.
+
+        A schedule goes on with the count of the optimizer.
+
+        Args:
+            param_group: a dictionary with the parameters under "params".
+
+        Raises:
+            TypeError: a parameter, the learning rate or the rule is of the wrong kind.
+            ValueError: the learning rate is negative or not finite.
+        """
+        # The rule is not kept in the group, as a state dictionary holds plain values only.
+        rule = self.rule
+        if "rule" in param_group:
+            param_group = dict(param_group)
+            rule = param_group.pop("rule")
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            check_group(group, rule, self.compile, self.capturable, self.totals_over)
+            if self.flat:
+                check_flat(self._numbered([*self.group_rules, rule]))
+        except (ImportError, NotImplementedError, TypeError, ValueError):
+            del self.param_groups[-1]
+            raise
+        (updates,) = numbers([self.param_groups[0].get("updates", 0)])
+        group["updates"] = int(updates)
+        lr = group["lr"]
+        self.group_rules.append(rule)
+        self._schedules.append(lr if isinstance(lr, Schedule) else None)
+        if isinstance(lr, Schedule):
+            group["lr"] = lr(group["updates"])
+        self._forget()
+        if self._captured:
+            self._captured.adopt(self.param_groups)
+        if self.flat:
+            self._buffers().attach()
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @untraced
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Do one update of all parameters that have a gradient.
+
+        In a function under `torch.compile` it runs as it is, between two graphs.
+
+        Args:
+            closure: computes the loss again, with gradients, and returns it; or None.
+
+        Returns:
+            What the closure returned, or None.
+
+        Raises:
+            TypeError: a gradient is sparse.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if self.flat:
+            self._buffers().attach()
+        if self._captured:
+            self._captured.begin(self)
+        else:
+            refuse()
+        for job in self._current_jobs():
+            job.step(self)
+        if self._captured:
+            self._captured.finish(self.param_groups, self._schedules)
+        else:
+            for group in self.param_groups:
+                group["updates"] += 1
+            self._write_rates()
+        return loss
+
+    def _write_rates(self) -> None:
+        for group, schedule in zip(self.param_groups, self._schedules, strict=True):
+            if schedule is not None:
+                group["lr"] = schedule(group["updates"])
+
+    def zero_grad(self, set_to_none: bool | None = None) -> None:
+        """Reset the gradients.
+
+        Args:
+            set_to_none: True for None, False for zeros. By default None, but with `flat` zeros in the buffer of the
+                gradients, so that nothing is copied into it later. A parameter that gets no gradient afterwards is
+                then updated with a gradient of zero.
+        """
+        if self.flat and not set_to_none:
+            self._buffers().zero_grad()
+        else:
+            super().zero_grad(set_to_none is not False)
+
+    def _buffers(self) -> Flat:
+        if self._flat is None:
+            self._flat = Flat(self._numbered(self.group_rules), quick=self.compile is True)
+        return self._flat
+
+    def _numbered(self, rules_of_groups: Sequence[rules.Rule]) -> list[tuple[rules.Rule, int, list[Tensor]]]:
+        pairs = zip(rules_of_groups, self.param_groups, strict=True)
+        return [(rule, i, group["params"]) for i, (rule, group) in enumerate(pairs)]
+
+    def _current_jobs(self) -> list[Job]:
+        """Return the jobs, one for each different rule; new ones if somebody has changed the groups or the state."""
+        groups = self.param_groups
+        if self._jobs is None or not all(job.holds(groups, self.state) for job in self._jobs):
+            homes = self._buffers().homes if self.flat else {}
+            numbers: dict[rules.Rule, list[int]] = {}
+            for i, rule in enumerate(self.group_rules):
+                numbers.setdefault(rule, []).append(i)
+            self._jobs = []
+            for rule, own in numbers.items():
+                executor = self._executor(rule, [p for i in own for p in groups[i]["params"]], homes)
+                self._jobs.append(Job(executor, rule, own, groups, self.state, resident=self.flat))
+        return self._jobs
+
+    def _executor(self, rule: rules.Rule, ps: Sequence[Tensor], homes: dict[Tensor, Home]) -> Executor:
+        """Choose what updates the parameters of one rule; they may be spread over processes."""
+        if self.totals_over is not None or any(map(is_sharded, ps)):
+            # PyTorch may be built without torch.distributed.
+            from lrsched_torch._spread.sharded import sharded_update_with
+
+            update = sharded_update_with(rule, compile=self.compile is True, totals_over=self.totals_over)
+            return Listed(update, rule, apart=False, always=self.totals_over is not None)
+        if self.compile == "triton":
+            return Triton(rule, self._captured)
+        if facts_of(rule).packs:
+            packed = Packed(rule, compile=self.compile, homes=homes, captured=self._captured)
+            if self.compile and not self._captured and all(p.device.type == "cpu" for p in ps):
+                return Looped(rule, packed, resident=self.flat)
+            return packed
+        update = update_with(rule)
+        return Listed(compiled(update) if self.compile else update, rule, apart=not (self.compile or rule.couples))
+
+    def new_state(self, rule: rules.Rule, p: Tensor) -> dict[str, Any]:
+        """Return the state of a parameter before its first update."""
+        state = {"step": 0, **dict(named(rule.init(p)))}
+        if self.master and p.dtype in LOW:
+            state["master"] = p.detach().to(torch.float32)
+        return state
+
+    def state_dict(self) -> StateDict:
+        """Return counts, moments and learning rates, as `load_state_dict` of every form takes them."""
+        if not self._captured:
+            return super().state_dict()
+        # Registered first, so that the hooks of others see what is returned.
+        handle = self.register_state_dict_post_hook(lambda _, found: plain(found["param_groups"]), prepend=True)
+        try:
+            return super().state_dict()
+        finally:
+            handle.remove()
+
+    def load_state_dict(self, state_dict: StateDict) -> None:
+        """Load counts, moments and learning rates; the moments keep the dtype in which they were saved.
+
+        Schedules stay those of the constructor and go on from the saved count.
+
+        Args:
+            state_dict: what `state_dict` returned.
+
+        Raises:
+            ValueError: the groups do not fit, or the moments are those of another rule.
+        """
+        final: StateDict = {}
+
+        def read(_: Optimizer, given: StateDict) -> None:
+            self._check_state(given)
+            final.update(given)
+
+        # Registered last, so it sees what the hooks of others have made of the dictionary.
+        handle = self.register_load_state_dict_pre_hook(read)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            handle.remove()
+        for i, p in self._matched(final):
+            # The base class has cast the moments to the dtype of the parameter.
+            if saved := final["state"].get(i):
+                self.state[p] = {k: v.to(p.device, copy=True) if isinstance(v, Tensor) else v for k, v in saved.items()}
+                leads = self.master and p.dtype in LOW
+                if leads and "master" not in saved:
+                    self.state[p]["master"] = p.detach().to(torch.float32)
+                elif not leads:
+                    self.state[p].pop("master", None)
+        self._jobs = None
+        if self._captured:
+            self._captured.load(self.param_groups, self._schedules)
+        else:
+            counted(self.state.values())
+            self._write_rates()
+
+    def _matched(self, state_dict: StateDict) -> Iterator[tuple[Any, Tensor]]:
+        """Yield the number of each parameter in the state and the parameter; the base class checks the lengths."""
+        numbers = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
+        return zip(numbers, chain.from_iterable(group["params"] for group in self.param_groups), strict=False)
+
+    def _check_state(self, state_dict: StateDict) -> None:
+        pairs = zip(self.group_rules, self.param_groups, strict=True)
+        rules_of = [rule for rule, group in pairs for _ in group["params"]]
+        check_state(state_dict, zip(rules_of, self._matched(state_dict), strict=False))

@@ -1,0 +1,142 @@
+"""What an optimizer must know of a rule to cut, join and pad tensors for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lrsched import rules
+from lrsched_torch._shared.update import named
+
+
+class Asked(NamedTuple):
+    """A reduction for which a body asks: "sums" of so many arrays, or a "total"."""
+
+    kind: str
+    arrays: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds for a rule whatever the tensors.
+
+    Args:
+        empty: slots in their structure.
+        names: of the slots that are not None.
+        wide: of those of the shape of the tensor; the others are numbers.
+        reductions: what the body asks of its context, in order.
+        ranked: whether the body looks at the number of dimensions.
+        packs: whether tensors may be cut and joined.
+    """
+
+    empty: Any
+    names: tuple[str, ...]
+    wide: frozenset[str]
+    reductions: tuple[Asked, ...]
+    ranked: bool
+    packs: bool
+
+    @property
+    def labels(self) -> list[str]:
+        """The slots as graphs call them, where a name has no dot."""
+        return [f"slot{i}" for i in range(len(self.names))]
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether nothing is special about a tensor in a bucket."""
+        return not self.reductions and len(self.wide) == len(self.names)
+
+    @property
+    def totals(self) -> bool:
+        """Whether the body asks for totals over all tensors."""
+        return any(asked.kind == "total" for asked in self.reductions)
+
+    def arrays(self, slots: Any) -> list[Tensor]:
+        """Return the arrays of slots in the order of the names."""
+        return [x for _, x in named(slots)]
+
+
+class _Watched(int):
+    """A number of dimensions that knows whether it was looked at."""
+
+    seen: list[bool]
+
+    def _look(self, name: str, other: Any) -> bool:
+        self.seen.append(True)
+        return bool(getattr(int(self), name)(other))
+
+    def __ge__(self, other: Any) -> bool:
+        return self._look("__ge__", other)
+
+    def __gt__(self, other: Any) -> bool:
+        return self._look("__gt__", other)
+
+    def __le__(self, other: Any) -> bool:
+        return self._look("__le__", other)
+
+    def __lt__(self, other: Any) -> bool:
+        return self._look("__lt__", other)
+
+    def __eq__(self, other: object) -> bool:
+        return self._look("__eq__", other)
+
+    def __ne__(self, other: object) -> bool:
+        return self._look("__ne__", other)
+
+    __hash__ = int.__hash__
+
+
+def ops() -> rules.Ops:
+    """Return the operations of torch."""
+    found = rules.ops_of(_ONE)
+    assert found is not None  # torch is a library that the core knows
+    return found
+
+
+_ONE = torch.ones(())
+
+
+@lru_cache(maxsize=256)
+@torch.no_grad()
+def facts_of(rule: rules.Rule) -> Facts:
+    """Return what holds for a rule, found out on a tensor of three elements."""
+    p = torch.ones(3)
+    slots = rule.init(p)
+    pairs = list(named(slots))
+    shapes = {tuple(x.shape) for _, x in pairs}
+    names = tuple(name for name, _ in pairs)
+    wide = frozenset(name for name, x in pairs if x.shape == p.shape)
+    if not rule.packs or not shapes <= {(3,), ()}:
+        return Facts(slots, names, wide, (), True, False)
+    rank = _Watched(2)
+    rank.seen = []
+    rule.body(rules.Context.of_list(ops(), [rank], 1.0, 1), [p], [p], [slots])
+    # As arrays, the scalars hide nothing: a body may ask for less of a tensor that it knows to skip.
+    one = torch.ones(())
+    context, asked = _asking(rules.Context.of_list(ops(), (one,), one, one))  # type: ignore[arg-type]  # a rank that may be traced
+    rule.body(context, [p], [p], [slots])
+    return Facts(slots, names, wide, tuple(asked), bool(rank.seen), True)
+
+
+def _asking(context: rules.Context) -> tuple[rules.Context, list[Asked]]:
+    """Return the context and a list to which it adds each reduction."""
+    asked: list[Asked] = []
+
+    def sums(arrays: Sequence[Tensor], owners: Sequence[int]) -> list[Tensor]:
+        asked.append(Asked("sums", len(arrays)))
+        return context.sums(arrays, owners)
+
+    def total(arrays: Sequence[Tensor]) -> Tensor:
+        asked.append(Asked("total", 1))
+        return context.total(arrays)  # type: ignore[no-any-return]  # an array
+
+    return replace(context, sums=sums, total=total), asked
+
+
+def rebuilt(facts: Facts, arrays: Sequence[Tensor]) -> Any:
+    """Return slots in their structure."""
+    rest = iter(arrays)
+    return rules.map_arrays(lambda _: next(rest), facts.empty)

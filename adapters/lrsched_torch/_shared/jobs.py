@@ -1,0 +1,146 @@
+"""The parameters of one rule in an optimizer, and what updates them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import repeat
+from operator import attrgetter, is_, is_not
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from lrsched import rules
+from lrsched_torch._shared.facts import facts_of, rebuilt
+from lrsched_torch._shared.update import Leaf, Member, Update, batch_of
+
+_layout = attrgetter("layout")
+
+
+class Owner(Protocol):
+    """What a job needs of the optimizer."""
+
+    def new_state(self, rule: rules.Rule, p: Tensor) -> dict[str, Any]:
+        """Return the state of a parameter before its first update."""
+
+
+class Executor(ABC):
+    """Updates parameters, slots and counts in place."""
+
+    # Whether an update without a tensor is one too, as other processes wait for it.
+    always = False
+
+    @abstractmethod
+    def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
+        """Do one update; the same list stands for the same members."""
+
+    def again(self) -> bool:
+        """Do one more update of the same members if nothing but their gradients is new; return whether it was done."""
+        return False
+
+
+class Job:
+    """The parameters of all groups of one rule.
+
+    Args:
+        executor: does the updates.
+        rule: the rule.
+        numbers: of the groups.
+        groups: all groups of the optimizer.
+        state: the state of the optimizer.
+        resident: whether gradients live in a buffer that stays.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        rule: rules.Rule,
+        numbers: Sequence[int],
+        groups: Sequence[dict[str, Any]],
+        state: Any,
+        *,
+        resident: bool,
+    ) -> None:
+        self.executor, self.rule, self.numbers, self.state, self.resident = executor, rule, numbers, state, resident
+        self.groups = [groups[i] for i in numbers]
+        self.ps = [p for group in self.groups for p in group["params"]]
+        self._owners = [i for i, group in zip(numbers, self.groups, strict=True) for _ in group["params"]]
+        self._members: list[Member] = []
+        self._missing: list[bool] = []
+        self._all = False  # whether each parameter had a gradient in the last update
+        self._gs: list[Tensor | None] = []
+        self._found: list[Tensor] = []
+
+    def holds(self, groups: Sequence[dict[str, Any]], state: Any) -> bool:
+        """Return whether groups, parameters and state are still the same objects."""
+        ps = [p for i in self.numbers for p in groups[i]["params"]]
+        return (
+            state is self.state
+            and all(groups[i] is group for i, group in zip(self.numbers, self.groups, strict=True))
+            and len(ps) == len(self.ps)
+            and all(map(is_, ps, self.ps))
+        )
+
+    def step(self, owner: Owner) -> None:
+        """Do one update of the parameters that have a gradient."""
+        if self._all and self.executor.again():
+            return
+        gs = [p.grad for p in self.ps]
+        # Gradients that stay the same objects, as views of a buffer do, have been looked at.
+        if len(gs) != len(self._gs) or not all(map(is_, gs, self._gs)):
+            self._look(gs, owner)
+        if self._found or self.executor.always:
+            self.executor(self._members, self._found)
+        if not self.resident:
+            self._gs, self._found = [], []  # or they would live on during the next backward pass
+
+    def _look(self, gs: list[Tensor | None], owner: Owner) -> None:
+        """Take what is there, and make the state of parameters that are new."""
+        whole = self._all = all(map(is_not, gs, repeat(None)))
+        found: list[Any] = gs if whole else [g for g in gs if g is not None]
+        if not set(map(_layout, found)) <= {torch.strided}:
+            g = next(g for g in found if g.layout is not torch.strided)
+            raise TypeError(
+                f"RuleOptimizer.step() must get dense gradients, got one of {g.layout} for a parameter of shape "
+                f"{tuple(g.shape)}; write torch.nn.Embedding(..., sparse=False)"
+            )
+        missing = [False] * len(gs) if whole else [g is None for g in gs]
+        if missing != self._missing:
+            self._missing, self._members = missing, []
+            for p, i, none in zip(self.ps, self._owners, missing, strict=True):
+                if none:
+                    continue
+                if not self.state[p]:
+                    self.state[p].update(owner.new_state(self.rule, p))
+                self._members.append(Member(p, self.state[p], self.groups[self.numbers.index(i)], i))
+        self._gs, self._found = gs, found
+
+
+class Listed(Executor):
+    """Runs an `Update` on the list of all tensors in their own shapes.
+
+    Args:
+        update: does it.
+        rule: the rule.
+        apart: whether each tensor is a bucket of its own, which needs the least memory.
+        always: whether an update without a tensor is one too.
+    """
+
+    def __init__(self, update: Update, rule: rules.Rule, *, apart: bool, always: bool = False) -> None:
+        self.update, self.rule, self.apart, self.always = update, rule, apart, always
+
+    def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
+        """Do one update of the members."""
+        leaves = [self._leaf(m, g) for m, g in zip(members, gs, strict=True)]
+        self.update(batch_of(leaves, lambda leaf: id(leaf.p) if self.apart else (leaf.group, leaf.step)))
+        for member in members:
+            if "master" in member.state:
+                member.p.copy_(member.state["master"])
+            member.state["step"] += 1
+
+    def _leaf(self, member: Member, g: Tensor) -> Leaf:
+        state, group = member.state, member.group
+        names = [name for name in state if name not in ("step", "master")]
+        slots = rebuilt(facts_of(self.rule), [state[name] for name in names])
+        return Leaf(
+            state.get("master", member.p), g, slots, group["lr"], state["step"], member.number, group["maximize"]
+        )

@@ -1,0 +1,153 @@
+"""One update of a batch of torch parameters in place: the pure function, run as it is or compiled.
+
+An `Update` takes whole tensors in their own shapes: matrix rules need them so, and shards come so. Where tensors may be
+cut and joined, `packed` updates them. `RuleOptimizer._executor` chooses.
+"""
+
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lrsched import rules
+
+
+class Member(NamedTuple):
+    """A parameter, its state and its group; the number of the group stands for what its parameters share."""
+
+    p: Tensor
+    state: dict[str, Any]
+    group: dict[str, Any]
+    number: int
+
+
+class Leaf(NamedTuple):
+    """A parameter that has a gradient, and what its group and its state say."""
+
+    p: Tensor
+    g: Tensor
+    slots: Any
+    lr: float | Tensor
+    step: int
+    group: int
+    maximize: bool
+
+
+class Batch(NamedTuple):
+    """The leaves of one update, as lists; a bucket holds the indices of leaves of one learning rate and one step."""
+
+    ps: list[Tensor]
+    gs: list[Tensor]
+    slots: list[Any]
+    maximize: tuple[bool, ...]
+    buckets: tuple[tuple[int, ...], ...]
+    lrs: list[float | Tensor]
+    steps: list[int | Tensor]
+
+
+# Changes parameters and slots in place.
+Update = Callable[[Batch], None]
+
+
+def batch_of(leaves: Sequence[Leaf], key: Callable[[Leaf], Any]) -> Batch:
+    """Return the leaves in buckets of equal key; leaves of equal key must have equal learning rates and steps."""
+    buckets: dict[Any, list[int]] = {}
+    for i, leaf in enumerate(leaves):
+        buckets.setdefault(key(leaf), []).append(i)
+    firsts = [leaves[own[0]] for own in buckets.values()]
+    return Batch(
+        ps=[leaf.p for leaf in leaves],
+        gs=[leaf.g for leaf in leaves],
+        slots=[leaf.slots for leaf in leaves],
+        maximize=tuple(leaf.maximize for leaf in leaves),
+        buckets=tuple(tuple(own) for own in buckets.values()),
+        lrs=[leaf.lr for leaf in firsts],
+        steps=[leaf.step for leaf in firsts],
+    )
+
+
+def update_with(rule: rules.Rule) -> Update:
+    """Return the function that does one update with the rule.
+
+    A rule that looks at all tensors together sees the whole batch, each tensor with the learning rate and the step of
+    its bucket. Another one sees one bucket after the other, so that the memory of one is free for the next.
+    """
+
+    def update(batch: Batch) -> None:
+        lrs, steps = spread(batch.lrs, batch), spread(batch.steps, batch)
+        gs = [-g if up else g for g, up in zip(batch.gs, batch.maximize, strict=True)]
+        for own in [range(len(gs))] if rule.couples else batch.buckets:
+            ps, slots = [batch.ps[i] for i in own], [batch.slots[i] for i in own]
+            rates, counts = [lrs[i] for i in own], [steps[i] for i in own]
+            new, kept = rules.apply(rule, ps, [gs[i] for i in own], slots, lr=rates, step=counts)
+            for p, moved, old, content in zip(ps, new, slots, kept, strict=True):
+                write([p, *arrays_of(old)], [moved, *arrays_of(content)])
+
+    return update
+
+
+def spread(scalars: Sequence[Any], batch: Batch) -> list[Any]:
+    """Return for each leaf what belongs to its bucket."""
+    found: list[Any] = [None] * len(batch.ps)
+    for own, scalar in zip(batch.buckets, scalars, strict=True):
+        for i in own:
+            found[i] = scalar
+    return found
+
+
+def write(targets: Sequence[Tensor], contents: Sequence[Tensor]) -> None:
+    """Copy contents into targets, as if all were read before the first is written."""
+    for target, x in zip(targets, apart(targets, contents), strict=True):
+        put(target, x)
+
+
+def put(target: Tensor, content: Tensor) -> None:
+    """Copy one tensor into another."""
+    if content is not target:
+        # torch.compile (2.13) loses what is copied into a float64 tensor without a dimension.
+        (target if target.dim() else target.view(1)).copy_(content)
+
+
+def apart(targets: Sequence[Tensor], contents: Sequence[Tensor]) -> list[Tensor]:
+    """Return contents that stay when others are written: one that was itself another target is copied."""
+    return [
+        x.clone() if x is not target and any(x is other for other in targets) else x
+        for target, x in zip(targets, contents, strict=True)
+    ]
+
+
+def arrays_of(slots: Any) -> Iterator[Tensor]:
+    """Yield the arrays of slots."""
+    return (x for _, x in named(slots))
+
+
+def compiled(update: Update) -> Update:
+    """Return the function compiled to one graph, with learning rates and steps as 0-d tensors."""
+    # Dynamo counts recompilations by code object, and gives up at the eighth: a copy keeps optimizers out of each
+    # other's count.
+    own = types.FunctionType(
+        update.__code__.replace(), update.__globals__, update.__name__, update.__defaults__, update.__closure__
+    )
+    fast = torch.compile(own, fullgraph=True, dynamic=False)
+
+    def call(batch: Batch) -> None:
+        dtype = torch.float64 if any(p.dtype == torch.float64 for p in batch.ps) else torch.float32
+        device = batch.ps[0].device
+
+        def scalar(number: float | Tensor) -> Tensor:
+            return number if isinstance(number, Tensor) else torch.full((), number, dtype=dtype, device=device)
+
+        fast(batch._replace(lrs=[scalar(lr) for lr in batch.lrs], steps=[scalar(step) for step in batch.steps]))
+
+    return call
+
+
+def named(slots: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the name and the array of each slot that is not None; an inner one is called `outer.inner`."""
+    for name, content in zip(getattr(slots, "_fields", range(len(slots))), slots, strict=True):
+        if isinstance(content, tuple):
+            yield from named(content, f"{prefix}{name}.")
+        elif content is not None:
+            yield f"{prefix}{name}", content

@@ -1,0 +1,1 @@
+"""Sub-commands of `lrsched`, and what they share. May import everything but `lrsched.cli`."""

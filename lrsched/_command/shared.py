@@ -1,0 +1,133 @@
+"""What all sub-commands of `lrsched` share: how they are declared, and how they read schedules.
+
+A sub-command is one function under `@command(name, help, *options)`; it gets the parsed arguments and returns the exit
+status. A schedule is given as text, as `-` for the standard input, or as `@file.json` or `@file.txt`.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lrsched._core.config import from_config
+from lrsched._curves.schedule import Schedule, is_pending, parse
+
+Args = argparse.Namespace
+
+
+class Option(NamedTuple):
+    """The arguments of `argparse.ArgumentParser.add_argument`."""
+
+    names: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+class Command(NamedTuple):
+    """A sub-command: one line of help, its options, and the function that runs it."""
+
+    help: str
+    options: tuple[Option, ...]
+    run: Callable[[Args], int]
+
+
+class UserError(Exception):
+    """What the user wrote cannot be used; the message is all that he sees."""
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def option(*names: str, **settings: Any) -> Option:
+    """Describe an option, with the arguments of `argparse.ArgumentParser.add_argument`."""
+    return Option(names, settings)
+
+
+def command(name: str, description: str, *options: Option) -> Callable[[Callable[[Args], int]], Callable[[Args], int]]:
+    """Register the decorated function as the sub-command `name`."""
+
+    def register(run: Callable[[Args], int]) -> Callable[[Args], int]:
+        COMMANDS[name] = Command(description, options, run)
+        return run
+
+    return register
+
+
+def whole(low: int) -> Callable[[str], int]:
+    """Return the argparse type of an int >= `low`."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text.replace("_", ""))
+        except ValueError:
+            value = low - 1
+        if not low <= value <= 2**53:
+            raise argparse.ArgumentTypeError(f"must be an int >= {low} and <= 2**53, got {text!r}")
+        return value
+
+    return read
+
+
+def step_list(text: str) -> list[int]:
+    """Read steps that are separated by commas (an argparse type)."""
+    return [whole(0)(item.strip()) for item in text.split(",")]
+
+
+TEXTS = option("schedules", metavar="SCHEDULE", nargs="+", help="'Cosine(3e-4, 0, steps=1000)', - or @file")
+LABELS = option("--labels", metavar="A,B", help="names of the schedules, separated by commas")
+
+
+def read_schedules(texts: Sequence[str]) -> list[Schedule]:
+    """Return the schedules that the command line names.
+
+    Raises:
+        UserError: one of them cannot be read; the message points at the place.
+    """
+    if texts.count("-") > 1:
+        raise UserError("- (the standard input) can be read only once")
+    return [_read(text) for text in texts]
+
+
+def _read(text: str) -> Schedule:
+    source = text
+    try:
+        if text == "-":
+            source = sys.stdin.read()
+        elif text.startswith("@"):
+            source = Path(text[1:]).read_text(encoding="utf-8")
+        found = from_config(json.loads(source)) if source.lstrip().startswith("{") else parse(source)
+    except OSError as error:
+        raise UserError(f"{text}: {error.strerror or error}") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{text}: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise UserError(f"{text}: nests too deeply") from None
+    except ValueError as error:  # a UnicodeDecodeError is one, too
+        raise UserError(_point(source, str(error))) from None
+    if not isinstance(found, Schedule):
+        raise UserError(f"a schedule is expected, got {found!r}")
+    if is_pending(found):
+        raise UserError(f"{found!r} takes its height from a neighbour: chain it with >>")
+    return found
+
+
+def _point(source: str, message: str) -> str:
+    """Add the line of the text to a message, with a caret under the column that it names."""
+    place = re.match(r"line (\d+), column (\d+)", message)
+    lines = source.splitlines()
+    if place is None or not 1 <= int(place[1]) <= len(lines):
+        return message
+    column = min(int(place[2]), len(lines[int(place[1]) - 1]) + 1) - 1
+    begin = max(0, column - 60)
+    line = lines[int(place[1]) - 1][begin : begin + 100]
+    return f"{message}\n  {line}\n  {' ' * (column - begin)}^"
+
+
+def read_labels(args: Args, count: int) -> list[str] | None:
+    """Return the names given to `count` schedules, or None where none are given."""
+    labels = args.labels.split(",") if args.labels else None
+    if labels and len(labels) != count:
+        raise UserError(f"--labels must name each of the {count} schedules, got {args.labels!r}")
+    return labels

@@ -1,0 +1,112 @@
+"""JSON-safe dictionaries: `to_config` and `from_config`.
+
+A value becomes `{"type": "Cosine", "start": 0.1, "end": 0.0, "steps": 100}`; the outermost dictionary also holds
+the format version. Reading is strict: what is unknown, missing or of the wrong kind raises a ValueError that names
+the place, and nothing but the constructors of known values ever runs.
+"""
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+from lrsched._core.check import short
+from lrsched._core.value import MAX_DEPTH, Value, find
+
+FORMAT = 1
+# Far beyond any schedule; it stops a hostile file before it fills the memory.
+MAX_NODES = 1_000_000
+
+
+def to_config(item: Value) -> dict[str, Any]:
+    """Return `item` as a dictionary of JSON types, with the format version.
+
+    Args:
+        item: a schedule or another value of this library.
+
+    Returns:
+        A new dictionary of str, float, int, bool, None, lists and dictionaries.
+
+    Raises:
+        TypeError: `item` is not a value of this library.
+
+    Examples:
+        >>> from lrsched import Linear, to_config
+        >>> to_config(Linear(0.1, 0.0, steps=10))
+        {'format': 1, 'type': 'Linear', 'start': 0.1, 'end': 0.0, 'steps': 10}
+    """
+    if not isinstance(item, Value):
+        raise TypeError(f"to_config(...) must get a value of lrsched, got {item!r}")
+    return {"format": FORMAT, **_encode(item)}
+
+
+def _encode(content: Any) -> Any:
+    if isinstance(content, Value):
+        config = {"type": type(content).__name__}
+        for f in fields(content):  # type: ignore[arg-type]  # always a dataclass
+            config[f.name] = _encode(getattr(content, f.name))
+        return config
+    if isinstance(content, tuple):
+        return [_encode(part) for part in content]
+    return content
+
+
+def from_config(config: Any) -> Any:
+    """Build the value that `to_config` wrote.
+
+    Args:
+        config: the dictionary, as read from JSON. Fields that have a default may be missing.
+
+    Returns:
+        The value; `from_config(to_config(s)) == s`.
+
+    Raises:
+        ValueError: anything is unknown, missing, too deep or of the wrong kind; the message names the place.
+
+    Examples:
+        >>> from lrsched import from_config
+        >>> from_config({"format": 1, "type": "Linear", "start": 0.1, "end": 0.0, "steps": 10})
+        Linear(0.1, 0.0, steps=10)
+    """
+    if not isinstance(config, dict):
+        raise ValueError(f"$ must be a dictionary, got {short(config)}")
+    version = config.get("format")
+    if isinstance(version, bool) or version != FORMAT:
+        raise ValueError(f"$.format must be {FORMAT}, got {short(version)}: written by another version of lrsched?")
+    rest = {key: content for key, content in config.items() if key != "format"}
+    return _decode(rest, "$", [MAX_NODES], 0)
+
+
+def _decode(content: Any, where: str, budget: list[int], depth: int) -> Any:
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise ValueError(f"{where} must not hold more than {MAX_NODES} entries")
+    # A value and the list that holds it are two levels of JSON.
+    if depth > 2 * MAX_DEPTH:
+        raise ValueError(f"{where} must not nest deeper than {MAX_DEPTH} levels")
+    if isinstance(content, list):
+        return tuple(_decode(part, f"{where}[{i}]", budget, depth + 1) for i, part in enumerate(content))
+    if isinstance(content, dict):
+        return _decode_value(content, where, budget, depth)
+    if content is None or isinstance(content, str | int | float):
+        return content
+    raise ValueError(f"{where} must be JSON, got {short(content)}")
+
+
+def _decode_value(config: dict[Any, Any], where: str, budget: list[int], depth: int) -> Value:
+    name = config.get("type")
+    cls = find(name) if isinstance(name, str) else None
+    if cls is None:
+        raise ValueError(f"{where}.type must be the name of a schedule or rule, got {short(name)}")
+    known = {f.name: f for f in fields(cls)}
+    given = {key: content for key, content in config.items() if key != "type"}
+    for key in given:
+        if key not in known:
+            raise ValueError(f"{where} is a {name}, which has the fields {sorted(known)}, got {short(key)}")
+    for key, f in known.items():
+        if key not in given and f.default is MISSING:
+            raise ValueError(f"{where} is a {name} and must have the field {key!r}")
+    arguments = {key: _decode(part, f"{where}.{key}", budget, depth + 1) for key, part in given.items()}
+    try:
+        built: Value = cls(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from None
+    return built

@@ -1,0 +1,13 @@
+"""The one way up: what higher rooms offer to lower ones.
+
+A room imports those below it only, so what a lower room wants of a higher one it looks up in a table here, and the
+higher room fills that table when it is imported.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+# The classes that texts, configurations and operators may name: family -> name -> class.
+CLASSES: dict[str, dict[str, type[Any]]] = {}
+# What a notebook shows of a value: family -> a function that returns text and picture by MIME type.
+PICTURES: dict[str, Callable[[Any], dict[str, Any]]] = {}

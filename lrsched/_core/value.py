@@ -1,0 +1,111 @@
+"""What schedules, update rules, feedback rules and loss laws have in common: they are frozen values.
+
+A value is a frozen dataclass whose fields are float, int, bool, str, None, other values and tuples of these. So it is
+hashable and equal by content (one compiled trace for equal values), it pickles and copies, its `repr` is the text that
+builds it again, and `lrsched._core.config` writes it as JSON.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+
+from lrsched._core.check import check_fields
+from lrsched._core.offers import CLASSES, PICTURES
+
+# Deep enough for any schedule a person writes; shallow enough that no walk over a value meets the recursion limit.
+MAX_DEPTH = 64
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def value(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass that keeps the `repr` of `Value`."""
+    # eq=False: comparing and hashing by content stand in `Value` once, not in generated code in each class.
+    return dataclass(frozen=True, repr=False, eq=False)(cls)
+
+
+class Value:
+    """A frozen dataclass that is checked when built and prints as the text that builds it.
+
+    A family of values (schedules, rules, ...) sets `kind` on its base class. A leaf is found by its name in
+    `CLASSES[kind]`; no two families share a name.
+    """
+
+    kind: ClassVar[str] = ""
+    # How many leading fields `repr` writes without their names.
+    positional: ClassVar[int] = 1
+
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
+        """Register the class under its name, unless it is abstract."""
+        super().__init_subclass__(**kwargs)
+        if cls.kind and not abstract and not cls.__name__.startswith("_"):
+            known = find(cls.__name__)
+            if known is not None and known.kind != cls.kind:
+                raise TypeError(f"{cls.__name__} is already the name of a {known.kind}")
+            CLASSES.setdefault(cls.kind, {})[cls.__name__] = cls
+
+    def __post_init__(self) -> None:
+        """Check and normalise the fields, then what holds between them."""
+        check_fields(self)
+        self._check()
+        depth = 1 + max((child._depth for child in children(self)), default=0)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"{type(self).__name__} must not nest deeper than {MAX_DEPTH} levels, got {depth}")
+        object.__setattr__(self, "_depth", depth)
+
+    _depth: ClassVar[int] = 0
+
+    def _check(self) -> None:
+        """Raise if the fields do not fit together."""
+
+    def _fields(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, f.name) for f in fields(self))  # type: ignore[arg-type]  # always a dataclass
+
+    def __eq__(self, other: object) -> bool:
+        """Equal by content: the same class and equal fields."""
+        return self._fields() == other._fields() if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, *self._fields()))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        """Pickle as the constructor call, so that caches stay behind and the checks run again."""
+        return type(self), self._fields()
+
+    def __repr__(self) -> str:
+        """Return the text that builds this value: `eval(repr(s)) == s`."""
+        parts = []
+        named = False
+        for i, f in enumerate(fields(self)):  # type: ignore[arg-type]  # always a dataclass
+            content = getattr(self, f.name)
+            if (f.default is not None and content == f.default) or f.default is content:
+                named = True
+                continue
+            named = named or i >= self.positional
+            parts.append(f"{f.name}={content!r}" if named else repr(content))
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Print the same text in IPython and Hypothesis, which would list fields that are not part of the value."""
+        printer.text(repr(self))
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """Return what a notebook shows: the text, and a picture where one is offered for the family."""
+        picture = PICTURES.get(self.kind)
+        return {"text/plain": repr(self)} if picture is None else picture(self)
+
+
+def children(item: Value) -> Iterator[Value]:
+    """Yield the values that stand directly in the fields of `item`."""
+    for content in item._fields():
+        if isinstance(content, Value):
+            yield content
+        elif isinstance(content, tuple):
+            yield from (part for part in content if isinstance(part, Value))
+
+
+def find(name: str) -> type[Any] | None:
+    """Return the class of that name in any family, or None."""
+    families = list(CLASSES.values())  # an import in another thread may add one
+    return next((family[name] for family in families if name in family), None)

@@ -1,0 +1,258 @@
+"""Schedules combined step by step: sum, product, power, smallest and largest. Numbers stand for constant schedules."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable
+from functools import reduce
+from operator import mul
+from typing import Annotated, Any, ClassVar
+
+from lrsched._core.check import HORIZON, Many, short
+from lrsched._core.value import value
+from lrsched._curves.schedule import Constant, Node, Schedule
+from lrsched._spaces.scalar import SCALAR
+
+
+class Combination(Schedule, abstract=True):
+    """Schedules combined step by step by one associative operation; each sees the same clock."""
+
+    parts: tuple[Schedule, ...]
+    symbol: ClassVar[str] = ""
+
+    def _check(self) -> None:
+        flat = [inner for part in self.parts for inner in (part.parts if isinstance(part, type(self)) else (part,))]
+        object.__setattr__(self, "parts", tuple(flat))
+
+    @property
+    def length(self) -> int | None:
+        """Steps until every part holds its last value, or None; a constant part always does."""
+        return settled(self.parts)
+
+    _blame_length: ClassVar[str] = "parts"
+    _blame_values: ClassVar[str] = "parts"
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        low, high = self.parts[0]._reach(t)
+        for part in self.parts[1:]:
+            ends = [self._join(a, b, SCALAR) for a in (low, high) for b in part._reach(t)]
+            low, high = min(ends), max(ends)
+        return low, high
+
+    @staticmethod
+    @abstractmethod
+    def _join(a: Any, b: Any, xp: Any) -> Any:
+        """Return the two values combined."""
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        joined = self.parts[0]._at(t, xp)
+        for part in self.parts[1:]:
+            joined = self._join(joined, part._at(t, xp), xp)
+        return joined
+
+    def __repr__(self) -> str:
+        """Return the parts joined by the operator, constants as plain numbers."""
+        if not self.symbol:
+            return super().__repr__()
+        if len(self.parts) > 100:
+            return f"{type(self).__name__}({self.parts!r})"
+        # Two numbers at the front would be computed by Python before they reach a schedule.
+        bare = [_is_number(part) for part in self.parts]
+        bare[0] = bare[0] and not bare[1]
+        texts = [
+            repr(part.value) if plain and isinstance(part, Constant) else _grouped(part, type(self))
+            for part, plain in zip(self.parts, bare, strict=True)
+        ]
+        return f" {self.symbol} ".join(texts)
+
+
+def settled(parts: Iterable[Schedule]) -> int | None:
+    """Return the steps after which all parts hold, or None if one never does (or all are plain constants)."""
+    lengths = [part.length for part in parts if not _is_number(part)]
+    known = [length for length in lengths if length is not None]
+    return max(known) if known and len(known) == len(lengths) else None
+
+
+def _is_number(part: Schedule) -> bool:
+    return isinstance(part, Constant) and part.steps is None
+
+
+_BINDING: dict[str, int] = {"Chain": 1, "Sum": 2, "Product": 3, "Power": 4}
+
+
+def _grouped(part: Schedule, outer: type[Schedule]) -> str:
+    """Return the text of `part`, in brackets if `outer` binds at least as tightly."""
+    inner = _BINDING.get(type(part).__name__, 5)
+    return f"({part!r})" if inner <= _BINDING.get(outer.__name__, 0) else repr(part)
+
+
+@value
+class Product(Combination):
+    """The product of schedules, step by step: what `a * b` builds.
+
+    Args:
+        parts: two or more schedules; a number stands for a constant.
+
+    Examples:
+        >>> from lrsched import Exponential, Linear
+        >>> (Linear(0.0, 1.0, steps=4) * Exponential(0.1, 0.5))(1)
+        0.0125
+    """
+
+    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+    symbol: ClassVar[str] = "*"
+
+    _largest: ClassVar[float]
+
+    def _check(self) -> None:
+        super()._check()
+        largest = max(abs(end) for part in self.parts for end in part._reach(HORIZON))
+        object.__setattr__(self, "_largest", largest)
+
+    @staticmethod
+    def _join(a: Any, b: Any, xp: Any) -> Any:
+        return xp.times(a, b)
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        if self._largest > xp.largest:
+            return super()._at(t, xp)
+        return reduce(mul, (part._at(t, xp) for part in self.parts))
+
+
+@value
+class Sum(Combination):
+    """The sum of schedules, step by step: what `a + b` builds.
+
+    Args:
+        parts: two or more schedules; a number stands for a constant.
+
+    Examples:
+        >>> from lrsched import Linear
+        >>> (0.25 + Linear(0.0, 1.0, steps=4))(1)
+        0.5
+    """
+
+    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+    symbol: ClassVar[str] = "+"
+
+    def _check(self) -> None:
+        super()._check()
+        ends = [end for part in self.parts for end in part._reach(HORIZON)]
+        if math.inf in ends and -math.inf in ends:
+            raise ValueError(f"Sum(parts=...) must not both grow and fall without bound, got {short(self.parts)}")
+
+    @staticmethod
+    def _join(a: Any, b: Any, xp: Any) -> Any:
+        return a + b
+
+
+@value
+class Minimum(Combination):
+    """The smallest of several schedules at each step.
+
+    Args:
+        parts: two or more schedules; a number stands for a constant.
+
+    Examples:
+        >>> from lrsched import Linear
+        >>> Minimum((0.25, Linear(0.0, 1.0, steps=4)))(3)
+        0.25
+    """
+
+    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+
+    @staticmethod
+    def _join(a: Any, b: Any, xp: Any) -> Any:
+        return xp.minimum(a, b)
+
+
+@value
+class Maximum(Combination):
+    """The largest of several schedules at each step.
+
+    Args:
+        parts: two or more schedules; a number stands for a constant.
+
+    Examples:
+        >>> from lrsched import Linear
+        >>> Maximum((0.25, Linear(1.0, 0.0, steps=4)))(4)
+        0.25
+    """
+
+    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+
+    @staticmethod
+    def _join(a: Any, b: Any, xp: Any) -> Any:
+        return xp.maximum(a, b)
+
+
+@value
+class Power(Schedule):
+    """One schedule to the power of another: what `a ** b` builds.
+
+    Args:
+        base: a schedule, or a number >= 0 for a constant one.
+        exponent: a schedule, or a number >= 0 for a constant one.
+
+    Examples:
+        >>> from lrsched import Cosine
+        >>> round((Cosine(1.0, 0.0, steps=10) ** 2)(5), 12)
+        0.25
+    """
+
+    base: Annotated[Schedule, Node(lift=True)]
+    exponent: Annotated[Schedule, Node(lift=True)]
+    positional: ClassVar[int] = 2
+
+    @property
+    def length(self) -> int | None:
+        """Steps until both parts hold their last value, or None."""
+        return settled((self.base, self.exponent))
+
+    _blame_length: ClassVar[str] = "base"
+    _blame_values: ClassVar[str] = "base"
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        ends = [SCALAR.raised(a, b) for a in self.base._reach(t) for b in self.exponent._reach(t)]
+        return min(ends), max(ends)
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        # An extended line may pass below zero, where a fractional power has no value.
+        base, exponent = self.base._at(t, xp), self.exponent._at(t, xp)
+        return xp.raised(base, exponent)
+
+    def __repr__(self) -> str:
+        """Return `base ** exponent`, constants as plain numbers unless both are."""
+        both = _is_number(self.base) and _is_number(self.exponent)
+        texts = [
+            repr(part.value)
+            if isinstance(part, Constant) and _is_number(part) and not (both and i == 0)
+            else _grouped(part, Power)
+            for i, part in enumerate((self.base, self.exponent))
+        ]
+        return " ** ".join(texts)
+
+
+def clip(schedule: Schedule, low: float | None = None, high: float | None = None) -> Schedule:
+    """Return the schedule bounded to `[low, high]` at each step.
+
+    Args:
+        schedule: the schedule.
+        low: smallest value, or None.
+        high: largest value, or None.
+
+    Raises:
+        ValueError: `low` exceeds `high`.
+
+    Examples:
+        >>> from lrsched import Linear
+        >>> clip(Linear(1.0, 0.0, steps=10), low=0.1)(10)
+        0.1
+    """
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"clip(low=...) must be <= high={high!r}, got {low!r}")
+    bounded: Schedule = schedule
+    if low is not None:
+        bounded = Maximum((bounded, low))  # type: ignore[arg-type]  # a number stands for a constant
+    if high is not None:
+        bounded = Minimum((bounded, high))  # type: ignore[arg-type]
+    return bounded

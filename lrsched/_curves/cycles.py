@@ -1,0 +1,198 @@
+"""Cycles: `Repeat`, which restarts any schedule, and the triangular wave."""
+
+import math
+from typing import Annotated, Any, ClassVar
+
+from lrsched._core.check import HORIZON, MAX_STEPS, Choice, Int, Real
+from lrsched._core.value import value
+from lrsched._curves.schedule import Node, Schedule
+from lrsched._spaces.clock import Cycles, simple
+from lrsched._spaces.scalar import SCALAR
+
+# Cycles that lengthen by a tenth of a percent reach 2**53 steps in about 35,000 cycles.
+MAX_CYCLES = 100_000
+# Fractional bits of the cycle boundaries: enough for every cycle in the table to be rounded only once.
+FRACTION_BITS = 256
+ROUNDING = ("none", "once", "each")
+
+
+@value
+class Repeat(Schedule):
+    """A schedule that starts again when it has ended: warm restarts.
+
+    Cycle i lasts `stretch ** i` times the length of the schedule and has its values multiplied by `scale ** i`. The
+    cycle is found by comparing integers, never by a logarithm. With `rounding` each cycle takes whole steps, and the
+    schedule is stretched to fill them.
+
+    Args:
+        schedule: a schedule with a length.
+        times: number of cycles, at least 1, or None for cycles without end. The last one holds its end.
+        stretch: factor of the length from one cycle to the next; below 1 only with `times`.
+        scale: factor of the values from one cycle to the next, > 0.
+        rounding: "none" keeps fractions of steps; "once" rounds the length `n * stretch ** i` of cycle i down; "each"
+            rounds `stretch` times the length of the cycle before down. Products and powers are those of float64.
+
+    Raises:
+        ValueError: cycles shrink without end or to less than a step, or lengthen so little that more than 100,000 of
+            them would fit.
+
+    Examples:
+        >>> from lrsched import Cosine, Repeat
+        >>> s = Repeat(Cosine(1.0, 0.0, steps=10), stretch=2, scale=0.5)
+        >>> s(0), s(10), s(30), s(70)
+        (1.0, 0.5, 0.25, 0.125)
+        >>> Repeat(Cosine(1.0, 0.0, steps=5), stretch=1.5, rounding="once")(5 + 7)
+        1.0
+
+    References:
+        Loshchilov & Hutter, SGDR, ICLR 2017. arXiv:1608.03983
+    """
+
+    schedule: Annotated[Schedule, Node(bounded=True)]
+    times: Annotated[int | None, Int(low=1, optional=True)] = None
+    stretch: Annotated[float, Real(low=0.0, open_low=True, high=1e6)] = 1.0
+    scale: Annotated[float, Real(low=0.0, high=1e6, open_low=True)] = 1.0
+    rounding: Annotated[str, Choice(ROUNDING)] = "none"
+
+    _even: ClassVar[bool]
+    _period: ClassVar[int]
+    _cycles: ClassVar[Cycles]
+    _last: ClassVar[float]
+    _length: ClassVar[int | None]
+
+    def _check(self) -> None:
+        period = self.schedule.length or 1
+        if self.times is None and self.stretch < 1.0:
+            raise ValueError(f"Repeat(stretch=...) must be >= 1 unless times=... is given, got {self.stretch!r}")
+        if self.stretch % 1.0 == 0.0:
+            object.__setattr__(self, "rounding", "none")  # nothing to round
+        even = self.stretch == 1.0 or (self.rounding == "each" and int(period * self.stretch) == period)
+        length = None if self.times is None else period * self.times
+        if not even:
+            cycles = self._boundaries(period) if self.rounding == "none" else self._rounded(period)
+            length = cycles.whole[-1] if self.times is not None else None
+            object.__setattr__(self, "_cycles", cycles)
+        object.__setattr__(self, "_even", even)
+        object.__setattr__(self, "_period", period)
+        object.__setattr__(self, "_length", length)
+        object.__setattr__(self, "_largest", max(*map(abs, self.schedule._reach(period)), self._growth(HORIZON)))
+        if self.times is not None:
+            last = SCALAR.times(self.schedule(period), SCALAR.grow(self.scale, self.times - 1))
+            object.__setattr__(self, "_last", last)
+
+    _blame_length: ClassVar[str] = "times"
+    _blame_values: ClassVar[str] = "scale"
+    _largest: ClassVar[float]
+
+    def _growth(self, t: float) -> float:
+        """Return the factor of the last cycle that begins within the first t steps."""
+        most = math.inf if self.times is None else self.times - 1.0
+        count = min(t // self._period, most) if self.stretch >= 1.0 else most
+        return SCALAR.grow(self.scale, count if self._even else min(count, len(self._cycles.per)))
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        ends = [
+            SCALAR.times(end, factor) for end in self.schedule._reach(self._period) for factor in (1.0, self._growth(t))
+        ]
+        return min(ends), max(ends)
+
+    def _more(self, begin: int, count: int) -> bool:
+        """Return whether there is a cycle number `count`, which begins at step `begin`."""
+        if begin >= MAX_STEPS or count == self.times:
+            return False
+        if count == MAX_CYCLES:
+            raise ValueError(f"Repeat(stretch=...) must give at most {MAX_CYCLES} cycles, got {self.stretch!r}")
+        return True
+
+    def _boundaries(self, period: int) -> Cycles:
+        one = 1 << FRACTION_BITS
+        ratio = simple(self.stretch)
+        begin, per = 0, one
+        begins: list[int] = [0]
+        lasts: list[float] = []
+        while self._more(begin // one, len(lasts)):
+            lasts.append(per / one)
+            begin += period * per
+            begins.append(begin)
+            per = per * ratio.numerator // ratio.denominator
+        if self.times is not None and len(lasts) < self.times:
+            begins[-1] = (MAX_STEPS + 1) * one  # refused by the caller: the last cycles lie past 2**53 steps
+        whole = [-(-b // one) for b in begins]
+        # What is truncated in the last bits is no part of a step.
+        fractions = [(w * one - b >> 64) / (one >> 64) for w, b in zip(whole, begins, strict=True)]
+        return Cycles(period, whole, fractions, lasts)
+
+    def _rounded(self, period: int) -> Cycles:
+        begins, sizes, size = [0], list[int](), period
+        while self._more(begins[-1], len(sizes)):
+            if size < 1:
+                raise ValueError(f"Repeat(stretch=...) must leave a step to each cycle, got {self.stretch!r}")
+            sizes.append(size)
+            begins.append(begins[-1] + size)
+            # In float64, as the libraries compute it: 5 * 1.4 is 7.0, though the number 1.4 stands for is less.
+            size = int(size * self.stretch if self.rounding == "each" else period * self.stretch ** len(sizes))
+        if self.times is not None and len(sizes) < self.times:
+            begins[-1] = MAX_STEPS + 1
+        return Cycles(period, begins, [0.0] * len(begins), [size / period for size in sizes])
+
+    @property
+    def length(self) -> int | None:
+        """Steps until the last cycle ends, or None."""
+        return self._length
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        return self._cycle(t, xp) if self._length is None else xp.before(t, self._length, self._cycle, self._last)
+
+    def _cycle(self, t: Any, xp: Any) -> Any:
+        number, local = xp.turn(t, self._period) if self._even else xp.cycle(t, self._cycles)
+        current = self.schedule._at(local, xp)
+        if self.scale == 1.0:
+            return current
+        factor = xp.grow(self.scale, number)
+        return current * factor if self._largest <= xp.largest else xp.times(current, factor)
+
+
+@value
+class Triangular(Schedule):
+    """A triangular wave between two values: the cyclical learning rate.
+
+    Multiplied by a decay, or as one period in `Repeat(..., scale=0.5)`, it gives `exp_range` and `triangular2`.
+
+    Args:
+        low: value at the start of each cycle, finite and >= 0.
+        high: value after `up` steps, finite and >= 0.
+        up: steps from `low` to `high`, at least 1.
+        down: steps back to `low`, at least 1, or None for as many as `up`.
+
+    Examples:
+        >>> import numpy as np
+        >>> Triangular(0.0, 1.0, up=4)(np.arange(9))
+        array([0.  , 0.25, 0.5 , 0.75, 1.  , 0.75, 0.5 , 0.25, 0.  ])
+
+    References:
+        Smith, Cyclical Learning Rates for Training Neural Networks, 2017. arXiv:1506.01186
+    """
+
+    low: Annotated[float, Real(low=0.0)]
+    high: Annotated[float, Real(low=0.0)]
+    up: Annotated[int, Int(low=1)]
+    down: Annotated[int | None, Int(low=1, optional=True)] = None
+    positional: ClassVar[int] = 2
+
+    @property
+    def length(self) -> None:
+        """None: the wave goes on."""
+        return
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        return min(self.low, self.high), max(self.low, self.high)
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        up, down = self.up, self.down or self.up
+        _, local = xp.turn(t, up + down)
+        if self.low <= self.high:  # counted from the smaller value, as in `Blend`
+            height = xp.minimum(xp.real(local) / float(up), xp.rest(local, up + down) / float(down))
+            span = self.high - self.low
+            return self.low + (span * height if span <= xp.largest else xp.times(height, span))
+        before = xp.rest(local, up)
+        return self.high + (self.low - self.high) * xp.maximum(before / float(up), -before / float(down))

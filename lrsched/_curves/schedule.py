@@ -1,0 +1,332 @@
+"""The algebra: what a schedule is, and how schedules combine.
+
+`a >> b` runs b after a, each on its own clock; `a * b`, `a + b` and `a ** b` combine values step by step.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Annotated, Any, ClassVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrsched._core.check import MAX_STEPS, Int, Many, Real, short
+from lrsched._core.offers import CLASSES
+from lrsched._core.parse import parse_value
+from lrsched._core.value import Value, value
+from lrsched._spaces.compile import compiled
+from lrsched._spaces.namespace import evaluate
+from lrsched._spaces.scalar import SCALAR
+
+# Compiling takes as long as some hundred calls.
+CALLS_BEFORE_COMPILING = 50
+_INT64 = 2**63 - 1
+
+
+class Schedule(Value, abstract=True):
+    """A learning rate as a pure function of the step: `schedule(step) -> lr`.
+
+    `schedule(t)` is the rate that update number t uses, counted from 0. A Python or NumPy number gives a Python float,
+    computed in float64; a NumPy array gives a float64 array; a torch tensor, JAX array or tracer, tf.Tensor or keras
+    Variable gives the same kind on the same device, in float32 unless the step is float64 or 64-bit mode is on.
+
+    Raises:
+        ValueError: a negative or non-finite Python number, a non-finite entry of a NumPy array. Negative entries of
+            arrays count as 0; non-finite ones of tensors and tracers, which cannot raise, give NaN.
+        TypeError: a step that is not a number or an array of a known library.
+    """
+
+    kind: ClassVar[str] = "schedule"
+    # The fields that an error blames where the schedule ends too late, and where a value overflows.
+    _blame_length: ClassVar[str] = "steps"
+    _blame_values: ClassVar[str] = "schedule"
+
+    def __post_init__(self) -> None:
+        """Check the fields, then that the schedule can be counted and, as long as it lasts, be finite."""
+        super().__post_init__()
+        length = self.length
+        if length is not None and length > MAX_STEPS:
+            raise self._must(self._blame_length, "end within 2**53 steps")
+        if not all(map(math.isfinite, self._reach(length or 0))):
+            raise self._must(self._blame_values, "keep every value finite")
+
+    def _must(self, name: str, what: str) -> ValueError:
+        return ValueError(f"{type(self).__name__}({name}=...) must {what}, got {short(getattr(self, name))}")
+
+    @abstractmethod
+    def _reach(self, t: float) -> tuple[float, float]:
+        """Return bounds of the values in the first `t` steps: none is smaller, none larger."""
+
+    @property
+    @abstractmethod
+    def length(self) -> int | None:
+        """Steps before the schedule holds its last value, or None if it never does."""
+
+    @abstractmethod
+    def _at(self, t: Any, xp: Any) -> Any:
+        """Return the value at local steps `t` >= 0 of the namespace `xp`."""
+
+    @overload
+    def __call__(self, step: int | float | np.integer[Any] | np.floating[Any], /) -> float: ...
+    @overload
+    def __call__(self, step: NDArray[Any], /) -> NDArray[np.float64]: ...
+    @overload
+    def __call__(self, step: Any, /, *, xp: Any = ...) -> Any: ...
+    def __call__(self, step: Any, /, *, xp: Any = None) -> Any:
+        """Return the rate that update number `step` uses; `xp` names the array module of an unknown library."""
+        if type(step) is int and 0 <= step <= _INT64 and xp is None:
+            return self._number(step)
+        return evaluate(self._at, step, xp)
+
+    def _number(self, step: int) -> float:
+        """Return the value at a step; a schedule that is called often is compiled and this method replaced.
+
+        Threads may share a schedule: calls that they count at the same time may be lost, and the one that sets the
+        mark, which a dictionary lets only one do, compiles.
+        """
+        own = self.__dict__
+        own["_calls"] = calls = own.get("_calls", 0) + 1
+        if calls > CALLS_BEFORE_COMPILING and own.setdefault("_compiler", mine := object()) is mine:
+            own["_number"] = compiled(self._at)
+        return float(self._at(step, SCALAR))
+
+    def __rshift__(self, other: Any) -> "Chain":
+        return Chain((self, other)) if isinstance(other, Schedule) else NotImplemented
+
+    def __mul__(self, other: Any) -> "Schedule":
+        return _combine("Product", self, other)
+
+    def __rmul__(self, other: Any) -> "Schedule":
+        return _combine("Product", other, self)
+
+    def __add__(self, other: Any) -> "Schedule":
+        return _combine("Sum", self, other)
+
+    def __radd__(self, other: Any) -> "Schedule":
+        return _combine("Sum", other, self)
+
+    def __pow__(self, other: Any) -> "Schedule":
+        return _combine("Power", self, other)
+
+    def __rpow__(self, other: Any) -> "Schedule":
+        return _combine("Power", other, self)
+
+    @staticmethod
+    def sequence(parts: "Iterable[Schedule]") -> "Chain":
+        """Return the chain of `parts`, as `>>` between each two of them would."""
+        return Chain(tuple(parts))
+
+
+def _combine(name: str, left: Any, right: Any) -> Schedule:
+    """Return the node of that name over two operands; the nodes themselves are defined on top of this module."""
+    if not all(isinstance(part, Schedule | int | float | np.integer | np.floating) for part in (left, right)):
+        return NotImplemented  # type: ignore[no-any-return]  # as Python's operators want it
+    combine: Callable[..., Schedule] = CLASSES["schedule"][name]
+    return combine(left, right) if name == "Power" else combine((left, right))
+
+
+class Pending(Schedule, abstract=True):
+    """A part of a chain that takes its height from its neighbour: `Warmup` and `Cooldown`."""
+
+    steps: int
+    # Where the neighbour stands: 1 for the part after, -1 for the part before.
+    side: ClassVar[int]
+
+    @property
+    def length(self) -> int:
+        """Steps until the neighbour's height is reached or left."""
+        return self.steps
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        return 0.0, 0.0
+
+    @abstractmethod
+    def resolve(self, height: float) -> Schedule:
+        """Return the curve between this part's own end and the neighbour's `height`."""
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        where = "before" if self.side == 1 else "after"
+        raise ValueError(f"{self!r} takes its height from a neighbour: put it {where} another schedule with >>")
+
+
+def is_pending(schedule: Any) -> bool:
+    """Return whether a height is still missing at one end of the schedule."""
+    if isinstance(schedule, Chain):
+        return isinstance(schedule.parts[0], Pending) or isinstance(schedule.parts[-1], Pending)
+    return isinstance(schedule, Pending)
+
+
+def _is_open(family: type[Any]) -> bool:
+    return issubclass(family, Pending)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A constraint: a complete schedule; a number stands for a constant one if `lift` is set."""
+
+    lift: bool = False
+    bounded: bool = False
+    pending: bool = False
+
+    def __call__(self, where: str, content: Any) -> Schedule:
+        """Return the schedule, or raise an error that names `where`."""
+        if self.lift and not isinstance(content, Schedule):
+            return Constant(Real(low=0.0)(where, content) or 0.0)
+        if not isinstance(content, Schedule):
+            raise TypeError(f"{where} must be a schedule, got {content!r}")
+        if is_pending(content) and not self.pending:
+            raise ValueError(
+                f"{where} must be complete, but a height is missing in {content!r}: chain it with >> first"
+            )
+        if self.bounded and content.length is None:
+            raise ValueError(f"{where} must have a length, but {content!r} never ends: cut it with Hold(..., steps=n)")
+        return content
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("0.1", None, [0.1], lambda step: 0.1)
+        if not self.lift:
+            yield 0.1
+        if not self.pending:
+            yield from (family(3) for family in CLASSES["schedule"].values() if _is_open(family))
+        if self.bounded:
+            yield Constant(0.1)
+
+
+@value
+class Constant(Schedule):
+    """The same value at every step.
+
+    Args:
+        value: the learning rate, finite and >= 0.
+        steps: length in optimizer updates, at least 1, or None for a schedule that never ends.
+
+    Examples:
+        >>> Constant(3e-4)(10_000)
+        0.0003
+    """
+
+    value: Annotated[float, Real(low=0.0)]
+    steps: Annotated[int | None, Int(low=1, optional=True)] = None
+
+    @property
+    def length(self) -> int | None:
+        """Steps that this part takes in a chain, or None."""
+        return self.steps
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        return self.value, self.value
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        return xp.full(t, self.value)
+
+
+@value
+class Chain(Schedule):
+    """Schedules one after the other, each on its own clock: what `a >> b` builds.
+
+    Part i owns the steps `[start, start + length)`; the joint belongs to the right neighbour. Only the last part may
+    be unbounded. Chains inside `parts` are flattened, and a `Warmup` or `Cooldown` becomes the ramp to its neighbour.
+
+    Args:
+        parts: two or more schedules.
+
+    Raises:
+        ValueError: a part other than the last is unbounded, or a warm-up meets a cool-down.
+
+    Examples:
+        >>> from lrsched import Constant, Cooldown, Warmup
+        >>> Warmup(2) >> Constant(1.0, steps=5) >> Cooldown(4)
+        Linear(0.0, 1.0, steps=2) >> Constant(1.0, steps=5) >> Linear(1.0, 0.0, steps=4)
+    """
+
+    parts: Annotated[tuple[Schedule, ...], Many(Node(pending=True), least=2)]
+
+    def _check(self) -> None:
+        parts = [inner for part in self.parts for inner in (part.parts if isinstance(part, Chain) else (part,))]
+        _give_heights(parts)
+        for i, part in enumerate(parts[:-1]):
+            if part.length is None:
+                raise ValueError(f"only the last schedule of a chain may be unbounded, but part {i} is {part!r}")
+        lengths = [part.length for part in parts]
+        object.__setattr__(self, "parts", tuple(parts))
+        starts = tuple(accumulate((length or 0 for length in lengths[:-1]), initial=0))
+        object.__setattr__(self, "_starts", starts)
+        object.__setattr__(self, "_length", None if lengths[-1] is None else starts[-1] + lengths[-1])
+        object.__setattr__(self, "_curves", tuple(part._at for part in parts))
+        if starts[-1] > MAX_STEPS:
+            raise self._must("parts", "end within 2**53 steps")
+
+    _blame_length: ClassVar[str] = "parts"
+    _starts: ClassVar[tuple[int, ...]]
+    _curves: ClassVar[tuple[Callable[[Any, Any], Any], ...]]
+    _length: ClassVar[int | None]
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The step at which each part begins."""
+        return self._starts
+
+    @property
+    def length(self) -> int | None:
+        """Sum of the lengths of the parts, or None."""
+        return self._length
+
+    def _reach(self, t: float) -> tuple[float, float]:
+        known = [part._reach(t - at) for part, at in zip(self.parts, self._starts, strict=True) if at <= t]
+        return min(low for low, _ in known), max(high for _, high in known)
+
+    def _at(self, t: Any, xp: Any) -> Any:
+        return xp.pieces(t, self._starts, self._curves)
+
+    def __repr__(self) -> str:
+        """Return the parts joined by `>>`; a very long chain prints as the call, which Python can read again."""
+        if len(self.parts) > 100:
+            return f"Chain({self.parts!r})"
+        return " >> ".join(map(repr, self.parts))
+
+
+def _give_heights(parts: list[Schedule]) -> None:
+    for i in range(1, len(parts)):
+        if isinstance(parts[i - 1], Pending) and isinstance(parts[i], Pending):
+            left, right = parts[i - 1], parts[i]
+            if left.side == 1 and right.side == -1:  # type: ignore[attr-defined]  # both are Pending here
+                raise ValueError(f"a cool-down cannot follow a warm-up: nothing stands between {left!r} and {right!r}")
+    for i, part in enumerate(parts):
+        if isinstance(part, Pending) and part.side == -1 and i > 0 and not isinstance(parts[i - 1], Pending):
+            before = parts[i - 1]
+            if before.length is None:
+                raise ValueError(
+                    f"only the last schedule of a chain may be unbounded, but {part!r} follows {before!r}; "
+                    "give it a length (steps=...) or cut it with Hold(..., steps=n)"
+                )
+            parts[i] = part.resolve(before(before.length))
+    for i in range(len(parts) - 2, -1, -1):
+        part = parts[i]
+        if isinstance(part, Pending) and part.side == 1 and not isinstance(parts[i + 1], Pending):
+            parts[i] = part.resolve(parts[i + 1](0))
+
+
+def parse(text: str) -> Schedule:
+    """Build the schedule that a text describes: the inverse of `repr`.
+
+    Args:
+        text: what `repr` of a schedule prints, for example `"Warmup(500) >> Cosine(3e-4, 0, steps=9_500)"`.
+
+    Returns:
+        The schedule; `parse(repr(s)) == s`. Nothing but the constructors of schedules is ever called.
+
+    Raises:
+        TypeError: `text` is not a str.
+        ValueError: the text is not a schedule; the message names line and column.
+
+    Examples:
+        >>> from lrsched import parse
+        >>> parse("Warmup(2) >> Constant(0.1)")
+        Linear(0.0, 0.1, steps=2) >> Constant(0.1)
+    """
+    schedule: Schedule = parse_value(text, "schedule")
+    return schedule

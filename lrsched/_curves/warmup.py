@@ -1,0 +1,88 @@
+"""`Warmup` and `Cooldown`: ramps that take their height from the neighbour in a chain."""
+
+from collections.abc import Callable
+from typing import Annotated, ClassVar
+
+from lrsched._core.check import Choice, Int, Real
+from lrsched._core.value import value
+from lrsched._curves.ramps import Cosine, Linear, Monomial, NormalizedExponential, Polynomial
+from lrsched._curves.schedule import Pending, Schedule
+
+# A cool-down from `start` to `end`; a warm-up of the same name is its mirror image in time.
+_DOWN: dict[str, Callable[[float, float, int], Schedule]] = {
+    "linear": lambda start, end, steps: Linear(start, end, steps),
+    "cosine": lambda start, end, steps: Cosine(start, end, steps),
+    "1-sqrt": lambda start, end, steps: Monomial(start, end, steps, power=0.5),
+    "1-square": lambda start, end, steps: Monomial(start, end, steps, power=2.0),
+    "square": lambda start, end, steps: Polynomial(start, end, steps, power=2.0),
+    "exponential": lambda start, end, steps: NormalizedExponential(start, end, steps, rate=0.5),
+}
+_UP: dict[str, Callable[[float, float, int], Schedule]] = {
+    "linear": lambda start, end, steps: Linear(start, end, steps),
+    "cosine": lambda start, end, steps: Cosine(start, end, steps),
+    "1-sqrt": lambda start, end, steps: Polynomial(start, end, steps, power=0.5),
+    "1-square": lambda start, end, steps: Polynomial(start, end, steps, power=2.0),
+    "square": lambda start, end, steps: Monomial(start, end, steps, power=2.0),
+    "exponential": lambda start, end, steps: NormalizedExponential(start, end, steps, rate=2.0),
+}
+SHAPES = tuple(_DOWN)
+
+
+@value
+class Warmup(Pending):
+    """A rise to the first value of the schedule that follows it.
+
+    `Warmup(n) >> s` is `Linear(start, s(0), steps=n) >> s`: update 0 uses `start`, update n the first value of s.
+
+    Args:
+        steps: length in optimizer updates, at least 1.
+        start: learning rate at step 0, finite and >= 0.
+        shape: "linear", "cosine", or the mirror image in time of the cool-down of that name.
+
+    Examples:
+        >>> from lrsched import Constant, Warmup
+        >>> Warmup(4) >> Constant(0.1)
+        Linear(0.0, 0.1, steps=4) >> Constant(0.1)
+
+    References:
+        Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2. arXiv:1706.02677
+    """
+
+    steps: Annotated[int, Int(low=1)]
+    start: Annotated[float, Real(low=0.0)] = 0.0
+    shape: Annotated[str, Choice(SHAPES)] = "linear"
+    side: ClassVar[int] = 1
+
+    def resolve(self, height: float) -> Schedule:
+        """Return the ramp from `start` to `height`."""
+        return _UP[self.shape](self.start, height, self.steps)
+
+
+@value
+class Cooldown(Pending):
+    """A fall from the last value of the schedule before it.
+
+    `s >> Cooldown(n)` is `s >> Linear(s(s.length), end, steps=n)`.
+
+    Args:
+        steps: length in optimizer updates, at least 1.
+        end: learning rate at the end and after, finite and >= 0.
+        shape: "linear", "cosine", "1-sqrt", "1-square", "square" or "exponential" (`2 * 0.5 ** x - 1`).
+
+    Examples:
+        >>> from lrsched import Constant, Cooldown
+        >>> Constant(0.1, steps=8) >> Cooldown(2)
+        Constant(0.1, steps=8) >> Linear(0.1, 0.0, steps=2)
+
+    References:
+        Zhai et al., Scaling Vision Transformers, 2022, section 3.5 (cool-down). arXiv:2106.04560
+    """
+
+    steps: Annotated[int, Int(low=1)]
+    end: Annotated[float, Real(low=0.0)] = 0.0
+    shape: Annotated[str, Choice(SHAPES)] = "linear"
+    side: ClassVar[int] = -1
+
+    def resolve(self, height: float) -> Schedule:
+        """Return the ramp from `height` to `end`."""
+        return _DOWN[self.shape](height, self.end, self.steps)

@@ -1,0 +1,137 @@
+"""Schedules given by numbers: staircases, tables and straight lines between points."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+
+from lrsched._core.check import Int, Many, Real
+from lrsched._curves.decays import Exponential
+from lrsched._curves.modifiers import Epochs, Table
+from lrsched._curves.ramps import Linear
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched._recipes.decimals import powers
+
+_STEPS = Int(low=1)
+_RATE = Real(low=0.0)
+
+
+def step_decay(start: float, factor: float, every: int) -> Schedule:
+    """The rate times `factor` after each `every` steps, without end.
+
+    Args:
+        start: first learning rate, >= 0.
+        factor: multiplier at each drop, > 0.
+        every: updates between drops, >= 1.
+
+    Examples:
+        >>> step_decay(1.0, 0.5, every=30)(65)
+        0.25
+    """
+    return Epochs(Exponential(start, factor), every)
+
+
+def multi_step(start: float, factor: float, milestones: Sequence[int]) -> Schedule:
+    """The rate times `factor` at each milestone.
+
+    Args:
+        start: first learning rate, >= 0.
+        factor: multiplier at each drop, >= 0.
+        milestones: increasing steps, each >= 1, at which the new value is used first; a repeated one counts again.
+
+    Examples:
+        >>> multi_step(1.0, 0.1, milestones=[30, 80])
+        Constant(1.0, steps=30) >> Constant(0.1, steps=50) >> Constant(0.01)
+
+    References:
+        He et al., Deep Residual Learning, 2016, section 3.4. arXiv:1512.03385
+    """
+    steps = Many(_STEPS)("multi_step(milestones=...)", milestones)
+    ratio = _RATE("multi_step(factor=...)", factor) or 0.0
+    unique = sorted(set(steps))
+    if list(steps) != sorted(steps):
+        raise ValueError(f"multi_step(milestones=...) must increase, got {milestones!r}")
+    levels = powers(_RATE("multi_step(start=...)", start) or 0.0, ratio, len(steps))
+    if not math.isfinite(levels[-1]):
+        raise ValueError(f"multi_step(factor=...) must keep every value finite, got {factor!r}")
+    return piecewise_constant(unique, [levels[0], *(levels[bisect_right(steps, bound)] for bound in unique)])
+
+
+def piecewise_constant(boundaries: Sequence[int], values: Sequence[float]) -> Schedule:
+    """A staircase of given values; the value changes at its boundary.
+
+    Args:
+        boundaries: strictly increasing steps, each >= 1.
+        values: one more than there are boundaries, each >= 0.
+
+    Examples:
+        >>> piecewise_constant([10, 20], [0.1, 0.01, 0.001])(10)
+        0.01
+    """
+    steps = Many(_STEPS)("piecewise_constant(boundaries=...)", boundaries)
+    rates = Many(_RATE)("piecewise_constant(values=...)", values)
+    if len(rates) != len(steps) + 1:
+        raise ValueError(
+            f"piecewise_constant(values=...) must hold one value more than there are boundaries, got {len(rates)} for "
+            f"{len(steps)}"
+        )
+    lengths = _differences("piecewise_constant(boundaries=...)", (0, *steps))
+    parts = [Constant(rate, length) for rate, length in zip(rates[:-1], lengths, strict=True)]
+    return Schedule.sequence([*parts, Constant(rates[-1])])
+
+
+def _differences(where: str, steps: Sequence[int]) -> list[int]:
+    lengths = [b - a for a, b in pairwise(steps)]
+    if any(length < 1 for length in lengths):
+        raise ValueError(f"{where} must increase strictly, got {list(steps)!r}")
+    return lengths
+
+
+def piecewise_linear(steps: Sequence[int], values: Sequence[float]) -> Schedule:
+    """Straight lines between given points.
+
+    Args:
+        steps: strictly increasing steps, the first one 0.
+        values: the learning rate at each of them, >= 0.
+
+    Examples:
+        >>> piecewise_linear([0, 10, 30], [0.0, 1.0, 0.0])
+        Linear(0.0, 1.0, steps=10) >> Linear(1.0, 0.0, steps=20)
+    """
+    where = "piecewise_linear(steps=...)"
+    points = Many(Int(low=0), least=2)(where, steps)
+    rates = Many(_RATE, least=2)("piecewise_linear(values=...)", values)
+    if points[0] != 0 or len(points) != len(rates):
+        raise ValueError(f"{where} must begin with 0 and be as many as the {len(rates)} values, got {steps!r}")
+    lengths = _differences(where, points)
+    parts = [Linear(a, b, n) for a, b, n in zip(rates[:-1], rates[1:], lengths, strict=True)]
+    return parts[0] if len(parts) == 1 else Schedule.sequence(parts)
+
+
+def chebyshev(start: float, doublings: int, condition: float = 10.0) -> Schedule:
+    """The steps of Chebyshev iteration, in an order that is stable at every scale.
+
+    Step size k is `start / (1 - r * cos(pi * (k + 1/2) / T))` with T = 2 ** doublings, r = (condition - 1) /
+    (condition + 1), taken in the order that interleaves the halves.
+
+    Args:
+        start: the plain step size, `2 / (largest + smallest curvature)`, >= 0.
+        doublings: the schedule holds 2 ** doublings values, from 0 to 16.
+        condition: ratio of the largest to the smallest curvature, >= 1.
+
+    Examples:
+        >>> chebyshev(1.0, doublings=1, condition=1.0)
+        Table((1.0, 1.0))
+
+    References:
+        Agarwal, Goel & Zhang, Acceleration via Fractal Learning Rate Schedules, 2021. arXiv:2103.01338
+    """
+    scale = _RATE("chebyshev(start=...)", start) or 0.0
+    kappa = Real(low=1.0)("chebyshev(condition=...)", condition) or 1.0
+    ratio = (kappa - 1.0) / (kappa + 1.0)
+    order = [0]
+    for _ in range(Int(low=0, high=16)("chebyshev(doublings=...)", doublings) or 0):
+        size = 2 * len(order)
+        order = [index for k in order for index in (k, size - 1 - k)]
+    count = len(order)
+    return Table(tuple(scale / (1.0 - ratio * math.cos(math.pi * (k + 0.5) / count)) for k in order))

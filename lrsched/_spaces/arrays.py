@@ -1,0 +1,288 @@
+"""The operations of a curve on arrays.
+
+* Steps are integers. Differences, comparisons and floors of steps are taken in integers, and only their result
+  becomes a float: float32 counts exactly to 2**24 only. Local times that are no integers: see `clocked`.
+* In traced code every branch is computed, so a branch that is not taken sees a harmless argument (no NaN gradient).
+  NumPy computes only what a block of steps needs (`numpy`).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lrsched._core.check import LARGEST
+from lrsched._spaces.clock import Clock, Cycles, Values
+from lrsched._spaces.clocked import Clocked
+
+INT64 = 2**63 - 1
+LEAST_32, LARGEST_32 = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
+
+
+class Arrays(Clocked):
+    """Array operations through a module of the array-API kind; the base of the frameworks below."""
+
+    scalar = False
+    # Whether curves are computed in float32 and by `exponential`.
+    single = False
+
+    def __init__(self, xp: Any, floating: Any, top: int | None, result: Any = None) -> None:
+        self.xp = xp
+        self.floating = floating
+        self.top = top
+        self.result = floating if result is None else result
+        self.double = "float64" in str(floating)
+        self.largest = LARGEST if self.double else LARGEST_32
+        self.tiny = 1e-300 if self.double else 1e-37
+        for name in ("sin", "exp", "log", "log1p", "expm1", "sqrt"):
+            setattr(self, name, getattr(xp, name))
+
+    sin: Callable[[Any], Any]
+    exp: Callable[[Any], Any]
+    log: Callable[[Any], Any]
+    log1p: Callable[[Any], Any]
+    expm1: Callable[[Any], Any]
+    sqrt: Callable[[Any], Any]
+
+    def run(self, curve: Callable[[Any, Any], Any], t: Any) -> Any:
+        """Return the curve at any steps: negative ones count as 0, and what is not finite gives NaN."""
+        if self.top is not None:
+            return self.finish(curve(t, self))
+        good = self.finite(t)
+        t = self.positive(self.where(good, t, 0.0))
+        return self.finish(self.where(good, curve(t, self), math.nan))
+
+    # What a library spells in its own way.
+
+    def finish(self, value: Any) -> Any:
+        return value
+
+    def finite(self, t: Any) -> Any:
+        return self.xp.isfinite(t)
+
+    def cast(self, t: Any) -> Any:
+        return self.xp.astype(t, self.floating)
+
+    def constant(self, table: np.ndarray[Any, Any], like: Any) -> Any:
+        return self.xp.asarray(table, dtype=self.floating if table.dtype.kind == "f" else like.dtype)
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        return self.xp.where(condition, self._lift(a, condition), self._lift(b, condition))
+
+    def _lift(self, value: Any, like: Any) -> Any:
+        return self.xp.asarray(value, dtype=self.floating) if isinstance(value, float) else value
+
+    def minimum(self, a: Any, b: Any) -> Any:
+        return self.xp.minimum(a, b)
+
+    def maximum(self, a: Any, b: Any) -> Any:
+        return self.xp.maximum(a, b)
+
+    def search(self, table: Any, t: Any) -> Any:
+        return self.xp.searchsorted(table, t, side="right")
+
+    def gather(self, table: Any, i: Any) -> Any:
+        return table[i]
+
+    # What follows from these.
+
+    def real(self, t: Any) -> Any:
+        return self.elapsed(t) / self.pace(t) if type(t) is Clock else self.cast(t)
+
+    def full(self, t: Any, value: float) -> Any:
+        return self.real(t) * 0.0 + value
+
+    def positive(self, a: Any) -> Any:
+        """Return the values, and 0 in place of negative ones."""
+        return self.where(a > 0.0, a, 0.0) if hasattr(a, "shape") else max(a, 0.0)
+
+    def counts(self, t: Any) -> bool:
+        return "int" in str(t.dtype)
+
+    def apart(self, product: Any) -> Any:
+        return product
+
+    def at_least(self, a: Any, low: float) -> Any:
+        return self.maximum(a, low)
+
+    def less(self, t: Any, n: int) -> Any:
+        """Return where `t < n`, or None if that holds for every step the dtype can say."""
+        if type(t) is Clock:
+            return self.under(t, n)
+        return None if self.beyond(t, n) else t < n
+
+    def rest(self, t: Any, n: int) -> Any:
+        """Return `n - t` as a float; the difference of integers is taken in integers."""
+        if type(t) is Clock:
+            return self.remaining(t, n) / self.pace(t)
+        if self.beyond(t, n):
+            return self.cast(self.top - t) + float(n - (self.top or 0))
+        return self.cast(n - t)
+
+    def local(self, t: Any, start: int, before: Any) -> Any:
+        """Return the steps since `start`; before it a time at which no curve has an infinite slope."""
+        if type(t) is Clock:
+            later = t.ahead(-start)
+            if t.unit is None and self.counts(t.steps):
+                return later.of(self.at_least(t.steps, self.edge(t.steps, t.at(start), t.times)))
+            return self._replaced(later, before)
+        if self.counts(t):
+            return self.at_least(t, start) - start
+        return self.where(before, 0.5, t - float(start))
+
+    def _replaced(self, t: Clock, replaced: Any) -> Clock:
+        """Return the clock with the local time 0.5 in some places."""
+        half = (0.5 * t.over - t.plus) / t.times
+        if t.unit is None:
+            return t.of(self.where(replaced, half, t.steps))
+        steps = t.unit * half
+        left = t.unit * (t.end / t.times) - steps
+        return t.of(self.where(replaced, steps, t.steps), self.where(replaced, left, t.left))
+
+    def whole(self, t: Any, n: Any) -> Any:
+        return t // n
+
+    def modulo(self, t: Any, n: Any) -> Any:
+        return t % n
+
+    def fits(self, number: float) -> bool:
+        """Return whether the dtype holds a number > 0 with all its digits."""
+        return self.double or LEAST_32 <= number <= LARGEST_32
+
+    def times(self, a: Any, b: Any) -> Any:
+        """Return the product; 0 beside a value that overflows is 0."""
+        none = (a == 0.0) | (b == 0.0)
+        return self.where(none, 0.0, self.where(none, 1.0, a) * b)
+
+    def raised(self, base: Any, exponent: Any) -> Any:
+        """Return `max(base, 0) ** exponent`; at base 0 a fractional power has an infinite slope, and 0 * inf is NaN."""
+        if not hasattr(base, "shape"):
+            return max(base, 0.0) ** exponent
+        some = base > 0.0
+        return self.where(some, self.where(some, base, 1.0) ** exponent, 0.0**exponent)
+
+    def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+        """Return `curve(t / n, (n - t) / n)` before step `n`, and `end` from there on."""
+        inside = self.less(t, n)
+        if type(t) is Clock:
+            x, y = self.parts(t, n)
+            if t.unit is not None:  # what is left of a product may fall below 0 by its rounding
+                x, y = self.at_least(x, self.tiny), self.at_least(y, self.tiny)
+        elif inside is not None and self.counts(t):
+            # No slope passes through an integer: one clamp serves, and the curve sees its own end.
+            near = self.minimum(t, n)
+            return self.where(inside, curve(self.cast(near) / float(n), self.cast(n - near) / float(n), self), end)
+        else:
+            x, y = self.real(t) / float(n), self.rest(t, n) / float(n)
+        if inside is None:
+            return curve(x, y, self)
+        return self.where(inside, curve(self.where(inside, x, 0.5), self.where(inside, y, 0.5), self), end)
+
+    def before(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+        """Return `curve(t)` before step `n`, and `end` from there on."""
+        inside = self.less(t, n)
+        if inside is None:
+            return curve(t, self)
+        return self.where(inside, curve(self._within(t, n, inside), self), end)
+
+    def _within(self, t: Any, n: int, inside: Any) -> Any:
+        """Return the times before step `n`, and in place of the others one at which no curve has an infinite slope."""
+        if type(t) is Clock:
+            if t.unit is None and self.counts(t.steps):
+                return t.of(self.minimum(t.steps, max(self.edge(t.steps, t.at(n), t.times) - 1, 0)))
+            return self._replaced(t, ~inside)
+        return self.minimum(t, n - 1) if self.counts(t) else self.where(inside, t, 0.5)
+
+    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
+        """Return the value of the piece that owns each step, in its local time."""
+        value = curves[0](t, self)
+        for start, curve in zip(starts[1:], curves[1:], strict=True):
+            before = self.less(t, start)
+            if before is None:
+                return value
+            value = self.where(before, value, curve(self.local(t, start, before), self))
+        return value
+
+    def log_of(self, x: Any, y: Any) -> Any:
+        """Return log(x) for x = 1 - y, accurate where x is close to 1 too."""
+        near, some = y < 0.5, x > 0.0
+        far = self.where(some, self.log(self.where(some, x, 0.5)), -math.inf)
+        return self.where(near, self.log1p(-self.where(near, y, 0.0)), far)
+
+    def root(self, x: Any) -> Any:
+        """Return the square root; at 0 its slope is infinite, and 0 * inf is NaN, so it is 0 there."""
+        some = x > 0.0
+        return self.where(some, self.sqrt(self.where(some, x, 1.0)), 0.0)
+
+    def power(self, x: Any, y: Any, p: float) -> Any:
+        """Return x**p for x = 1 - y; in float32 the rounding of x close to 1 would grow p-fold."""
+        if p < 1.0:
+            return self.raised(x, p)
+        if self.double or p <= 1.0:
+            return x**p
+        near = y < 0.5
+        far = self.where(near, 0.5, x) ** p
+        return self.where(near, self.exp(p * self.log1p(-self.where(near, y, 0.0))), far)
+
+    def take(self, values: Values, t: Any) -> Any:
+        """Return the value at each step, the last one for ever."""
+        last = len(values.array) - 1
+        if type(t) is Clock:
+            t = self.at_least(self.turn(t, 1)[0], 0)
+        i = self.index(t if self.beyond(t, last) else self.minimum(t, last))
+        return self.gather(self.constant(values.array, i), i)
+
+    def exponential(self, t: Any, start: float, rate: float) -> Any:
+        """Return `start * exp(rate * t)` in float32."""
+        raise NotImplementedError
+
+    def grow(self, factor: float, number: Any) -> Any:
+        """Return `factor ** number` for whole numbers."""
+        return factor ** self.real(number)
+
+    def fold(self, t: Any, n: int) -> Any:
+        """Return the distance to the nearest even multiple of n: a clock that swings between 0 and n."""
+        if type(t) is Clock:
+            _, local = self.turn(t, 2 * n)
+            return self.minimum(self.real(local), self.rest(local, 2 * n))
+        if self.beyond(t, n):
+            return t
+        if not self.beyond(t, 2 * n):
+            t = t % (2 * n)
+        return n - abs(t - n)
+
+    def cycle(self, t: Any, cycles: Cycles) -> tuple[Any, Clock]:
+        """Return the number of the cycle of each step, and the time within it."""
+        rest, pace = 0.0, 1.0
+        if type(t) is Clock or not self.counts(t):
+            t, local = self.turn(t, 1)
+            rest, pace = (local.steps, self.pace(local)) if type(local) is Clock else (local, 1.0)
+        top = self.top if self.top is not None and self.counts(t) else INT64
+        inner = cycles.whole_array[1:-1]
+        i = self.search(self.constant(inner[inner <= top], t), t)
+        # A cycle may end after the last step that the dtype can say: that part of its end is a float.
+        near = np.minimum(cycles.whole_array, top)
+        beyond = (cycles.whole_array - near).astype(np.float64) - cycles.fraction_array
+
+        def at(table: np.ndarray[Any, Any], k: int, like: Any) -> Any:
+            return self.gather(self.constant(table, like), i + k)
+
+        for _ in range(cycles.crowd if type(rest) is not float else 0):
+            # The next cycle may have begun since the last whole step.
+            begun = self.cast(rest) >= at(1.0 - cycles.fraction_array, 1, t) * pace
+            later = begun & (t + 1 == at(near, 1, t)) & (i < len(cycles.per) - 1)
+            i = self.where(later, i + 1, i)
+        elapsed, left = self.cast(t - at(near, 0, t)), at(beyond, 1, t)
+        part = at(cycles.fraction_array, 0, t)
+        if type(rest) is float:
+            elapsed, left = elapsed + part, self.cast(at(near, 1, t) - t) + left
+        else:
+            rest = self.cast(rest)
+            elapsed = self.apart((elapsed + part) * pace) + rest
+            left = self.apart((self.cast(at(near, 1, t) - 1 - t) + (1.0 + left)) * pace) - rest
+        return i, Clock(elapsed, unit=at(cycles.per_array, 0, t) * pace, left=left, end=cycles.period)
+
+    def index(self, t: Any) -> Any:
+        """Return a step as an integer; a float is rounded down."""
+        return self.xp.astype(self.xp.floor(t), self.xp.int64) if "float" in str(t.dtype) else t

@@ -1,0 +1,186 @@
+"""Which array library a step belongs to, and the namespace of operations that a curve needs from it.
+
+No framework is imported: a value is recognised by the module of its type, and that module is then already loaded. A
+namespace belongs to one dtype of step, so that constants are made in the right precision once.
+"""
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from lrsched._core.check import LARGEST, short
+from lrsched._spaces.arrays import INT64, Arrays
+from lrsched._spaces.frameworks import Jax, TensorFlow, Torch
+from lrsched._spaces.numpy import NumPy
+from lrsched._spaces.scalar import SCALAR
+
+# One block of float64 temporaries stays in the second-level cache.
+BLOCK = 8192
+
+
+_NUMPY = {"i": NumPy(INT64), "f": NumPy(None)}
+_CACHE: dict[Any, Arrays] = {}
+
+
+def _cached(key: Any, make: Callable[[], Arrays]) -> Arrays:
+    found = _CACHE.get(key)
+    if found is None:
+        found = _CACHE.setdefault(key, make())  # of what two threads make at once, one stays
+    return found
+
+
+def root_module(kind: type) -> str:
+    """Return the name of the library that a type comes from: "torch", "jax", "tensorflow", "keras", "numpy", ...
+
+    A subclass made elsewhere (a torch tensor subclass, say) belongs to the first library among its bases.
+    """
+    for base in kind.__mro__:
+        root = base.__module__.partition(".")[0]
+        if root in _FRAMEWORKS:
+            return _FRAMEWORKS[root]
+    return kind.__module__.partition(".")[0]
+
+
+_FRAMEWORKS = {
+    "torch": "torch",
+    "jax": "jax",
+    "jaxlib": "jax",
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+    "numpy": "numpy",
+}
+
+
+def _torch_step(t: Any) -> tuple[Any, Arrays]:
+    torch = sys.modules["torch"]
+    if t.dtype == torch.bool or t.is_complex():
+        raise _kind_error(t)
+    result = torch.float64 if torch.float64 in (t.dtype, torch.get_default_dtype()) else torch.float32
+    floating = torch.float64 if t.device.type in _WITH_FLOAT64 else result
+    whole = not t.is_floating_point()
+    t = t.to(torch.int64).clamp(min=0) if whole else t.to(floating)
+    top = INT64 if whole else None
+    if torch.compiler.is_compiling():  # what a trace writes into the cache would make the next call trace again
+        return t, Torch(torch, floating, top, result)
+    return t, _cached(("torch", floating, top, result), lambda: Torch(torch, floating, top, result))
+
+
+# Where torch has float64; elsewhere curves are computed in float32.
+_WITH_FLOAT64 = ("cpu", "cuda", "meta")
+
+
+def _jax_step(t: Any) -> tuple[Any, Arrays]:
+    jax, jnp = sys.modules["jax"], sys.modules["jax.numpy"]
+    if t.dtype.kind not in "iuf" and "float" not in str(t.dtype):
+        raise _kind_error(t)
+    floating = np.dtype(jnp.result_type(float)) if t.dtype.kind in "iu" else np.dtype(t.dtype)
+    if floating not in (np.dtype(np.float32), np.dtype(np.float64)):
+        floating = np.dtype(np.float32)
+    if t.dtype.kind not in "iu":
+        return t.astype(floating), _cached(("jax", floating, None), lambda: Jax(jnp, floating, None, jax.jit))
+    wide = np.dtype(jnp.result_type(int))
+    wide = np.dtype(t.dtype) if t.dtype.kind == "i" and t.dtype.itemsize > wide.itemsize else wide
+    if t.dtype.kind == "u" and t.dtype.itemsize >= wide.itemsize:
+        t = jnp.minimum(t, np.iinfo(wide).max)
+    top = int(np.iinfo(wide).max)
+    return jnp.maximum(t.astype(wide), 0), _cached(("jax", floating, top), lambda: Jax(jnp, floating, top, jax.jit))
+
+
+def _tensorflow_step(t: Any) -> tuple[Any, Arrays]:
+    tf = sys.modules["tensorflow"]
+    t = tf.convert_to_tensor(t)
+    if t.dtype.is_floating:
+        result = tf.float64 if t.dtype == tf.float64 else tf.float32
+        t = tf.cast(t, tf.float64)
+        return t, _cached(("tf", result, None), lambda: TensorFlow(tf, tf.float64, None, result))
+    if not t.dtype.is_integer:
+        raise _kind_error(t)
+    t = tf.maximum(tf.cast(t, tf.int64), tf.constant(0, tf.int64))
+    return t, _cached(("tf", tf.float32, INT64), lambda: TensorFlow(tf, tf.float64, INT64, tf.float32))
+
+
+def _module_step(t: Any, xp: Any) -> tuple[Any, Arrays]:
+    t = xp.asarray(t)
+    integer = "int" in str(t.dtype)
+    floating = xp.float64 if integer or "float64" in str(t.dtype) else t.dtype
+    if integer:
+        t = xp.astype(t, xp.int64)
+        t = xp.where(t < 0, xp.zeros_like(t), t)
+    elif "float" not in str(t.dtype):
+        raise _kind_error(t)
+    return t, Arrays(xp, floating, INT64 if integer else None)
+
+
+_STEPS = {"torch": _torch_step, "jax": _jax_step, "tensorflow": _tensorflow_step}
+
+
+def _kind_error(step: Any) -> TypeError:
+    return TypeError(
+        "schedule(step) must get an int, a float or an array of one of numpy, torch, jax, tensorflow, "
+        f"got {type(step).__name__} {short(step)}; write np.asarray(steps), "
+        "or schedule(step, xp=module) for another library"
+    )
+
+
+def evaluate(curve: Callable[[Any, Any], Any], step: Any, xp: ModuleType | None = None) -> Any:
+    """Return `curve(step, namespace)` for a step of any supported library.
+
+    Args:
+        curve: a function of a local step and its namespace.
+        step: a Python or NumPy number, an array, a tensor, a tracer or a keras Variable.
+        xp: the array-API module of a library that is not known here.
+
+    Returns:
+        A Python float for a number, else an array of the same library, shape and device.
+
+    Raises:
+        ValueError: a negative, infinite or NaN Python number; an infinite or NaN entry of a NumPy array. In tensors and
+            tracers such an entry gives NaN.
+        TypeError: any other kind of step.
+    """
+    if xp is not None:
+        t, space = _module_step(step, xp)
+        return space.run(curve, t)
+    if isinstance(step, np.ndarray):
+        return _evaluate_numpy(curve, step)
+    if isinstance(step, int | float | np.integer | np.floating) and not isinstance(step, bool):
+        number = step.item() if isinstance(step, np.generic) else step
+        if not 0 <= number <= LARGEST:
+            raise ValueError(f"schedule(step) must get a finite step >= 0, got {short(step)}")
+        return float(curve(number, SCALAR))
+    root = root_module(type(step))
+    if root == "keras" and hasattr(step, "value"):
+        return evaluate(curve, step.value)
+    adapt = _STEPS.get(root)
+    if adapt is None or not hasattr(step, "dtype") or not hasattr(step, "shape"):
+        raise _kind_error(step)
+    t, space = adapt(step)
+    return space.run(curve, t)
+
+
+def _evaluate_numpy(curve: Callable[[Any, Any], Any], steps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    kind = steps.dtype.kind
+    if kind not in "iuf":
+        raise _kind_error(steps)
+    space = _NUMPY["f" if kind == "f" else "i"]
+    flat = np.ascontiguousarray(steps).reshape(-1)
+    wanted = np.float64 if kind == "f" else np.int64
+    negative = kind != "u" and flat.size > 0 and not flat.min() >= 0
+    if kind == "f" and not np.isfinite(flat).all():
+        raise ValueError(f"schedule(steps) must get finite steps, got {short(flat[~np.isfinite(flat)][0].item())}")
+    values = np.empty(flat.shape)
+    with np.errstate(all="ignore"):  # a schedule that grows without end overflows to inf
+        _fill(values, curve, flat, wanted, negative, space)
+    return values.reshape(steps.shape)
+
+
+def _fill(values: Any, curve: Any, flat: Any, wanted: Any, negative: bool, space: Arrays) -> None:
+    for i in range(0, flat.size, BLOCK):
+        block = flat[i : i + BLOCK]
+        if block.dtype == np.uint64:
+            block = np.minimum(block, np.uint64(INT64))
+        block = block.astype(wanted, copy=False)
+        values[i : i + BLOCK] = curve(np.maximum(block, 0) if negative else block, space)

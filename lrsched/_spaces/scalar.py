@@ -1,0 +1,160 @@
+"""The operations of a curve on Python numbers."""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lrsched._core.check import LARGEST, LOG_LARGEST
+from lrsched._spaces.clock import Clock, Cycles, Values
+from lrsched._spaces.clocked import Clocked
+
+
+class Scalar(Clocked):
+    """Python numbers through `math`, in float64; only the branch that is needed is computed."""
+
+    scalar = True
+    single = False
+    sin = staticmethod(math.sin)
+    log = staticmethod(math.log)
+    log1p = staticmethod(math.log1p)
+    sqrt = root = staticmethod(math.sqrt)
+    minimum = staticmethod(min)  # type: ignore[assignment]  # it takes more than two
+    maximum = staticmethod(max)
+
+    largest = LARGEST
+
+    @staticmethod
+    def exp(a: float) -> float:
+        return math.exp(a) if a <= LOG_LARGEST else math.inf
+
+    @staticmethod
+    def expm1(a: float) -> float:
+        return math.expm1(a) if a <= LOG_LARGEST else math.inf
+
+    @staticmethod
+    def fits(number: float) -> bool:
+        return True
+
+    @staticmethod
+    def times(a: float, b: float) -> float:
+        product = a * b
+        return product if product == product else 0.0
+
+    def real(self, t: Any) -> Any:
+        return self.elapsed(t) / self.pace(t) if type(t) is Clock else t
+
+    @staticmethod
+    def cast(t: Any) -> Any:
+        return t
+
+    @staticmethod
+    def counts(t: Any) -> bool:
+        return type(t) is int
+
+    @staticmethod
+    def modulo(t: Any, n: Any) -> Any:
+        return t % n
+
+    @staticmethod
+    def apart(product: Any) -> Any:
+        return product
+
+    @staticmethod
+    def at_least(a: Any, low: float) -> Any:
+        return max(a, low)
+
+    @staticmethod
+    def full(t: Any, value: float) -> float:
+        return value
+
+    def less(self, t: Any, n: int) -> bool:
+        return bool(self.under(t, n) if type(t) is Clock else t < n)
+
+    @staticmethod
+    def where(condition: bool, a: Any, b: Any) -> Any:
+        return a if condition else b
+
+    @staticmethod
+    def positive(a: float) -> float:
+        return a if a > 0.0 else 0.0
+
+    @staticmethod
+    def raised(base: float, exponent: float) -> float:
+        try:
+            return float((base if base > 0.0 else 0.0) ** exponent)
+        except (OverflowError, ZeroDivisionError):  # 0.0 to a negative power
+            return math.inf
+
+    @staticmethod
+    def whole(t: Any, n: int) -> Any:
+        return t // n
+
+    def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+        if type(t) is not Clock:
+            return end if t >= n else curve(t / n, (n - t) / n, self)
+        if not self.under(t, n):
+            return end
+        x, y = self.parts(t, n)
+        return curve(max(x, 0.0), max(y, 0.0), self)
+
+    def before(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+        return curve(t, self) if self.less(t, n) else end
+
+    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
+        if type(t) is not Clock:
+            i = bisect_right(starts, t) - 1
+            return curves[i](t - starts[i], self)
+        i = bisect_left(range(1, len(starts)), True, key=lambda k: self.under(t, starts[k]))
+        return curves[i](t.ahead(-starts[i]), self)
+
+    @staticmethod
+    def power(x: float, y: float, p: float) -> float:
+        try:
+            return float(x**p)
+        except OverflowError:
+            return math.inf
+
+    @staticmethod
+    def log_of(x: float, y: float) -> float:
+        return math.log1p(-y) if y < 0.5 else math.log(x) if x > 0.0 else -math.inf
+
+    def take(self, values: Values, t: Any) -> float:
+        t = self.turn(t, 1)[0] if type(t) is Clock else t
+        return values.numbers[min(int(t), len(values.numbers) - 1)]
+
+    @staticmethod
+    def grow(factor: float, number: float) -> float:
+        try:
+            return float(factor**number)
+        except OverflowError:
+            return math.inf
+
+    def rest(self, t: Any, n: int) -> Any:
+        return self.remaining(t, n) / self.pace(t) if type(t) is Clock else n - t
+
+    def fold(self, t: Any, n: int) -> Any:
+        if type(t) is Clock:
+            _, local = self.turn(t, 2 * n)
+            return min(self.real(local), self.rest(local, 2 * n))
+        t = t % (2 * n)
+        return t if t <= n else 2 * n - t
+
+    def cycle(self, t: Any, cycles: Cycles) -> tuple[int, Clock]:
+        whole, fraction, count = cycles.whole, cycles.fraction, len(cycles.per)
+        if type(t) is int:
+            i = bisect_right(whole, t, 1, count) - 1
+            elapsed, left = t - whole[i] + fraction[i], whole[i + 1] - t - fraction[i + 1]
+        else:
+            t, local = self.turn(t, 1)
+            rest, pace = (local.steps, self.pace(local)) if type(local) is Clock else (local, 1.0)
+            i = bisect_right(whole, t, 1, count) - 1
+            while i < count - 1 and t + 1 == whole[i + 1] and rest >= (1.0 - fraction[i + 1]) * pace:
+                i += 1  # the next cycle has begun since the last whole step
+            elapsed = (t - whole[i] + fraction[i]) * pace + rest
+            left = (whole[i + 1] - 1 - t + (1.0 - fraction[i + 1])) * pace - rest
+            return i, Clock(elapsed, unit=cycles.per[i] * pace, left=left, end=cycles.period)
+        return i, Clock(elapsed, unit=cycles.per[i], left=left, end=cycles.period)
+
+
+SCALAR = Scalar()

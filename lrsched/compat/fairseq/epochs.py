@@ -1,0 +1,245 @@
+"""The schedulers of fairseq that look at the epoch: its trainer tells them of one before the first of its updates."""
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, islice, pairwise
+from typing import Annotated, Any
+
+from lrsched._core.check import MAX_STEPS, Int, Many, Real, Steps
+from lrsched._curves.decays import Exponential
+from lrsched._curves.modifiers import Epochs, Hold
+from lrsched._curves.ramps import Linear, Polynomial
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched._recipes.decimals import powers
+from lrsched.compat._tools.arguments import Count, Length, LengthOrNone, Positive, Rate, checked, must
+from lrsched.compat._tools.pieces import grain, in_time, late, stairs, then, warmed, whole
+
+# Epochs of which each takes the rate of the one before; after so many the rate has long been the last one.
+_EPOCHS = 20_000
+
+
+@dataclass(frozen=True)
+class Rates:
+    """A rate >= 0 or a list of at most `most` of them, as fairseq's `--lr` gives it; becomes a tuple."""
+
+    most: int = MAX_STEPS
+
+    def __call__(self, where: str, value: Any) -> tuple[float, ...]:
+        if not isinstance(value, tuple | list):
+            value = [Real(low=0.0)(where, value)]
+        rates = Many(Real(low=0.0))(where, value)
+        must(len(rates) <= self.most, where, "one rate, or a list of one: fairseq uses no other here", value)
+        return rates
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("0.1", ["0.1"], True, 1j, -0.1, [-0.1], float("nan"), None, [], {"a": 1})
+        if self.most < MAX_STEPS:
+            yield [0.1] * (self.most + 1)
+
+
+OneRate = Annotated[float | Sequence[float], Rates(most=1)]
+RatesByEpoch = Annotated[float | Sequence[float], Rates()]
+Epoch = Annotated[int | None, Int(low=-MAX_STEPS, optional=True)]
+
+
+def one(lr: float | Sequence[float]) -> float:
+    """Return the rate of a checked `OneRate`."""
+    return lr[0] if isinstance(lr, Sequence) else lr
+
+
+@checked
+def fixed(
+    lr: RatesByEpoch,
+    force_anneal: Epoch = None,
+    lr_shrink: Positive = 0.1,
+    warmup_updates: Count = 0,
+    *,
+    updates_per_epoch: Length,
+) -> Schedule:
+    """A rate for each epoch, times a warm-up `(t + 1) / warmup_updates`.
+
+    From epoch `force_anneal` on (counted from 1) it is the last rate times `lr_shrink ** (epoch + 1 - force_anneal)`.
+
+    Args:
+        lr: rates of the epochs 1, 2, ...; the last one stays.
+        force_anneal: first epoch of the decay, or None.
+        lr_shrink: factor from epoch to epoch then, > 0.
+        warmup_updates: updates of the warm-up.
+        updates_per_epoch: optimizer updates in an epoch.
+
+    Examples:
+        >>> s = fixed([0.1, 0.05], warmup_updates=4, updates_per_epoch=10)
+        >>> s(0), s(3), s(10)
+        (0.025, 0.1, 0.05)
+
+    References:
+        fairseq at 3d262bb (2025-09-30), optim/lr_scheduler/fixed_schedule.py.
+    """
+    rates = _listed(lr)
+    epochs: Schedule = stairs(range(1, len(rates)), rates)
+    if force_anneal is not None:
+        begin = max(force_anneal, 1)
+        epochs = then(
+            begin - 1, epochs, Exponential(powers(rates[-1], lr_shrink, begin + 1 - force_anneal)[-1], lr_shrink)
+        )
+    body = epochs if isinstance(epochs, Constant) else Epochs(epochs, updates_per_epoch)
+    if warmup_updates < 2:
+        return body
+    return late(Linear(0.0, 1.0, warmup_updates), 1) * body
+
+
+@checked
+def manual(
+    lr: OneRate, epoch2lr: str = "{}", update2lr: str = "{}", *, updates_per_epoch: LengthOrNone = None
+) -> Schedule:
+    """Rates given for epochs (counted from 1) or updates; each stays until the next one.
+
+    Args:
+        lr: the rate as long as none is given, >= 0; unused where update 1 is given.
+        epoch2lr: the text of a dictionary, `"{'1-3': 0.1, '4,6': 0.05}"`; keys are numbers, lists or ranges of epochs.
+        update2lr: the same for updates; from its first update on it alone counts.
+        updates_per_epoch: optimizer updates in an epoch, if epochs are named.
+
+    Raises:
+        ValueError: a text is not a dictionary of numbers.
+
+    Examples:
+        >>> manual(0.1, update2lr="{'10': 0.05, '20': 0.01}")
+        Constant(0.1, steps=10) >> Constant(0.05, steps=10) >> Constant(0.01)
+
+    References:
+        fairseq at 3d262bb (2025-09-30), optim/lr_scheduler/manual_lr_scheduler.py.
+    """
+    epochs, updates = _given("epoch2lr", epoch2lr), _given("update2lr", update2lr)
+    must(not epochs or updates_per_epoch is not None, "manual(updates_per_epoch=...)", "given if epochs are", None)
+    per = updates_per_epoch or 1
+    before = [((epoch - 1) * per, rate) for epoch, rate in epochs.items()]
+    if updates:
+        before = [(step, rate) for step, rate in before if step < min(updates)]
+    points = [*before, *updates.items()]
+    # The scheduler begins with the rate of update 1 where there is one, and keeps it until an epoch or update is named.
+    return stairs([step for step, _ in points], [updates.get(1, one(lr)), *(rate for _, rate in points)])
+
+
+def _given(name: str, text: str) -> dict[int, float]:
+    where, rate = f"manual({name}=...)", Real(low=0.0)
+    pairs: dict[int, float] = {}
+    try:
+        for key, content in ast.literal_eval(text.replace(" ", "")).items():
+            if "," in key:
+                keys = [int(part) for part in key.split(",")]
+            else:
+                first, *last = (int(part) for part in key.split("-"))
+                keys = list(range(first, (last or [first])[0] + 1))
+            pairs.update(dict.fromkeys(keys, rate(where, float(content)) or 0.0))
+    except (AttributeError, SyntaxError, TypeError, ValueError):
+        raise ValueError(f"{where} must be the text of a dictionary of numbers, got {text!r}") from None
+    return dict(sorted(pairs.items()))
+
+
+@checked
+def polynomial_decay(
+    lr: RatesByEpoch,
+    total_num_update: Annotated[float, Steps(low=1e-6)],
+    warmup_updates: Count = 0,
+    end_learning_rate: Rate = 0.0,
+    power: Positive = 1.0,
+    force_anneal: Epoch = None,
+    *,
+    updates_per_epoch: LengthOrNone = None,
+) -> Schedule:
+    """Linear warm-up from 0, then a power of the part left, to `end_learning_rate` at update `total_num_update`.
+
+    Args:
+        lr: highest rate, >= 0, or one an epoch; of a list epoch 1 has the *second*, as fairseq takes `lr[epoch]`, and
+            the last one stays.
+        total_num_update: all updates, warm-up included.
+        warmup_updates: updates of the warm-up.
+        end_learning_rate: last rate, >= 0.
+        power: exponent, > 0.
+        force_anneal: first epoch (counted from 1) of those that take the rate reached so far for their highest one, so
+            that the decay is applied anew on top of the decay. With a warm-up and epoch 1 the rate is 0 until the end.
+        updates_per_epoch: optimizer updates in an epoch, if epochs have rates of their own.
+
+    Raises:
+        ValueError: an argument is out of range, or the length of an epoch is missing.
+
+    Examples:
+        >>> polynomial_decay(0.1, 100, warmup_updates=10)
+        Linear(0.0, 0.1, steps=10) >> Linear(0.1, 0.0, steps=90)
+        >>> s = polynomial_decay(1.0, 100, force_anneal=2, updates_per_epoch=50)
+        >>> s(49), s(50), s(75)
+        (0.51, 0.25, 0.125)
+
+    References:
+        fairseq at 3d262bb (2025-09-30), optim/lr_scheduler/polynomial_decay_schedule.py.
+    """
+    rates = _listed(lr)
+    total = whole(total_num_update)
+
+    def of(top: float) -> Schedule:
+        return warmed(warmup_updates, 0.0, top, _fall(top, end_learning_rate, total - warmup_updates, power))
+
+    if len(rates) == 1 and force_anneal is None:
+        return of(rates[0])
+    name = "polynomial_decay(updates_per_epoch=...)"
+    must(updates_per_epoch is not None, name, "given if epochs have rates of their own", None)
+    last = max(total, warmup_updates + 1)
+    found = _tops(of, rates, force_anneal, updates_per_epoch or 1, warmup_updates, last)
+    tops = list(islice(found, _EPOCHS + 1))
+    must(len(tops) <= _EPOCHS, name, f"large enough for at most {_EPOCHS} epochs", updates_per_epoch)
+    parts = [late(of(top), start) for start, top in tops]
+    held = [Hold(part, end - start) for part, ((start, _), (end, _)) in zip(parts, pairwise(tops), strict=False)]
+    return Schedule.sequence([*held, parts[-1]]) if held else parts[0]
+
+
+def _tops(
+    of: Callable[[float], Schedule],
+    rates: Sequence[float],
+    force_anneal: int | None,
+    per: int,
+    warmup: int,
+    last: float,
+) -> Iterator[tuple[int, float]]:
+    """Yield the first update and the highest rate of each epoch that has another one than the epoch before.
+
+    Args:
+        of: returns the schedule with that highest rate.
+        rates: those of the list.
+        force_anneal: the epoch from which on each takes what is reached.
+        per: updates of an epoch.
+        warmup: updates of the warm-up.
+        last: the update at which every schedule has ended.
+    """
+    known, given = len(rates) - 1, None
+    epoch = 1
+    while force_anneal is None or epoch < force_anneal:
+        if rates[min(epoch, known)] != given:
+            given = rates[min(epoch, known)]
+            yield (epoch - 1) * per, given
+        if epoch >= known and force_anneal is None:
+            return
+        epoch = epoch + 1 if epoch < known or force_anneal is None else force_anneal
+    top = rates[0] if given is None else given
+    for start in count((epoch - 1) * per, per):
+        top = of(top)(start)
+        if given is not None and (start >= last or (top == given and start > warmup)):
+            return
+        if top != given:
+            given = top
+            yield start, top
+
+
+def _fall(start: float, end: float, steps: float, power: float) -> Schedule:
+    """Return the decay over a real number of steps; without a whole step it is over at once."""
+    if steps < 1:
+        return Constant(start, 1) >> Constant(end)
+    size = grain(steps)
+    body = Linear(start, end, size) if power == 1.0 else Polynomial(start, end, size, power)
+    return in_time(body, steps / size)
+
+
+def _listed(lr: float | Sequence[float]) -> list[float]:
+    return list(lr) if isinstance(lr, Sequence) else [lr]

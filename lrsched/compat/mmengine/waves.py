@@ -1,0 +1,206 @@
+"""The longer schedulers of MMEngine: waves, cycles and powers."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from lrsched._core.check import Choice, Many, Real
+from lrsched._curves.schedule import Schedule
+from lrsched.compat._tools.arguments import Fraction, LengthOrNone, OnOff, Positive, Rate, RateOrNone, checked
+from lrsched.compat.mmengine.build import INF, Span, alone
+from lrsched.compat.mmengine.steps import Moment
+
+MomentOrNone = Annotated[float | None, Span(optional=True)]
+
+
+@checked
+def CosineAnnealingLR(
+    lr: Rate,
+    T_max: MomentOrNone = None,
+    eta_min: RateOrNone = None,
+    begin: Moment = 0,
+    end: Moment = INF,
+    eta_min_ratio: RateOrNone = None,
+    *,
+    convert_to_iter_based: OnOff = False,
+    epoch_length: LengthOrNone = None,
+    **same: Any,
+) -> Schedule:
+    """Half a cosine to `eta_min`, and back again if the scheduler acts for more than `T_max` steps.
+
+    With the default `T_max` the scheduler stops one step before `eta_min`.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        T_max: steps of half a period; None stands for `end - begin`.
+        eta_min: lowest value, >= 0; None stands for `lr * eta_min_ratio`, or 0.
+        begin: first step at which the scheduler acts.
+        end: first step at which it no longer acts, more than `begin`.
+        eta_min_ratio: lowest value relative to `lr`, not together with `eta_min`.
+        convert_to_iter_based: whether all lengths are epochs, and one step of the schedule is an iteration.
+        epoch_length: iterations of an epoch, for that.
+        **same: `last_step=-1`, `by_epoch`, `verbose`, which leave the curve as it is.
+
+    Raises:
+        ValueError: an argument is out of range, or both lowest values are given.
+
+    Examples:
+        >>> round(CosineAnnealingLR(1.0, T_max=10)(5), 12)
+        0.5
+    """
+    return alone(
+        "CosineAnnealingLR",
+        lr,
+        begin,
+        end,
+        convert_to_iter_based,
+        epoch_length,
+        same,
+        T_max=T_max,
+        eta_min=eta_min,
+        eta_min_ratio=eta_min_ratio,
+    )
+
+
+@checked
+def PolyLR(
+    lr: Rate,
+    eta_min: Rate = 0.0,
+    power: Positive = 1.0,
+    begin: Moment = 0,
+    end: Moment = INF,
+    *,
+    convert_to_iter_based: OnOff = False,
+    epoch_length: LengthOrNone = None,
+    **same: Any,
+) -> Schedule:
+    """A power of the part left, which reaches `eta_min` at step `end - 1`, the last one at which the scheduler acts.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        eta_min: last value, >= 0.
+        power: exponent, > 0.
+        begin: first step at which the scheduler acts.
+        end: first step at which it no longer acts, more than `begin`.
+        convert_to_iter_based: whether all lengths are epochs, and one step of the schedule is an iteration.
+        epoch_length: iterations of an epoch, for that.
+        **same: `last_step=-1`, `by_epoch`, `verbose`, which leave the curve as it is.
+
+    Examples:
+        >>> PolyLR(1.0, power=2.0, end=11)(5)
+        0.25
+    """
+    return alone("PolyLR", lr, begin, end, convert_to_iter_based, epoch_length, same, eta_min=eta_min, power=power)
+
+
+@checked
+def OneCycleLR(
+    lr: Rate,
+    eta_max: Rate = 0.0,
+    total_steps: MomentOrNone = None,
+    pct_start: Fraction = 0.3,
+    anneal_strategy: Annotated[str, Choice(("cos", "linear"))] = "cos",
+    div_factor: Positive = 25.0,
+    final_div_factor: Positive = 1e4,
+    three_phase: OnOff = False,
+    begin: Moment = 0,
+    end: Moment = INF,
+    *,
+    convert_to_iter_based: OnOff = False,
+    epoch_length: LengthOrNone = None,
+    **same: Any,
+) -> Schedule:
+    """The one-cycle policy of torch, whose last value is held after its last step.
+
+    From `eta_max / div_factor` to `eta_max` at the real time `pct_start * total_steps - 1`, then to
+    `eta_max / div_factor / final_div_factor` at step `total_steps - 1`.
+
+    Args:
+        lr: the optimizer's learning rate, which only the steps before `begin` have.
+        eta_max: the top, >= 0. With MMEngine's default, 0, all rates are 0.
+        total_steps: length of the cycle, at least as long as the scheduler acts; None stands for `end - begin`.
+        pct_start: part of the cycle that rises, from 0 to 1.
+        anneal_strategy: "cos" or "linear".
+        div_factor: the top divided by the first value, > 0.
+        final_div_factor: the first value divided by the last, > 0.
+        three_phase: whether to fall back to the first value, in as many steps as the rise took, before the last phase.
+        begin: first step at which the scheduler acts.
+        end: first step at which it no longer acts, more than `begin`.
+        convert_to_iter_based: whether all lengths are epochs, and one step of the schedule is an iteration.
+        epoch_length: iterations of an epoch, for that.
+        **same: `last_step=-1`, `by_epoch`, `verbose`, which leave the curve as it is.
+
+    Raises:
+        ValueError: an argument is out of range, or the rise takes no time.
+
+    Examples:
+        >>> s = OneCycleLR(0.1, eta_max=1.0, total_steps=10, end=10)
+        >>> round(s(0), 12), round(s(2), 12)
+        (0.04, 1.0)
+    """
+    return alone(
+        "OneCycleLR",
+        lr,
+        begin,
+        end,
+        convert_to_iter_based,
+        epoch_length,
+        same,
+        eta_max=eta_max,
+        total_steps=total_steps,
+        pct_start=pct_start,
+        anneal_strategy=anneal_strategy,
+        div_factor=div_factor,
+        final_div_factor=final_div_factor,
+        three_phase=three_phase,
+    )
+
+
+@checked
+def CosineRestartLR(
+    lr: Rate,
+    periods: Annotated[Sequence[float], Many(Span(), least=0)],
+    restart_weights: Annotated[Sequence[float], Many(Real(low=0.0), least=0)] = (1,),
+    eta_min: RateOrNone = None,
+    eta_min_ratio: RateOrNone = None,
+    begin: Moment = 0,
+    end: Moment = INF,
+    *,
+    convert_to_iter_based: OnOff = False,
+    epoch_length: LengthOrNone = None,
+    **same: Any,
+) -> Schedule:
+    """Half cosines of given lengths, each from `lr * weight` to `eta_min`; the value before the last step stays.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        periods: lengths of the cycles; without any the rate stays.
+        restart_weights: height of each cycle relative to `lr`, >= 0.
+        eta_min: lowest value, >= 0.
+        eta_min_ratio: lowest value relative to `lr`; exactly one of the two is given.
+        begin: first step at which the scheduler acts.
+        end: first step at which it no longer acts, more than `begin`.
+        convert_to_iter_based: whether all lengths are epochs, and one step of the schedule is an iteration.
+        epoch_length: iterations of an epoch, for that.
+        **same: `last_step=-1`, `by_epoch`, `verbose`, which leave the curve as it is.
+
+    Raises:
+        ValueError: an argument is out of range, the weights are not as many as the periods, or not exactly one of the
+            lowest values is given.
+
+    Examples:
+        >>> CosineRestartLR(1.0, periods=[10, 20], restart_weights=[1, 0.5], eta_min=0.0)(10)
+        0.5
+    """
+    return alone(
+        "CosineRestartLR",
+        lr,
+        begin,
+        end,
+        convert_to_iter_based,
+        epoch_length,
+        same,
+        periods=periods,
+        restart_weights=restart_weights,
+        eta_min=eta_min,
+        eta_min_ratio=eta_min_ratio,
+    )

@@ -1,0 +1,311 @@
+"""The schedulers of timm 1.0.31, `timm.scheduler`.
+
+The clock is the number that the training loop hands to `step` (epochs) or `step_update` (updates); `t_in_epochs`
+chooses which of the two timm listens to, and so what one step of these schedules is: `Epochs(schedule, n)` turns epochs
+into updates. Step 0 has the optimizer's own rate, or `warmup_lr_init`, as no loop calls `step(0)`. With
+`warmup_prefix=False`, the default of most, the decay runs on through the warm-up, which ends in a jump.
+
+Noise is refused: it is drawn from torch's generator, and so not a function of the step alone. timm finds the cycle of
+`cycle_mul` by a logarithm, which may miss a restart by one step; here it is found by comparing integers.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from lrsched._core.check import Int, Many, Real
+from lrsched._curves.combine import Maximum
+from lrsched._curves.decays import Exponential, PowerLaw
+from lrsched._curves.modifiers import Epochs, Stretch
+from lrsched._curves.ramps import Cosine, Linear, Monomial, NormalizedExponential
+from lrsched._curves.schedule import Constant, Schedule
+from lrsched._recipes.decimals import powers
+from lrsched.compat._tools.arguments import (
+    Choice,
+    Count,
+    Length,
+    Nothing,
+    OnOff,
+    Positive,
+    Rate,
+    checked,
+    must,
+    without_effect,
+)
+from lrsched.compat._tools.pieces import late, stairs, then
+from lrsched.compat.timm.cycles import NOISE, CosineLRScheduler, PolyLRScheduler, TanhLRScheduler, _begun, _no_noise
+
+__all__ = [
+    "CosineLRScheduler",
+    "MultiStepLRScheduler",
+    "PolyLRScheduler",
+    "StepLRScheduler",
+    "TanhLRScheduler",
+    "WSDLRScheduler",
+    "create_scheduler_v2",
+]
+
+_DECAYS = ("linear", "1-sqrt", "cosine", "power", "exp")
+Ratio = Annotated[float, Real(low=0.0, high=1.0, open_low=True, open_high=True)]
+
+
+@checked
+def StepLRScheduler(
+    lr: Rate,
+    decay_t: Positive,
+    decay_rate: Positive = 1.0,
+    warmup_t: Count = 0,
+    warmup_lr_init: Rate = 0.0,
+    warmup_prefix: OnOff = True,
+    **same: Any,
+) -> Schedule:
+    """A staircase, `lr * decay_rate ** floor(t / decay_t)`.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        decay_t: length of a stair, > 0; need not be whole.
+        decay_rate: factor from stair to stair, > 0.
+        warmup_t: length of the linear warm-up, from `warmup_lr_init`.
+        warmup_lr_init: first value, if there is a warm-up.
+        warmup_prefix: whether the staircase begins after the warm-up (here the default).
+        **same: `t_in_epochs`, `initialize` and the arguments of noise, which leave the curve as it is.
+
+    Raises:
+        ValueError: an argument is out of range, or noise is asked for.
+
+    Examples:
+        >>> StepLRScheduler(lr=0.1, decay_t=30, decay_rate=0.1)(29)
+        0.1
+
+    References:
+        timm 1.0.31, scheduler/step_lr.py.
+    """
+    _no_noise("StepLRScheduler", same)
+    if decay_rate == 1.0:
+        body: Schedule = Constant(lr)
+    elif decay_t == int(decay_t):
+        body = Epochs(Exponential(lr, decay_rate), int(decay_t))
+    else:
+        body = Stretch(Epochs(Exponential(lr, decay_rate), 1), decay_t)
+    return _begun(warmup_t, warmup_lr_init, lr, lr, body if warmup_prefix else late(body, warmup_t))
+
+
+@checked
+def MultiStepLRScheduler(
+    lr: Rate,
+    decay_t: Annotated[Sequence[int], Many(Int(low=0), least=0)],
+    decay_rate: Rate = 1.0,
+    warmup_t: Count = 0,
+    warmup_lr_init: Rate = 0.0,
+    warmup_prefix: OnOff = True,
+    **same: Any,
+) -> Schedule:
+    """A staircase that falls one step *before* each milestone: `lr * decay_rate ** #{m <= t + 1}`.
+
+    timm keeps this on purpose; torch's `MultiStepLR` falls at the milestone.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        decay_t: milestones m in increasing order; a repeated one counts again.
+        decay_rate: factor at each milestone, >= 0.
+        warmup_t: length of the linear warm-up, from `warmup_lr_init`.
+        warmup_lr_init: first value, if there is a warm-up.
+        warmup_prefix: whether milestones count from the end of the warm-up (here the default).
+        **same: `t_in_epochs`, `initialize` and the arguments of noise, which leave the curve as it is.
+
+    Raises:
+        ValueError: an argument is out of range, the milestones decrease, or noise is asked for.
+
+    Examples:
+        >>> MultiStepLRScheduler(lr=0.1, decay_t=[10], decay_rate=0.5)
+        Constant(0.1, steps=9) >> Constant(0.05)
+
+    References:
+        timm 1.0.31, scheduler/multistep_lr.py.
+    """
+    _no_noise("MultiStepLRScheduler", same)
+    must(list(decay_t) == sorted(decay_t), "MultiStepLRScheduler(decay_t=...)", "in increasing order", decay_t)
+    levels = powers(lr, decay_rate, len(decay_t))
+    body = stairs([milestone - 1 for milestone in decay_t], levels)
+    return _begun(warmup_t, warmup_lr_init, lr, lr, body if warmup_prefix else late(body, warmup_t))
+
+
+@checked
+def WSDLRScheduler(
+    lr: Rate,
+    t_initial: Length,
+    decay_t: Length,
+    lr_min: Rate = 0.0,
+    stable_fn: Annotated[str, Choice(("constant", "rsqrt", "power"))] = "constant",
+    stable_timescale: Annotated[float | None, Real(low=0.0, open_low=True, optional=True)] = None,
+    stable_power: Positive = 0.5,
+    decay_fn: Annotated[str, Choice(_DECAYS)] = "1-sqrt",
+    decay_power: Positive = 0.5,
+    decay_ratio: Ratio = 0.1,
+    warmup_t: Count = 0,
+    warmup_lr_init: Rate = 0.0,
+    **same: Any,
+) -> Schedule:
+    """Warm-up, stable phase, decay: `lr_min + (max(lr * stable(u), lr_min) - lr_min) * decay(x)`.
+
+    u counts from the end of the warm-up, x is the part of the last `decay_t` steps gone. A falling stable phase goes on
+    falling under the decay. `stable(u) = (1 + u / stable_timescale) ** -power`.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        t_initial: length of the stable phase and the decay, >= 1; the warm-up comes before it.
+        decay_t: length of the decay, from 1 to `t_initial`.
+        lr_min: value at the end and after, and the least one of the stable phase.
+        stable_fn: "constant", "rsqrt" (power 1/2) or "power".
+        stable_timescale: steps before the fall of the stable phase is felt, > 0; None stands for `warmup_t`.
+        stable_power: exponent of "power", > 0.
+        decay_fn: "1-sqrt", "linear", "cosine", "power" (`1 - x ** decay_power`) or "exp"; timm also takes a function.
+        decay_power: exponent of "power", > 0.
+        decay_ratio: where "exp" would end before it is stretched to zero, in (0, 1).
+        warmup_t: length of the linear warm-up, from `warmup_lr_init`.
+        warmup_lr_init: first value, if there is a warm-up.
+        **same: `t_in_epochs`, `initialize` and the arguments of noise, which leave the curve as it is.
+
+    Raises:
+        ValueError: an argument is out of range, or noise is asked for.
+
+    Examples:
+        >>> WSDLRScheduler(lr=0.1, t_initial=100, decay_t=20)
+        Constant(0.1, steps=80) >> Monomial(0.1, 0.0, steps=20)
+
+    References:
+        timm 1.0.31, scheduler/wsd_lr.py.
+    """
+    _no_noise("WSDLRScheduler", same)
+    must(decay_t <= t_initial, "WSDLRScheduler(decay_t=...)", f"<= t_initial={t_initial!r}", decay_t)
+    stable = t_initial - decay_t
+
+    def decay(start: float, end: float) -> Schedule:
+        if decay_fn == "linear":
+            return Linear(start, end, decay_t)
+        if decay_fn == "cosine":
+            return Cosine(start, end, decay_t)
+        if decay_fn == "exp":
+            return NormalizedExponential(start, end, decay_t, decay_ratio)
+        return Monomial(start, end, decay_t, 0.5 if decay_fn == "1-sqrt" else decay_power)
+
+    if stable_fn == "constant":
+        top = max(lr, lr_min)
+        body = then(stable, Constant(top, max(stable, 1)), decay(top, lr_min))
+        return _begun(warmup_t, warmup_lr_init, lr, lr, body)
+    timescale = warmup_t if stable_timescale is None else stable_timescale
+    must(timescale > 0, "WSDLRScheduler(stable_timescale=...)", "given if there is no warm-up", stable_timescale)
+    fall = PowerLaw(lr, 0.5 if stable_fn == "rsqrt" else stable_power, timescale)
+    floored = Maximum((fall, Constant(lr_min))) if lr_min else fall
+    body = floored * then(stable, Constant(1.0, max(stable, 1)), decay(1.0, 0.0))
+    if lr_min:
+        body = body + then(stable, Constant(0.0, max(stable, 1)), decay(0.0, lr_min))
+    return _begun(warmup_t, warmup_lr_init, lr, lr, body)
+
+
+@checked
+def create_scheduler_v2(
+    lr: Rate,
+    sched: Annotated[
+        str, Choice(("cosine", "tanh", "step", "multistep", "constant", "poly", "wsd", "rsqrt", "none"))
+    ] = "cosine",
+    num_epochs: Length = 300,
+    decay_epochs: Annotated[float | None, Real(low=0.0, open_low=True, optional=True)] = None,
+    decay_milestones: Annotated[Sequence[int], Many(Int(low=0), least=0)] = (90, 180, 270),
+    cooldown_epochs: Count = 0,
+    patience_epochs: Count = 10,
+    decay_rate: Positive = 0.1,
+    min_lr: Rate = 0.0,
+    warmup_lr: Rate = 1e-5,
+    warmup_epochs: Count = 0,
+    warmup_prefix: OnOff = False,
+    cycle_mul: Positive = 1.0,
+    cycle_decay: Positive = 0.1,
+    cycle_limit: Count = 1,
+    k_decay: Positive = 1.0,
+    decay_fn: str | None = None,
+    stable_timescale: Annotated[float | None, Real(low=0.0, open_low=True, optional=True)] = None,
+    step_on_epochs: OnOff = True,
+    updates_per_epoch: Count = 0,
+    **same: Any,
+) -> Schedule:
+    """The schedule that timm's factory builds from a name; a step is an epoch, or an update if `step_on_epochs` is off.
+
+    Only the schedule is returned, not the number of epochs. "plateau" is not a function of the step: see
+    `lrsched.feedback`.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        sched: name of the schedule; "none" leaves `lr` as it is.
+        num_epochs: length of the schedule.
+        decay_epochs: length of a stair ("step", 90 by default) or of the decay ("wsd", "rsqrt"; below 1 it is a part
+            of the whole, 0.2 by default).
+        decay_milestones: milestones of "multistep".
+        cooldown_epochs: epochs after the end; they change no value.
+        patience_epochs: of "plateau" only.
+        decay_rate: factor of the staircases, and the *power* of "poly".
+        min_lr: lower end of the curves that have one.
+        warmup_lr: first value of the warm-up.
+        warmup_epochs: length of the warm-up.
+        warmup_prefix: whether the warm-up comes before `num_epochs`. "wsd" and "rsqrt" always have it first, and fit
+            the rest into `num_epochs` if this is off.
+        cycle_mul: factor of the length from cycle to cycle.
+        cycle_decay: factor of the height from cycle to cycle; 0.1 here, 1 in the classes.
+        cycle_limit: number of cycles.
+        k_decay: exponent of the clock of "cosine" and "poly".
+        decay_fn: decay of "wsd" and "rsqrt"; None stands for "1-sqrt" and "linear".
+        stable_timescale: timescale of "rsqrt" in epochs; None stands for the warm-up.
+        step_on_epochs: whether a step is an epoch.
+        updates_per_epoch: updates in an epoch, if a step is an update.
+        **same: `plateau_mode` and the arguments of noise, which leave the curve as it is.
+
+    Raises:
+        ValueError: an argument is out of range, or noise is asked for.
+
+    Examples:
+        >>> create_scheduler_v2(lr=0.1, sched="wsd", num_epochs=100, warmup_epochs=10)
+        Linear(1e-05, 0.1, steps=10) >> Constant(0.1, steps=72) >> Monomial(0.1, 0.0, steps=18)
+
+    References:
+        timm 1.0.31, scheduler/scheduler_factory.py.
+    """
+    where = "create_scheduler_v2"
+    noise = Nothing("noise is not a function of the step")
+    without_effect(where, same, {"plateau_mode": Choice(("max", "min")), "noise": noise, **NOISE})
+    unit = 1
+    if not step_on_epochs:
+        must(updates_per_epoch > 0, f"{where}(updates_per_epoch=...)", "> 0 if a step is an update", updates_per_epoch)
+        unit = updates_per_epoch
+    warmup: dict[str, Any] = {"warmup_t": warmup_epochs * unit, "warmup_lr_init": warmup_lr}
+    total = num_epochs * unit
+    if sched == "none":
+        return Constant(lr)
+    if sched in ("wsd", "rsqrt"):
+        rest = total if warmup_prefix else total - warmup["warmup_t"]
+        part = 0.2 if decay_epochs is None else decay_epochs
+        decay_t = round(part * rest if part < 1 else part * unit)
+        must(
+            0 < decay_t <= rest, f"{where}(decay_epochs=...)", "between 0 and the epochs without warm-up", decay_epochs
+        )
+        return WSDLRScheduler(
+            lr,
+            rest,
+            decay_t,
+            min_lr,
+            stable_fn="rsqrt" if sched == "rsqrt" else "constant",
+            stable_timescale=None if stable_timescale is None else stable_timescale * unit,
+            decay_fn=decay_fn or ("linear" if sched == "rsqrt" else "1-sqrt"),
+            **warmup,
+        )
+    warmup["warmup_prefix"] = warmup_prefix
+    if sched == "constant":
+        return StepLRScheduler(lr, 1.0, 1.0, **warmup)
+    if sched == "step":
+        return StepLRScheduler(lr, (90 if decay_epochs is None else decay_epochs) * unit, decay_rate, **warmup)
+    if sched == "multistep":
+        return MultiStepLRScheduler(lr, [m * unit for m in decay_milestones], decay_rate, **warmup)
+    cycles: dict[str, Any] = {"cycle_mul": cycle_mul, "cycle_decay": cycle_decay, "cycle_limit": cycle_limit, **warmup}
+    if sched == "tanh":
+        return TanhLRScheduler(lr, total, lr_min=min_lr, **cycles)
+    if sched == "poly":
+        return PolyLRScheduler(lr, total, power=decay_rate, lr_min=min_lr, k_decay=k_decay, **cycles)
+    return CosineLRScheduler(lr, total, lr_min=min_lr, k_decay=k_decay, **cycles)

@@ -1,0 +1,241 @@
+"""The optimizers of PyTorch 2.13, `torch.optim`, as update rules.
+
+The learning rate is no argument, for a rule takes it at each update: `rules.apply(rule, ..., lr=..., step=...)`. All
+arguments are given by name. Those that choose among PyTorch's implementations (`foreach`, `fused`, `capturable`,
+`differentiable`) have no effect. Where PyTorch takes an eps of 0 or a momentum of 1, a rule does not.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from lrsched import rules
+from lrsched._core.check import Many
+from lrsched.compat._tools.arguments import Fraction, OnOff, Positive, Rate, checked, must
+from lrsched.rules._library.adaptive import Decay
+
+Switch = bool | None
+Betas = Annotated[Sequence[float], Many(Decay.__metadata__[0])]
+
+__all__ = ["Adagrad", "Adam", "AdamW", "RMSprop", "SGD"]
+
+
+def check_switches(
+    where: str, maximize: bool, foreach: Switch, differentiable: Switch = False, fused: Switch = None
+) -> None:
+    must(not maximize, f"{where}(maximize=...)", "False (negate the gradients instead)", maximize)
+    must(not (fused and foreach), f"{where}(fused=...)", "False or None with foreach=True", fused)
+    must(not (fused and differentiable), f"{where}(fused=...)", "False or None with differentiable=True", fused)
+
+
+def penalized(weight_decay: float, rule: rules.Rule) -> rules.Rule:
+    return rules.L2(weight_decay) >> rule if weight_decay else rule
+
+
+@checked
+def SGD(
+    *,
+    momentum: Decay = 0,
+    dampening: Fraction = 0,
+    weight_decay: Rate = 0,
+    nesterov: OnOff = False,
+    maximize: OnOff = False,
+    foreach: Switch = None,
+    differentiable: bool = False,
+    fused: Switch = None,
+) -> rules.Rule:
+    """Gradient descent, with momentum or without.
+
+    The rate stands outside the velocity, which at the first update is the gradient, whatever the dampening. The rate is
+    given at each update.
+
+    Args:
+        momentum: share of the velocity that is kept, in [0, 1).
+        dampening: share of the gradient that is left out of the velocity, in [0, 1].
+        weight_decay: strength of an L2 penalty, >= 0.
+        nesterov: look ahead; needs momentum and no dampening.
+        maximize: must be False.
+        foreach: no effect.
+        differentiable: no effect.
+        fused: no effect.
+
+    Raises:
+        ValueError: the arguments do not fit together, or `maximize` is True.
+
+    Examples:
+        >>> SGD(momentum=0.9, nesterov=True, weight_decay=1e-4)
+        L2(0.0001) >> Momentum(nesterov=True)
+    """
+    check_switches("SGD", maximize, foreach, differentiable, fused)
+    must(not nesterov or momentum > 0, "SGD(momentum=...)", "> 0 with nesterov=True", momentum)
+    must(not nesterov or dampening == 0, "SGD(dampening=...)", "0 with nesterov=True", dampening)
+    if not momentum:
+        return penalized(weight_decay, rules.SGD())
+    first_step = "clone" if dampening else "zero"
+    return penalized(weight_decay, rules.Momentum(momentum, dampening, nesterov, first_step))
+
+
+def _adam(where: str, betas: Sequence[float], eps: float, amsgrad: bool) -> rules.Rule:
+    must(len(betas) == 2, f"{where}(betas=...)", "two numbers", betas)
+    return rules.Adam(betas[0], betas[1], eps, amsgrad="raw" if amsgrad else "off")
+
+
+def decayed(rule: rules.Rule, weight_decay: float) -> rules.Rule:
+    return rule >> rules.DecoupledWeightDecay(weight_decay) if weight_decay else rule
+
+
+@checked
+def Adam(
+    *,
+    betas: Betas = (0.9, 0.999),
+    eps: Positive = 1e-8,
+    weight_decay: Rate = 0,
+    amsgrad: OnOff = False,
+    foreach: Switch = None,
+    maximize: OnOff = False,
+    capturable: bool = False,
+    differentiable: bool = False,
+    fused: Switch = None,
+    decoupled_weight_decay: OnOff = False,
+) -> rules.Rule:
+    """Adam, whose weight decay is an L2 penalty; AMSGrad takes the largest raw v.
+
+    The rate is given at each update.
+
+    Args:
+        betas: decays of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the root of the corrected average, > 0.
+        weight_decay: strength of the penalty, >= 0.
+        amsgrad: divide by the root of the largest average so far.
+        foreach: no effect.
+        maximize: must be False.
+        capturable: no effect.
+        differentiable: no effect.
+        fused: no effect.
+        decoupled_weight_decay: decay past the moments, as `AdamW`.
+
+    Raises:
+        ValueError: the arguments do not fit together, or `maximize` is True.
+
+    Examples:
+        >>> Adam(weight_decay=0.1, amsgrad=True)
+        L2(0.1) >> Adam(amsgrad='raw')
+    """
+    check_switches("Adam", maximize, foreach, differentiable, fused)
+    rule = _adam("Adam", betas, eps, amsgrad)
+    return decayed(rule, weight_decay) if decoupled_weight_decay else penalized(weight_decay, rule)
+
+
+@checked
+def AdamW(
+    *,
+    betas: Betas = (0.9, 0.999),
+    eps: Positive = 1e-8,
+    weight_decay: Rate = 1e-2,
+    amsgrad: OnOff = False,
+    maximize: OnOff = False,
+    foreach: Switch = None,
+    capturable: bool = False,
+    differentiable: bool = False,
+    fused: Switch = None,
+) -> rules.Rule:
+    """Adam with decoupled weight decay, in proportion to the learning rate.
+
+    The rate is given at each update.
+
+    Args:
+        betas: decays of the averages of the gradient and of its square, each in [0, 1).
+        eps: added to the root of the corrected average, > 0.
+        weight_decay: share of the parameter that decays per update and unit of rate, >= 0.
+        amsgrad: divide by the root of the largest average so far.
+        maximize: must be False.
+        foreach: no effect.
+        capturable: no effect.
+        differentiable: no effect.
+        fused: no effect.
+
+    Raises:
+        ValueError: the arguments do not fit together, or `maximize` is True.
+
+    Examples:
+        >>> AdamW()
+        Adam() >> DecoupledWeightDecay(0.01)
+    """
+    check_switches("AdamW", maximize, foreach, differentiable, fused)
+    return decayed(_adam("AdamW", betas, eps, amsgrad), weight_decay)
+
+
+@checked
+def RMSprop(
+    *,
+    alpha: Decay = 0.99,
+    eps: Positive = 1e-8,
+    weight_decay: Rate = 0,
+    momentum: Decay = 0,
+    centered: OnOff = False,
+    capturable: bool = False,
+    foreach: Switch = None,
+    maximize: OnOff = False,
+    differentiable: bool = False,
+) -> rules.Rule:
+    """RMSprop with eps outside the root and the rate outside the velocity.
+
+    The rate is given at each update.
+
+    Args:
+        alpha: decay of the average of the squared gradients, in [0, 1).
+        eps: added to the root, > 0.
+        weight_decay: strength of an L2 penalty, >= 0.
+        momentum: share of the velocity that is kept, in [0, 1).
+        centered: divide by the root of the variance instead.
+        capturable: no effect.
+        foreach: no effect.
+        maximize: must be False.
+        differentiable: no effect.
+
+    Raises:
+        ValueError: `maximize` is True.
+
+    Examples:
+        >>> RMSprop(momentum=0.9)
+        RMSprop(momentum=0.9)
+    """
+    check_switches("RMSprop", maximize, foreach)
+    return penalized(weight_decay, rules.RMSprop(alpha, eps, momentum=momentum, centered=centered))
+
+
+@checked
+def Adagrad(
+    *,
+    lr_decay: Rate = 0,
+    weight_decay: Rate = 0,
+    initial_accumulator_value: Rate = 0,
+    eps: Positive = 1e-10,
+    foreach: Switch = None,
+    maximize: OnOff = False,
+    differentiable: bool = False,
+    fused: Switch = None,
+) -> rules.Rule:
+    """AdaGrad with eps outside the root.
+
+    The rate is given at each update.
+
+    Args:
+        lr_decay: must be 0: the rate `lr / (1 + lr_decay * step)` is a schedule's affair.
+        weight_decay: strength of an L2 penalty, >= 0.
+        initial_accumulator_value: the sum of the squares before the first update, >= 0.
+        eps: added to the root, > 0.
+        foreach: no effect.
+        maximize: must be False.
+        differentiable: no effect.
+        fused: no effect.
+
+    Raises:
+        ValueError: the arguments do not fit together, `maximize` is True or `lr_decay` is not 0.
+
+    Examples:
+        >>> Adagrad(initial_accumulator_value=0.1)
+        AdaGrad(initial=0.1)
+    """
+    check_switches("Adagrad", maximize, foreach, differentiable, fused)
+    must(lr_decay == 0, "Adagrad(lr_decay=...)", "0 (the rate lr / (1 + lr_decay * step) is a schedule)", lr_decay)
+    return penalized(weight_decay, rules.AdaGrad(eps, initial=initial_accumulator_value))

@@ -1,0 +1,182 @@
+"""One update by blocks that stay in the processor's cache, where arrays have views: NumPy, and torch in place.
+
+The body of a rule makes a dozen arrays on its way. Of the size of a large tensor each of them costs a trip to memory,
+and fresh pages besides. So a large tensor is cut into blocks, small tensors of one shape are stacked to one block, and
+the body sees one block at a time. This needs a rule that `packs`. NumPy arrays that `init` or the update before made
+lie in such stacks already (`stacks`).
+
+The body is recorded once and then run on each block with buffers that stay where they are (`tape`, `recorded`).
+
+Sums go by passes (`passes`). Of a stack, which holds whole tensors, they are known at once. For a tensor in several
+blocks one pass takes the first sums of all blocks, another one, with these known, the next, and a last one writes the
+results. A total over all tensors is known once every tensor has given its part.
+
+Several threads (`threads`) share the tensors of a large update, and the blocks of a tensor that is most of it.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import is_
+from typing import Any
+
+from lrsched.rules._blocks.memory import Library, Space, library_for
+from lrsched.rules._blocks.passes import Unit
+from lrsched.rules._blocks.recorded import Recorded, Update
+from lrsched.rules._blocks.threads import share
+from lrsched.rules._ops.context import Context
+from lrsched.rules._ops.ops import Array, Ops
+from lrsched.rules._ops.slots import SHAPE, Lists, flat, listed, rows
+
+# Tensors, or elements in all, from which on blocks pay.
+MANY, LARGE = 64, 2**18
+
+
+def _numbers(shape: tuple[int, ...], slots: Any) -> list[bool] | None:
+    """Return for each array of the slots whether it is one number; None if one is neither that nor like the tensor."""
+    if not isinstance(slots, tuple) or not all(one.shape in (shape, ()) for one in flat(slots)):
+        return None
+    return [one.shape != shape for one in flat(slots)]
+
+
+def _pay(lists: Lists) -> bool:
+    return len(lists.shapes) >= MANY or lists.elements >= LARGE
+
+
+def _bundles(lists: Lists, context: Context, library: Library) -> list[tuple[Context, Sequence[int]]]:
+    """Return the tensors of each unit by index, with the learning rate and the step that they have in common."""
+    sizes, arrays = library.sizes(), len(lists.olds) + 1
+    groups: Iterable[Sequence[int]] = lists.groups.values()
+    if context.each or len(lists.dtypes) > 1:
+        found: dict[Any, list[int]] = {}
+        for i, (shape, p) in enumerate(zip(lists.shapes, lists.olds[0], strict=True)):
+            found.setdefault((shape, p.dtype, id(context.at(i))), []).append(i)
+        groups = found.values()
+    bundles = []
+    for group in groups:
+        size = math.prod(lists.shapes[group[0]])
+        most = max(1, sizes.pack // (arrays * max(1, size))) if size <= sizes.small else 1
+        bundles += [(context.at(group[0]), group[k : k + most]) for k in range(0, len(group), most)]
+    return bundles
+
+
+def _units(
+    update: Update,
+    bundles: Sequence[tuple[Context, Sequence[int]]],
+    slots: Sequence[Any],
+    numbers: dict[Any, list[bool]],
+) -> list[tuple[Recorded, Unit]] | None:
+    """Return each unit with its recorded body, or None if the body does what cannot be recorded."""
+    known: dict[Any, Recorded] = {}
+    found = []
+    for own, those in bundles:
+        shape = tuple(update.olds[0][those[0]].shape)
+        whole = math.prod(shape) <= update.library.sizes().block
+        key = (id(own), len(shape), whole)
+        if key not in known:
+            try:
+                known[key] = Recorded(update, own, len(shape), slots[those[0]], numbers[shape], whole)
+            except (AttributeError, TypeError):
+                return None
+        found.append((known[key], Unit(update, known[key], those, numbers[shape])))
+    return found
+
+
+def in_stacks(rule: Any, xp: Ops, ps: Sequence[Array], slots: Sequence[Any]) -> Sequence[Any]:
+    """Return new slots, those of small tensors as parts of the memory in which `in_blocks` can take them together."""
+    lists = listed(rule, ps, ps, slots) if rule.packs and isinstance(slots[0], tuple) else None
+    library = library_for(xp, False)
+    if lists is None or library is None or not _pay(lists) or not all(map(library.plain, lists.olds)):
+        return slots
+    columns = [list(column) for column in lists.olds[1:]]
+    for _, those in _bundles(lists, Context.of_list(xp, [], 0.0, 0), library):
+        shape = lists.shapes[those[0]]
+        for column in columns if len(those) > 1 else []:
+            arrays = [column[i] for i in those]
+            if set(map(SHAPE, arrays)) == {shape}:
+                stack = library.result((len(those), math.prod(shape)), arrays[0].dtype)
+                library.gather(arrays, stack.reshape(-1))
+                for i, part in zip(those, library.parts(stack, (len(those), *shape)), strict=True):
+                    column[i] = part
+    return rows(slots[0], iter(columns), len(slots))
+
+
+def in_blocks(
+    xp: Ops,
+    wide: Any,
+    context: Context,
+    slots: Sequence[Any],
+    dtypes: Sequence[Any],
+    lists: Lists | None,
+    *,
+    add: bool,
+    donate: bool,
+) -> tuple[list[Array], Sequence[Any]] | None:
+    """Do one update of tensors whose rule packs, and return the parameter and the slots of each.
+
+    Args:
+        xp: the operations of the library.
+        wide: the working dtype.
+        context: of the list of tensors.
+        slots: the slots of each tensor.
+        dtypes: of the slots of each tensor, when done.
+        lists: all tensors, column by column, if slots are of one structure.
+        add: True for new parameters, False for what to add to the old ones.
+        donate: the results may be written into the arrays given.
+
+    Returns:
+        None where blocks cannot be or do not pay; nothing has been done then.
+    """
+    library = library_for(xp, donate) if lists else None
+    if library is None or lists is None or not _pay(lists):
+        return None
+    count, olds = len(lists.shapes), lists.olds
+    kinds = {shape: _numbers(shape, one) for shape, one in lists.expected.items()}
+    numbers = {shape: one for shape, one in kinds.items() if one is not None}
+    if len(numbers) < len(kinds) or not (lists.plain or all(map(library.plain, (lists.gs, *olds)))):
+        return None
+    uniform = all(dtype == wide for dtype in lists.dtypes)
+    news: list[list[Array]] = [[None] * count for _ in olds]
+    update = Update(lists.rule, xp, library, wide, add, donate, lists.gs, olds, dtypes, uniform, news)
+    units = _units(update, _bundles(lists, context, library), slots, numbers)
+    if units is None:
+        return None
+    _work(update, units, lists.elements)
+    new, *own = news
+    if donate and all(map(is_, chain(*own), chain(*olds[1:]))):
+        return new, slots
+    return new, rows(slots[0], iter(own), count)
+
+
+def _work(update: Update, units: Sequence[tuple[Recorded, Unit]], elements: int) -> None:
+    """Let all units do what they have to."""
+    sizes = update.library.sizes()
+    order = sorted(range(len(units)), key=lambda i: -units[i][1].size)
+    # Short operations would keep threads waiting for each other.
+    large = [i for i in order if units[i][1].size >= sizes.shared]
+    mass = sum(units[i][1].size for i in large)
+    threads = update.library.threads() if mass >= 32 * sizes.shared else 1
+    length = min(max(sizes.block, sizes.pack // (len(update.olds) + 1)), elements)
+    spaces = [[Space(update.library, update.wide, length)] for _ in range(threads)]
+    together = [space for (space,) in spaces]
+    # What is most of it is for all threads together, block by block.
+    joint = [i for i in large if threads > 1 and units[i][1].size * threads * 2 > mass]
+    apart = [i for i in large if i not in joint] if threads > 1 else []
+    alone = [i for i in order if i not in {*joint, *apart}]
+    runs = [unit.run() for _, unit in units]
+    parts = [next(run) for run in runs]
+    total: float | None = None
+    # Without totals a unit does all its passes at once: what one has gathered stays in the cache.
+    for _ in range(1 + max(recorded.totals for recorded, _ in units)):
+
+        def go_on(own: list[Space], i: int, total: float | None = total) -> None:
+            try:
+                parts[i] = runs[i].send((own, total))
+            except StopIteration:
+                parts[i] = 0.0
+
+        for i in joint:
+            go_on(together, i)
+        share(go_on, spaces, apart)
+        share(go_on, spaces[:1], alone)
+        total = sum(parts)  # in the order of the units, whoever did them

@@ -1,0 +1,4 @@
+"""Operations on arrays of each library, slots, containers, and the context a rule runs in.
+
+Imports `_core` and `_spaces`.
+"""

@@ -1,0 +1,325 @@
+"""The rows layout: many tensors in one `(R, width)` buffer, each padded with zeros to whole rows.
+
+Norms are row sums and a segment sum; what belongs to a tensor, such as its learning rate or trust ratio, is a `(T,)`
+vector gathered by row to `(R, 1)`. So one kernel of static shape updates any list of tensors, in any array library.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lrsched.rules._ops.context import Context
+from lrsched.rules._ops.ops import Array, Ops, ops_of
+from lrsched.rules._update.run import map_arrays, working_dtype
+
+WIDTH = 1024
+
+
+class Reduction(NamedTuple):
+    """What a body asked of its context: the sums of tensors, or the total over all of them."""
+
+    kind: str  # "sums" or "total"
+    result: Any
+
+
+class _Reached(Exception):  # no error: the way out of a body
+    """A body has come to its first reduction that is not known."""
+
+    def __init__(self, reduction: Reduction) -> None:
+        super().__init__(reduction.kind)
+        self.reduction = reduction
+
+
+def next_reduction(body: Callable[[Context], Any], context: Context, known: Sequence[Any]) -> Reduction | None:
+    """Run a body no further than to its first reduction that is not known.
+
+    To do so once for each reduction, and then the whole body with `context.replaying(known)`, keeps no array from one
+    pass to the next, and a sum or a total may be added up over many pieces before the next pass needs it.
+
+    Args:
+        body: calls the body of a rule with the context that it is given.
+        context: how to compute sums and totals.
+        known: the results of the first reductions.
+
+    Returns:
+        The next reduction, or None if the body asks for no other.
+    """
+    rest = iter(known)
+
+    def sums(arrays: Sequence[Array], owners: Sequence[int]) -> list[Array]:
+        for result in rest:
+            return result  # type: ignore[no-any-return]  # what was taken before
+        raise _Reached(Reduction("sums", context.sums(arrays, owners)))
+
+    def total(arrays: Sequence[Array]) -> Array:
+        for result in rest:
+            return result
+        raise _Reached(Reduction("total", context.total(arrays)))
+
+    try:
+        body(replace(context, sums=sums, total=total))
+    except _Reached as reached:
+        return reached.reduction
+    return None
+
+
+@dataclass(frozen=True)
+class _Library:
+    """What packing needs beyond the operations of rules."""
+
+    concatenate: Callable[[list[Array]], Array]
+    zeros: Callable[[Array, int], Array]  # (an array of the dtype and the device, length)
+    index: Callable[[Array, np.ndarray], Array]  # (an array of the device, integers)
+    take: Callable[[Array, Array], Array]
+    row_sum: Callable[[Array], Array]
+    # (sum of each row, the tensor of each row, rows of each tensor)
+    segment_sum: Callable[[Array, Array, Array], Array]
+
+
+def _numpy() -> _Library:
+    return _Library(
+        np.concatenate,
+        lambda x, n: np.zeros(n, x.dtype),
+        lambda x, index: index,
+        lambda x, index: x[index],
+        lambda x: x.sum(axis=1),
+        lambda x, owner, counts: np.add.reduceat(x, np.cumsum(counts) - counts),
+    )
+
+
+def _jax() -> _Library:
+    jax = sys.modules["jax"]
+    jnp = jax.numpy
+
+    def segment_sum(x: Array, owner: Array, counts: Array) -> Array:
+        return jax.ops.segment_sum(x, owner, num_segments=len(counts), indices_are_sorted=True)
+
+    return _Library(
+        jnp.concatenate,
+        lambda x, n: jnp.zeros(n, x.dtype),
+        lambda x, index: index,
+        lambda x, index: x[index],
+        lambda x: x.sum(axis=1),
+        segment_sum,
+    )
+
+
+def _torch() -> _Library:
+    torch = sys.modules["torch"]
+    return _Library(
+        torch.cat,
+        lambda x, n: torch.zeros(n, dtype=x.dtype, device=x.device),
+        lambda x, index: torch.from_numpy(index).to(x.device),
+        lambda x, index: torch.index_select(x, 0, index),
+        lambda x: x.sum(dim=1),
+        # Not index_add, which on a GPU adds in another order each time.
+        lambda x, owner, counts: torch.segment_reduce(x, "sum", lengths=counts, unsafe=True),
+    )
+
+
+def _tensorflow() -> _Library:
+    tf = sys.modules["tensorflow"]
+    return _Library(
+        lambda arrays: tf.concat(arrays, 0),
+        lambda x, n: tf.zeros([n], x.dtype),
+        lambda x, index: tf.constant(index),
+        tf.gather,
+        lambda x: tf.reduce_sum(x, axis=1),
+        lambda x, owner, counts: tf.math.segment_sum(x, owner),
+    )
+
+
+_LIBRARIES = {"numpy": _numpy, "jax": _jax, "torch": _torch, "tensorflow": _tensorflow}
+
+
+class Rows:
+    """Tensors packed in whole rows of one buffer.
+
+    Args:
+        shapes: of the tensors, at least one.
+        width: elements of a row, >= 2.
+
+    Examples:
+        >>> import numpy as np
+        >>> rows = Rows([(2, 3), ()], width=4)
+        >>> rows.pack([np.arange(6.0).reshape(2, 3), np.array(7.0)])
+        array([[0., 1., 2., 3.],
+               [4., 5., 0., 0.],
+               [7., 0., 0., 0.]])
+        >>> rows.owner
+        array([0, 0, 1])
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]], width: int = WIDTH) -> None:
+        self.shapes = [tuple(shape) for shape in shapes]
+        self.width = width
+        self.sizes = [math.prod(shape) for shape in self.shapes]
+        # An empty tensor has a row too, so that it has a place in the sums.
+        self.counts = np.array([max(-(-size // width), 1) for size in self.sizes])
+        # The tensor of each row, and the first row of each tensor.
+        self.owner = np.repeat(np.arange(len(self.sizes)), self.counts)
+        self.starts = np.cumsum(self.counts) - self.counts
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.owner)
+
+    def slices(self) -> list[slice]:
+        """Return where the elements of each tensor are in the buffer of one dimension."""
+        begins = (int(start) * self.width for start in self.starts)
+        return [slice(begin, begin + size) for begin, size in zip(begins, self.sizes, strict=True)]
+
+    def pack(self, arrays: Sequence[Array]) -> Array:
+        """Return the buffer `(R, width)` of the tensors, with zeros after each."""
+        library = _library_of(arrays[0])
+        pieces = []
+        for x, size, count in zip(arrays, self.sizes, self.counts.tolist(), strict=True):
+            pieces += [_reshaped(x, (size,)), library.zeros(x, count * self.width - size)]
+        return _reshaped(library.concatenate(pieces), (len(self), self.width))
+
+    def unpack(self, buffer: Array) -> list[Array]:
+        """Return the tensors of a buffer."""
+        flat = _reshaped(buffer, (len(self) * self.width,))
+        return [_reshaped(flat[own], shape) for own, shape in zip(self.slices(), self.shapes, strict=True)]
+
+    def tables(self, like: Array) -> "RowTables":
+        """Return what the layout says of each row and of each tensor, as arrays of the library and device of `like`."""
+        index = _library_of(like).index
+        ranks = np.array([len(shape) for shape in self.shapes])
+        return RowTables(*(index(like, x) for x in (self.owner, self.counts, self.starts, ranks[self.owner][:, None])))
+
+    def init(self, rule: Any, like: Array) -> Any:
+        """Return the slots of the buffer: what belongs to a tensor is a vector `(T,)`, all else like the buffer.
+
+        Raises:
+            ValueError: the rule keeps a slot of another shape.
+        """
+        xp = ops_of(like)
+        if xp is None:
+            raise TypeError(f"Rows.init(like) must be an array of a known library, got {like!r}")
+        return rule.slots(_FullRows(self, like, xp, rule))
+
+    def update(self, rule: Any, p: Array, g: Array, slots: Any, *, lr: Any, step: Any) -> tuple[Array, Any]:
+        """Return what to subtract from the buffer `p`, and the new slots.
+
+        Args:
+            rule: an update rule that packs.
+            p: the buffer of the parameters, of the working dtype.
+            g: that of the gradients.
+            slots: what `init` or the previous call returned.
+            lr: learning rate; a scalar, or an array `(T,)` with one for each tensor.
+            step: updates done before this one; likewise.
+        """
+        return self.tables(p).update(rule, p, g, slots, lr=lr, step=step)
+
+
+class RowTables(NamedTuple):
+    """The arrays of a layout in rows; they may be traced, so that one graph serves many layouts.
+
+    Args:
+        owner: `(R,)`, the tensor of each row.
+        counts: `(T,)`, the rows of each tensor.
+        starts: `(T,)`, its first row.
+        ndims: `(R, 1)`, its number of dimensions.
+    """
+
+    owner: Array
+    counts: Array
+    starts: Array
+    ndims: Array
+
+    def spread(self, vector: Array) -> Array:
+        """Return what belongs to each tensor, `(T,)`, gathered by row: `(R, 1)`."""
+        return _reshaped(_library_of(vector).take(vector, self.owner), (-1, 1))
+
+    def gathered(self, column: Array) -> Array:
+        """Return for each tensor, `(T,)`, what stands in its first row of `(R, 1)`: the inverse of `spread`."""
+        return _library_of(column).take(_reshaped(column, (-1,)), self.starts)
+
+    def context(self, xp: Ops, lr: Any, step: Any) -> Context:
+        """Return the context in which a body sees the buffer as its only array.
+
+        Args:
+            xp: the operations of the library.
+            lr: learning rate; a scalar, or an array `(T,)` with one for each tensor.
+            step: updates done before this one; likewise.
+        """
+        library = _library(xp.name)
+
+        def sums(arrays: Sequence[Array], owners: Sequence[int]) -> list[Array]:
+            rows = (library.row_sum(x) for x in arrays)
+            return [self.spread(library.segment_sum(x, self.owner, self.counts)) for x in rows]
+
+        def total(arrays: Sequence[Array]) -> Array:
+            return sum(xp.total(x) for x in arrays)
+
+        return Context(xp, self._column(lr), self._column(step), (self.ndims,), sums, total)
+
+    def wide(self, slots: Any) -> Any:
+        """Return slots as a body sees them: what belongs to each tensor gathered by row."""
+        return map_arrays(self._column, slots)
+
+    def narrow(self, slots: Any) -> Any:
+        """Return slots as they are kept: the inverse of `wide`."""
+        return map_arrays(lambda x: self.gathered(x) if x.shape[1] == 1 else x, slots)
+
+    def update(self, rule: Any, p: Array, g: Array, slots: Any, *, lr: Any, step: Any) -> tuple[Array, Any]:
+        """Return what to subtract from the buffer `p`, and the new slots: see `Rows.update`."""
+        xp = ops_of(p)
+        if xp is None:
+            raise TypeError(f"RowTables.update(p) must be an array of a known library, got {p!r}")
+        (update,), (new,) = rule.body(self.context(xp, lr, step), [p], [g], [self.wide(slots)])
+        return update, self.narrow(new)
+
+    def _column(self, x: Any) -> Any:
+        return self.spread(x) if len(getattr(x, "shape", ())) == 1 else x
+
+
+@dataclass(frozen=True)
+class _FullRows:
+    """Makes the slots of a buffer."""
+
+    rows: Rows
+    like: Array
+    xp: Any
+    rule: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the buffer."""
+        return (len(self.rows), self.rows.width)
+
+    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> Array:
+        if shape not in (None, (), self.shape):
+            raise ValueError(f"Rows.init(rule, ...) must get a rule that packs, got {self.rule!r}")
+        dtype = working_dtype(self.xp, self.like)
+        if shape != () and value:  # the padding stays 0, so that it adds nothing to a norm
+            return self.rows.pack([self.xp.full(self.like, value, (size,), dtype) for size in self.rows.sizes])
+        wanted = (len(self.rows.shapes),) if shape == () else self.shape
+        return self.xp.full(self.like, value, wanted, dtype)
+
+
+_MADE: dict[str, _Library] = {}
+
+
+def _library(name: str) -> _Library:
+    if name not in _MADE:
+        _MADE.setdefault(name, _LIBRARIES[name]())
+    return _MADE[name]
+
+
+def _library_of(x: Array) -> _Library:
+    xp = ops_of(x)
+    if xp is None:
+        raise TypeError(f"Rows must get arrays of a known library, got {x!r}")
+    return _library(xp.name)
+
+
+def _reshaped(x: Array, shape: tuple[int, ...]) -> Array:
+    if hasattr(x, "reshape"):
+        return x.reshape(shape)
+    return sys.modules["tensorflow"].reshape(x, shape)
