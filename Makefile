@@ -9,13 +9,14 @@ READY := $(VENV)/.ready
 ORACLES := $(VENV)/.oracles
 EXTRAS := plot torch optax keras test dev
 
-# Keras fixes its backend when it is imported: three processes, one a backend, run each Keras test at the same time.
-KERAS_TESTS := $(wildcard tests/test_keras*.py tests/trainers/test_trainer_keras.py)
+# Each suite is folders of tests. Keras fixes its backend when it is imported: three processes, one a backend, run each
+# Keras test at the same time. Trainers of other libraries want these whole, where other tests load one file of them.
+WITH_KERAS := tests/trainers/test_trainer_keras.py
+KERAS_TESTS := tests/adapter_keras $(WITH_KERAS)
 KERAS_WORKERS := --dist each $(foreach backend,tensorflow jax torch,--tx popen//env:KERAS_BACKEND=$(backend))
-OTHER_TESTS := $(wildcard tests/test_torch*.py tests/test_optax*.py tests/test_docs.py)
-# Trainers of other libraries want these whole, where other tests load one file of them.
-TRAINER_TESTS := $(filter-out $(KERAS_TESTS),$(wildcard tests/trainers/test_*.py))
-CORE_TESTS := $(filter-out $(KERAS_TESTS) $(OTHER_TESTS) $(TRAINER_TESTS),$(wildcard tests/test_*.py tests/*/test_*.py))
+TRAINER_TESTS := tests/trainers --ignore=$(WITH_KERAS)
+ADAPTER_TESTS := tests/adapter_torch tests/adapter_optax tests/docs
+CORE_TESTS := $(filter-out $(KERAS_TESTS) $(ADAPTER_TESTS) tests/trainers tests/__%,$(patsubst %/,%,$(wildcard tests/*/)))
 PYTEST := $(RUN) -m pytest -q
 
 # What Hypothesis draws is the same in every run of `make test`; the others start from SEED, by chance unless it is given.
@@ -24,7 +25,7 @@ DEPTH := fast
 DEPTH_fast := -m "not slow"
 DEPTH_thorough = --hypothesis-profile=thorough --hypothesis-seed=$(SEED)
 EXAMPLES ?= 1000
-TESTS ?= $(wildcard $(patsubst %,tests/test_%.py,laws libraries text equality recipes export source* compat_* torch_import*))
+TESTS ?= tests/core tests/translate tests/compat $(wildcard tests/adapter_torch/test_torch_import*.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all core trainers keras adapters explore lint bench clean
@@ -67,10 +68,10 @@ keras: $(ORACLES)  ## one suite: Keras on TensorFlow, JAX and PyTorch
 
 adapters: $(ORACLES)  ## one suite: PyTorch, Optax, examples of the adapters, README, notebooks
 	@echo "== PyTorch, Optax, examples of the adapters, README, notebooks"
-	@$(PYTEST) $(DEPTH_$(DEPTH)) -n $(JOBS) $(OTHER_TESTS) adapters
+	@$(PYTEST) $(DEPTH_$(DEPTH)) -n $(JOBS) $(ADAPTER_TESTS) adapters
 
 # What it finds becomes an @example of the test, or a test of its own.
-explore: $(ORACLES)  ## search with fresh draws: SEED=7 repeats, EXAMPLES=5000 a test (1000), TESTS="tests/test_laws.py"
+explore: $(ORACLES)  ## search with fresh draws: SEED=7 repeats, EXAMPLES=5000 a test (1000), TESTS="tests/core/test_laws.py"
 	@echo "SEED=$(SEED) EXAMPLES=$(EXAMPLES)"
 	@EXAMPLES=$(EXAMPLES) $(PYTEST) -m hypothesis --hypothesis-profile=explore --hypothesis-seed=$(SEED) -n $(JOBS) $(TESTS) \
 	    || { echo 'make explore SEED=$(SEED) EXAMPLES=$(EXAMPLES) TESTS="$(TESTS)" repeats the draws'; exit 1; }
@@ -81,14 +82,14 @@ explore: $(ORACLES)  ## search with fresh draws: SEED=7 repeats, EXAMPLES=5000 a
 ALONE = $(VENV)/alone-$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("SOABI") or "python")')
 TOOLS = $$(grep -E '^(hypothesis|mpmath|pytest|pytest-xdist)==' constraints.txt)
 LOWEST = $(shell sed -nE 's/.*"(numpy|torch)>=([0-9.]+)".*/\1==\2/p' pyproject.toml)
-LOWEST_TESTS := $(filter-out $(wildcard tests/test_compat_*.py tests/test_commands.py),$(CORE_TESTS)) \
-    $(wildcard $(patsubst %,tests/test_torch_%.py,scheduler resume feedback))
+LOWEST_TESTS := $(filter-out tests/compat tests/house,$(CORE_TESTS)) tests/house/test_architecture.py \
+    $(wildcard $(patsubst %,tests/adapter_torch/test_torch_%.py,scheduler resume feedback))
 
 test-core:  ## run the core tests with NumPy alone: PYTHON=python3.13, NUMPY=2.1.0 (the newest)
 	@echo "making $(ALONE)"
 	@$(PYTHON) -m venv --clear $(ALONE)
 	@$(ALONE)/bin/python -m pip install -qq --disable-pip-version-check $(TOOLS) numpy$(addprefix ==,$(NUMPY))
-	@$(ALONE)/bin/python -m pytest -q $(DEPTH_fast) -n $(JOBS) $(filter-out tests/test_commands.py,$(CORE_TESTS)) lrsched
+	@$(ALONE)/bin/python -m pytest -q $(DEPTH_fast) -n $(JOBS) $(CORE_TESTS) --ignore=tests/house/test_commands.py lrsched
 
 test-lowest:  ## run the core and the schedulers of PyTorch with the lowest versions of NumPy and PyTorch: PYTHON=python3.11
 	@echo "making $(ALONE)-lowest with $(LOWEST)"

@@ -171,7 +171,7 @@ def _library(library: str, measured: Measured) -> str:
     if entry.run:
         against = f"Measured against {entry.package} {measured.versions.get(library, UNKNOWN)}."
     else:
-        against = f"Compared with the formulas of {source(library)}, in `tests/{_tests(library)}`."
+        against = f"Compared with the formulas of {source(library)}, in `tests/compat/{_tests(library)}`."
     curves = [name for name in samples.sampled(library) if not is_rule(library, name)]
     optimizers = [name for name in samples.sampled(library) if is_rule(library, name)]
     lines = [
@@ -221,7 +221,7 @@ def _driven(library: str) -> str:
 
 
 def _tests(library: str) -> str:
-    own = ROOT / "tests" / f"test_compat_{library}.py"
+    own = ROOT / "tests" / "compat" / f"test_compat_{library}.py"
     shared = {"big_vision": "scenic"}.get(library, "trainers")
     return own.name if own.exists() else f"test_compat_{shared}.py"
 

@@ -4,10 +4,10 @@ import warnings
 
 import pytest
 from harness import UPDATES, agree, real
-from test_compat_nemo import live
 from torch_harness import line, loader, sgd, watched
 
 from lrsched import compat
+from tests.compat.test_compat_nemo import live
 
 lightning = real("pytorch_lightning", "pytorch-lightning")
 

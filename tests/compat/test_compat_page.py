@@ -10,7 +10,7 @@ import pytest
 
 from lrsched import Schedule, compat
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _maker():

@@ -10,7 +10,7 @@ import pytest
 
 from lrsched import compat
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _command():
@@ -42,7 +42,7 @@ def test_no_commit_is_named_without_its_date(library):
 
 def test_the_tests_of_formulas_name_the_same_commits():
     """What the page says is what the tests were written from."""
-    words = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_compat_*.py"))
+    words = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "compat").glob("test_compat_*.py"))
     commits = {commit for _, commit, _ in ages.CITED.findall(words)}
     assert {s.commit for s in FOUND if s.what == "preset" and s.library in FORMULAS} <= commits
 

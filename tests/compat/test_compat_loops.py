@@ -10,7 +10,7 @@ from compat_loops import LOOPS, ONLY, READ, RUN, Loop
 from lrsched import compat
 from lrsched.compat._remarks.table import BATCHES
 
-FOLDER = Path(__file__).parent / "trainers"
+FOLDER = Path(__file__).resolve().parents[1] / "trainers"
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("test_trainer_*.py"))}
 # An installed version, or a repository at a commit and its date; then the lines.
 CITATION = re.compile(r".+( \d+\.\d+\S*| at [0-9a-f]{7,40} \(20\d\d-\d\d-\d\d\)), \S+\.\w+:\d+(-\d+)?")

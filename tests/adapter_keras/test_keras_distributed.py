@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="tf.distribute is of TensorFlow")
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "examples" / "mirrored_lars.py"
+EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "mirrored_lars.py"
 PROGRAM = r"""
 import contextlib, json
 import numpy as np, tensorflow as tf

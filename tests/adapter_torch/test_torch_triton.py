@@ -22,7 +22,7 @@ from lrsched_torch._kernels.source import BLOCK, source_of
 from lrsched_torch._traced.graphs import Form
 from lrsched_torch._traced.program import OPERATIONS, Level, Operation
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 F32, BF16 = torch.float32, torch.bfloat16
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed: see tests/oracles-large.txt"
@@ -46,14 +46,16 @@ def pytest_on(*arguments, interpret):
 @needs_triton
 @pytest.mark.slow
 def test_the_kernels_compute_what_the_rules_say():
-    code, said = pytest_on("tests/triton_kernels.py", interpret=not torch.cuda.is_available())
+    code, said = pytest_on("tests/adapter_torch/triton_kernels.py", interpret=not torch.cuda.is_available())
     assert code == 0, said
 
 
 @needs_triton
 def test_one_kernel_of_each_kind_computes_what_the_rules_say():
     chosen = "equal_the_pure_rule_in_float32 or memory_in_any_order"
-    code, said = pytest_on("tests/triton_kernels.py", "-k", chosen, interpret=not torch.cuda.is_available())
+    code, said = pytest_on(
+        "tests/adapter_torch/triton_kernels.py", "-k", chosen, interpret=not torch.cuda.is_available()
+    )
     assert code == 0, said
 
 

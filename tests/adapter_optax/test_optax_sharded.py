@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "examples" / "jax_sharded_lars.py"
+EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "jax_sharded_lars.py"
 
 PROGRAM = r"""
 import json, re

@@ -23,7 +23,7 @@ from lrsched_torch._kernels.source import source_of
 from lrsched_torch._shared import captured as _captured
 from lrsched_torch._traced import graphs as _graphs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 S = Warmup(4) >> Constant(0.05, steps=5) >> Cosine(0.05, 0.0, steps=40)
 # The second stands alone, the others share buckets.
 SHAPES = ((3, 4), (260, 260), (4,), (), (0,), (2, 600))
@@ -621,7 +621,7 @@ needs_triton = pytest.mark.skipif(
 def test_the_kernels_of_triton_take_counts_rates_and_scales_from_the_device():
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"TRITON_INTERPRET": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header"]
-    command += ["tests/test_torch_capturable.py", "-k", "interpreted_kernels"]
+    command += ["tests/adapter_torch/test_torch_capturable.py", "-k", "interpreted_kernels"]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "passed" in done.stdout

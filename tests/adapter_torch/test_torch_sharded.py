@@ -20,7 +20,7 @@ from lrsched_torch import RuleOptimizer
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch is built without torch.distributed")
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "examples" / "fsdp2_lars.py"
+EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "fsdp2_lars.py"
 S = Cosine(0.05, 0.0, steps=8)
 PROCESSES = 2
 RULES = {

@@ -17,7 +17,7 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("lrsched", "lrsched_torch", "lrsched_keras", "lrsched_optax")
 FRAMEWORKS = {
     "flax",
