@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.test_source import agree, jax_values, keras_values, run, torch_rates
-from tests.test_torch_import import composites, sgd, take
 
 from lrsched import Cosine, Linear, Schedule, compat, to_source
+from tests.adapter_torch.test_torch_import import composites, sgd, take
 from tests.compat import test_compat_keras, test_compat_optax, test_compat_torch, test_compat_transformers
+from tests.translate.test_source import agree, jax_values, keras_values, run, torch_rates
 
 ARGUMENTS = {
     "keras": test_compat_keras.ARGUMENTS,
