@@ -39,5 +39,5 @@ class Batches(Schedule):
         n = self.batches_per_update
         return self.schedule._reach(n * t + n - 1.0)
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        return self.schedule._at(xp.last_of(t, self.batches_per_update, self.schedule.length), xp)
+    def _at(self, t: Any, space: Any) -> Any:
+        return self.schedule._at(space.last_of(t, self.batches_per_update, self.schedule.length), space)

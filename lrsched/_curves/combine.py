@@ -40,13 +40,13 @@ class Combination(Schedule, abstract=True):
 
     @staticmethod
     @abstractmethod
-    def _join(a: Any, b: Any, xp: Any) -> Any:
+    def _join(a: Any, b: Any, space: Any) -> Any:
         """Return the two values combined."""
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        joined = self.parts[0]._at(t, xp)
+    def _at(self, t: Any, space: Any) -> Any:
+        joined = self.parts[0]._at(t, space)
         for part in self.parts[1:]:
-            joined = self._join(joined, part._at(t, xp), xp)
+            joined = self._join(joined, part._at(t, space), space)
         return joined
 
     def __repr__(self) -> str:
@@ -109,13 +109,13 @@ class Product(Combination):
         object.__setattr__(self, "_largest", largest)
 
     @staticmethod
-    def _join(a: Any, b: Any, xp: Any) -> Any:
-        return xp.times(a, b)
+    def _join(a: Any, b: Any, space: Any) -> Any:
+        return space.times(a, b)
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        if self._largest > xp.largest:
-            return super()._at(t, xp)
-        return reduce(mul, (part._at(t, xp) for part in self.parts))
+    def _at(self, t: Any, space: Any) -> Any:
+        if self._largest > space.largest:
+            return super()._at(t, space)
+        return reduce(mul, (part._at(t, space) for part in self.parts))
 
 
 @value
@@ -141,7 +141,7 @@ class Sum(Combination):
             raise ValueError(f"Sum(parts=...) must not both grow and fall without bound, got {short(self.parts)}")
 
     @staticmethod
-    def _join(a: Any, b: Any, xp: Any) -> Any:
+    def _join(a: Any, b: Any, space: Any) -> Any:
         return a + b
 
 
@@ -161,8 +161,8 @@ class Minimum(Combination):
     parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
 
     @staticmethod
-    def _join(a: Any, b: Any, xp: Any) -> Any:
-        return xp.minimum(a, b)
+    def _join(a: Any, b: Any, space: Any) -> Any:
+        return space.minimum(a, b)
 
 
 @value
@@ -181,8 +181,8 @@ class Maximum(Combination):
     parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
 
     @staticmethod
-    def _join(a: Any, b: Any, xp: Any) -> Any:
-        return xp.maximum(a, b)
+    def _join(a: Any, b: Any, space: Any) -> Any:
+        return space.maximum(a, b)
 
 
 @value
@@ -215,10 +215,10 @@ class Power(Schedule):
         ends = [SCALAR.raised(a, b) for a in self.base._reach(t) for b in self.exponent._reach(t)]
         return min(ends), max(ends)
 
-    def _at(self, t: Any, xp: Any) -> Any:
+    def _at(self, t: Any, space: Any) -> Any:
         # An extended line may pass below zero, where a fractional power has no value.
-        base, exponent = self.base._at(t, xp), self.exponent._at(t, xp)
-        return xp.raised(base, exponent)
+        base, exponent = self.base._at(t, space), self.exponent._at(t, space)
+        return space.raised(base, exponent)
 
     def __repr__(self) -> str:
         """Return `base ** exponent`, constants as plain numbers unless both are."""

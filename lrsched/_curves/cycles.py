@@ -140,16 +140,16 @@ class Repeat(Schedule):
         """Steps until the last cycle ends, or None."""
         return self._length
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        return self._cycle(t, xp) if self._length is None else xp.before(t, self._length, self._cycle, self._last)
+    def _at(self, t: Any, space: Any) -> Any:
+        return self._cycle(t, space) if self._length is None else space.before(t, self._length, self._cycle, self._last)
 
-    def _cycle(self, t: Any, xp: Any) -> Any:
-        number, local = xp.turn(t, self._period) if self._even else xp.cycle(t, self._cycles)
-        current = self.schedule._at(local, xp)
+    def _cycle(self, t: Any, space: Any) -> Any:
+        number, local = space.turn(t, self._period) if self._even else space.cycle(t, self._cycles)
+        current = self.schedule._at(local, space)
         if self.scale == 1.0:
             return current
-        factor = xp.grow(self.scale, number)
-        return current * factor if self._largest <= xp.largest else xp.times(current, factor)
+        factor = space.grow(self.scale, number)
+        return current * factor if self._largest <= space.largest else space.times(current, factor)
 
 
 @value
@@ -187,12 +187,12 @@ class Triangular(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return min(self.low, self.high), max(self.low, self.high)
 
-    def _at(self, t: Any, xp: Any) -> Any:
+    def _at(self, t: Any, space: Any) -> Any:
         up, down = self.up, self.down or self.up
-        _, local = xp.turn(t, up + down)
+        _, local = space.turn(t, up + down)
         if self.low <= self.high:  # counted from the smaller value, as in `Blend`
-            height = xp.minimum(xp.real(local) / float(up), xp.rest(local, up + down) / float(down))
+            height = space.minimum(space.real(local) / float(up), space.rest(local, up + down) / float(down))
             span = self.high - self.low
-            return self.low + (span * height if span <= xp.largest else xp.times(height, span))
-        before = xp.rest(local, up)
-        return self.high + (self.low - self.high) * xp.maximum(before / float(up), -before / float(down))
+            return self.low + (span * height if span <= space.largest else space.times(height, span))
+        before = space.rest(local, up)
+        return self.high + (self.low - self.high) * space.maximum(before / float(up), -before / float(down))

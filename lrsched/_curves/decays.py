@@ -20,15 +20,15 @@ class Decay(Schedule, abstract=True):
         return
 
     @abstractmethod
-    def curve(self, t: Any, xp: Any) -> Any:
+    def curve(self, t: Any, space: Any) -> Any:
         """Return the value after `t` steps."""
 
     def _reach(self, t: float) -> tuple[float, float]:
         first, last = self.curve(0.0, SCALAR), self.curve(float(t), SCALAR)  # each of these curves is monotone
         return min(first, last), max(first, last)
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        return self.curve(xp.real(t), xp)
+    def _at(self, t: Any, space: Any) -> Any:
+        return self.curve(space.real(t), space)
 
 
 @value
@@ -53,21 +53,21 @@ class Exponential(Decay):
     steps: Annotated[float, Real(low=1e-9)] = 1.0
     positional: ClassVar[int] = 2
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        if xp.single and self.start > 0.0 and self.rate != 1.0:
-            return xp.exponential(t, self.start, math.log(self.rate) / self.steps)
-        return super()._at(t, xp)
+    def _at(self, t: Any, space: Any) -> Any:
+        if space.single and self.start > 0.0 and self.rate != 1.0:
+            return space.exponential(t, self.start, math.log(self.rate) / self.steps)
+        return super()._at(t, space)
 
-    def curve(self, t: Any, xp: Any) -> Any:
+    def curve(self, t: Any, space: Any) -> Any:
         """Return start * exp(log(rate) * t / steps)."""
         if self.start == 0.0 or self.rate == 1.0:
-            return xp.full(t, self.start)
+            return space.full(t, self.start)
         exponent = t / self.steps * math.log(self.rate)
-        if not xp.fits(self.start):
-            return xp.exp(exponent + math.log(self.start))
+        if not space.fits(self.start):
+            return space.exp(exponent + math.log(self.start))
         if (self.start > 1.0) == (self.rate > 1.0) or 1e-3 <= self.start <= 1e3:
-            return self.start * xp.exp(exponent)
-        half = xp.exp(0.5 * exponent)  # the factor alone may leave the range of floats where the value does not
+            return self.start * space.exp(exponent)
+        half = space.exp(0.5 * exponent)  # the factor alone may leave the range of floats where the value does not
         return self.start * half * half
 
 
@@ -93,10 +93,10 @@ class InverseTime(Decay):
     steps: Annotated[float, Real(low=1e-9)] = 1.0
     positional: ClassVar[int] = 2
 
-    def curve(self, t: Any, xp: Any) -> Any:
+    def curve(self, t: Any, space: Any) -> Any:
         """Return start / (1 + rate t / steps)."""
-        if self.start > 0.0 and max(self.rate, self.start) > xp.largest:
-            return xp.exp(math.log(self.start) - xp.log(1.0 + xp.times(t / self.steps, self.rate)))
+        if self.start > 0.0 and max(self.rate, self.start) > space.largest:
+            return space.exp(math.log(self.start) - space.log(1.0 + space.times(t / self.steps, self.rate)))
         return self.start / (1.0 + t / self.steps * self.rate)
 
 
@@ -127,14 +127,14 @@ class PowerLaw(Decay):
     power: Annotated[float, Real(low=-10.0, high=100.0)] = 0.5
     timescale: Annotated[float, Real(low=1e-9)] = 1.0
 
-    def curve(self, t: Any, xp: Any) -> Any:
+    def curve(self, t: Any, space: Any) -> Any:
         """Return start * (1 + t / timescale) ** -power."""
         if self.start == 0.0:
-            return xp.full(t, 0.0)
+            return space.full(t, 0.0)
         base = 1.0 + t / self.timescale
-        if not xp.fits(self.start):
-            return xp.exp(math.log(self.start) - self.power * xp.log(base))
-        return self.start * (base**-self.power if self.power >= 0.0 else xp.raised(base, -self.power))
+        if not space.fits(self.start):
+            return space.exp(math.log(self.start) - self.power * space.log(base))
+        return self.start * (base**-self.power if self.power >= 0.0 else space.raised(base, -self.power))
 
 
 @value
@@ -158,10 +158,10 @@ class ExponentialWarmup(Decay):
     end: Annotated[float, Real(low=0.0)] = 1.0
     timescale: Annotated[float, Real(low=1e-9)] = 1000.0
 
-    def curve(self, t: Any, xp: Any) -> Any:
+    def curve(self, t: Any, space: Any) -> Any:
         """Return -end * expm1(-(t + 1) / timescale)."""
-        gone = -xp.expm1(-(t + 1.0) / self.timescale)
-        return self.end * gone if self.end <= xp.largest else xp.times(gone, self.end)
+        gone = -space.expm1(-(t + 1.0) / self.timescale)
+        return self.end * gone if self.end <= space.largest else space.times(gone, self.end)
 
 
 def _bernoulli(count: int) -> tuple[float, ...]:
@@ -211,18 +211,18 @@ class RectifiedWarmup(Decay):
         first = next(n for n in range(1, 100) if self._length_of(float(n), SCALAR) > 4.0)
         object.__setattr__(self, "_first", first)
 
-    def _length_of(self, n: Any, xp: Any) -> Any:
+    def _length_of(self, n: Any, space: Any) -> Any:
         """Return r(n); for small n its large parts cancel, so it is n and a series."""
         z = n * self._rate
         few = z < 1.0
-        near, far = xp.where(few, z, 1.0), xp.where(few, 1.0, z)
+        near, far = space.where(few, z, 1.0), space.where(few, 1.0, z)
         square, tail = near * near, 0.0
         for part in reversed(_SERIES):
             tail = part + square * tail
         small = self._excess + n - 2.0 * (n * (near * tail))
-        return xp.where(few, small, self._limit - 2.0 * (n * xp.exp(-far) / -xp.expm1(-far)))
+        return space.where(few, small, self._limit - 2.0 * (n * space.exp(-far) / -space.expm1(-far)))
 
-    def curve(self, t: Any, xp: Any) -> Any:
+    def curve(self, t: Any, space: Any) -> Any:
         """Return the rectification at n = t + first."""
-        r, limit = self._length_of(t + float(self._first), xp), self._limit
-        return xp.sqrt((r - 4.0) / (limit - 4.0) * ((r - 2.0) / (limit - 2.0)) * (limit / r))
+        r, limit = self._length_of(t + float(self._first), space), self._limit
+        return space.sqrt((r - 4.0) / (limit - 4.0) * ((r - 2.0) / (limit - 2.0)) * (limit / r))

@@ -45,8 +45,8 @@ class Hold(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(min(t, self.steps))
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        return xp.before(t, self.steps, self.schedule._at, self._end)
+    def _at(self, t: Any, space: Any) -> Any:
+        return space.before(t, self.steps, self.schedule._at, self._end)
 
 
 @value
@@ -88,8 +88,8 @@ class Shift(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t + self.steps)
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        return self.schedule._at(xp.later(t, self._exact), xp)
+    def _at(self, t: Any, space: Any) -> Any:
+        return self.schedule._at(space.later(t, self._exact), space)
 
 
 @value
@@ -128,8 +128,8 @@ class Stretch(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t / self.factor)
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        return self.schedule._at(t if self.factor == 1.0 else clock(t).slower(self._exact), xp)
+    def _at(self, t: Any, space: Any) -> Any:
+        return self.schedule._at(t if self.factor == 1.0 else clock(t).slower(self._exact), space)
 
 
 @value
@@ -163,8 +163,8 @@ class Epochs(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t / self.steps_per_epoch)
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        return self.schedule._at(xp.turn(t, self.steps_per_epoch)[0], xp)
+    def _at(self, t: Any, space: Any) -> Any:
+        return self.schedule._at(space.turn(t, self.steps_per_epoch)[0], space)
 
 
 @value
@@ -195,11 +195,11 @@ class Reverse(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(self.length)
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        return xp.before(t, self.length, self._back, self._last)
+    def _at(self, t: Any, space: Any) -> Any:
+        return space.before(t, self.length, self._back, self._last)
 
-    def _back(self, t: Any, xp: Any) -> Any:
-        return self.schedule._at(xp.back(t, self.length), xp)
+    def _back(self, t: Any, space: Any) -> Any:
+        return self.schedule._at(space.back(t, self.length), space)
 
 
 @value
@@ -242,19 +242,19 @@ class Extend(Schedule):
         last = self._at(float(t), SCALAR)
         return min(low, last), max(high, last)
 
-    def _at(self, t: Any, xp: Any) -> Any:
+    def _at(self, t: Any, space: Any) -> Any:
         ramp = self.schedule
         n = ramp.steps
         if isinstance(ramp, Cosine):
-            return ramp._at(xp.fold(t, n), xp)
+            return ramp._at(space.fold(t, n), space)
         if ramp.start == ramp.end:  # a weight that overflows must not meet a height of 0
-            return xp.full(t, ramp.end)
+            return space.full(t, ramp.end)
         if type(t) is Clock:
-            x, y = xp.parts(t, n)
-            return ramp.curve(x, y, xp)
-        if xp.scalar:  # whole numbers of any size are divided exactly
-            return ramp.curve(t / n, (n - t) / n, xp)
-        return ramp.curve(xp.real(t) / float(n), xp.rest(t, n) / float(n), xp)
+            x, y = space.parts(t, n)
+            return ramp.curve(x, y, space)
+        if space.scalar:  # whole numbers of any size are divided exactly
+            return ramp.curve(t / n, (n - t) / n, space)
+        return ramp.curve(space.real(t) / float(n), space.rest(t, n) / float(n), space)
 
 
 @value
@@ -294,19 +294,22 @@ class Warp(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t)
 
-    def _bent(self, x: Any, y: Any, xp: Any) -> Any:
+    def _bent(self, x: Any, y: Any, space: Any) -> Any:
         power, curve = self.power, self.schedule.curve
         if power >= 1.0 or not hasattr(x, "shape"):
-            return curve(xp.power(x, y, power), complement(x, y, power, xp), xp)
+            return curve(space.power(x, y, power), complement(x, y, power, space), space)
         # The clock starts with an infinite slope, of which the curve would make the difference of two.
         some = x > 0.0
-        near, far = xp.where(some, x, 1.0), xp.where(some, y, 0.0)
-        bent = xp.where(some, xp.power(near, far, power), 0.0), xp.where(some, complement(near, far, power, xp), 1.0)
-        return curve(*bent, xp)
+        near, far = space.where(some, x, 1.0), space.where(some, y, 0.0)
+        bent = (
+            space.where(some, space.power(near, far, power), 0.0),
+            space.where(some, complement(near, far, power, space), 1.0),
+        )
+        return curve(*bent, space)
 
-    def _at(self, t: Any, xp: Any) -> Any:
+    def _at(self, t: Any, space: Any) -> Any:
         ramp = self.schedule
-        return xp.bounded(t, ramp.steps, self._bent, ramp.end)
+        return space.bounded(t, ramp.steps, self._bent, ramp.end)
 
 
 @value
@@ -342,5 +345,5 @@ class Table(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return min(self.values), max(self.values)
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        return xp.take(self._values, t)
+    def _at(self, t: Any, space: Any) -> Any:
+        return space.take(self._values, t)

@@ -34,14 +34,14 @@ class Ramp(Schedule, abstract=True):
         return min(self.start, self.end), max(self.start, self.end)
 
     @abstractmethod
-    def curve(self, x: Any, y: Any, xp: Any) -> Any:
+    def curve(self, x: Any, y: Any, space: Any) -> Any:
         """Return the value where the part `x` of the steps is gone and `y = 1 - x` is left."""
 
-    def _at(self, t: Any, xp: Any) -> Any:
+    def _at(self, t: Any, space: Any) -> Any:
         steps = self.steps
-        if xp is SCALAR and type(t) is not Clock:
+        if space is SCALAR and type(t) is not Clock:
             return self.end if t >= steps else self.curve(t / steps, (steps - t) / steps, SCALAR)
-        return xp.bounded(t, steps, self.curve, self.end)
+        return space.bounded(t, steps, self.curve, self.end)
 
 
 class Blend(Ramp, abstract=True):
@@ -67,19 +67,19 @@ class Blend(Ramp, abstract=True):
     _rises: ClassVar[bool]
 
     @abstractmethod
-    def fall(self, x: Any, y: Any, xp: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Any) -> Any:
         """Return the weight of `start`, accurate where it vanishes."""
 
     @abstractmethod
-    def rise(self, x: Any, y: Any, xp: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Any) -> Any:
         """Return the weight of `end`, accurate where it vanishes: 1 - fall."""
 
-    def curve(self, x: Any, y: Any, xp: Any) -> Any:
+    def curve(self, x: Any, y: Any, space: Any) -> Any:
         """Return the mean of the endpoints with the weight of the larger one."""
         if self._span == 0.0:  # which would meet an infinite slope
-            return xp.full(x, self._low)
-        weight = self.rise(x, y, xp) if self._rises else self.fall(x, y, xp)
-        return self._low + (self._span * weight if self._span <= xp.largest else xp.times(weight, self._span))
+            return space.full(x, self._low)
+        weight = self.rise(x, y, space) if self._rises else self.fall(x, y, space)
+        return self._low + (self._span * weight if self._span <= space.largest else space.times(weight, self._span))
 
 
 @value
@@ -102,11 +102,11 @@ class Linear(Blend):
     end: Annotated[float, Real(low=0.0)]
     steps: Annotated[int, Int(low=1)]
 
-    def fall(self, x: Any, y: Any, xp: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Any) -> Any:
         """Return y."""
         return y
 
-    def rise(self, x: Any, y: Any, xp: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Any) -> Any:
         """Return x."""
         return x
 
@@ -135,14 +135,14 @@ class Cosine(Blend):
     end: Annotated[float, Real(low=0.0)]
     steps: Annotated[int, Int(low=1)]
 
-    def fall(self, x: Any, y: Any, xp: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Any) -> Any:
         """Return (1 + cos(pi x)) / 2."""
-        root = xp.sin(HALF_PI * y)
+        root = space.sin(HALF_PI * y)
         return root * root
 
-    def rise(self, x: Any, y: Any, xp: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Any) -> Any:
         """Return (1 - cos(pi x)) / 2."""
-        root = xp.sin(HALF_PI * x)
+        root = space.sin(HALF_PI * x)
         return root * root
 
 
@@ -171,13 +171,13 @@ class Polynomial(Blend):
     steps: Annotated[int, Int(low=1)]
     power: Annotated[float, Real(low=0.0, open_low=True)] = 1.0
 
-    def fall(self, x: Any, y: Any, xp: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Any) -> Any:
         """Return y ** power."""
-        return _raised(y, x, self.power, xp)
+        return _raised(y, x, self.power, space)
 
-    def rise(self, x: Any, y: Any, xp: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Any) -> Any:
         """Return 1 - y ** power."""
-        return complement(y, x, self.power, xp)
+        return complement(y, x, self.power, space)
 
 
 @value
@@ -209,32 +209,32 @@ class Monomial(Blend):
     steps: Annotated[int, Int(low=1)]
     power: Annotated[float, Real(low=0.0, open_low=True)] = 0.5
 
-    def fall(self, x: Any, y: Any, xp: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Any) -> Any:
         """Return 1 - x ** power."""
-        return complement(x, y, self.power, xp)
+        return complement(x, y, self.power, space)
 
-    def rise(self, x: Any, y: Any, xp: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Any) -> Any:
         """Return x ** power."""
-        return _raised(x, y, self.power, xp)
+        return _raised(x, y, self.power, space)
 
 
-def _raised(x: Any, y: Any, power: float, xp: Any) -> Any:
+def _raised(x: Any, y: Any, power: float, space: Any) -> Any:
     if power == 1.0:
         return x
     if power == 2.0:
         return x * x
-    return xp.root(x) if power == 0.5 else xp.power(x, y, power)
+    return space.root(x) if power == 0.5 else space.power(x, y, power)
 
 
-def complement(x: Any, y: Any, power: float, xp: Any) -> Any:
+def complement(x: Any, y: Any, power: float, space: Any) -> Any:
     """Return `1 - x ** power` for x = 1 - y, accurate where it vanishes; short forms where no power is needed."""
     if power == 1.0:
         return y
     if power == 2.0:
         return y * (1.0 + x)
     if power == 0.5:
-        return y / (1.0 + xp.root(x))
-    return -xp.expm1(power * xp.log_of(x, y))
+        return y / (1.0 + space.root(x))
+    return -space.expm1(power * space.log_of(x, y))
 
 
 @value
@@ -260,19 +260,19 @@ class Geometric(Ramp):
     end: Annotated[float, Real(low=0.0, open_low=True)]
     steps: Annotated[int, Int(low=1)]
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        if not xp.single or self.start == self.end:
-            return super()._at(t, xp)
+    def _at(self, t: Any, space: Any) -> Any:
+        if not space.single or self.start == self.end:
+            return super()._at(t, space)
         rate = (math.log(self.end) - math.log(self.start)) / self.steps
-        return xp.before(t, self.steps, lambda t, xp: xp.exponential(t, self.start, rate), self.end)
+        return space.before(t, self.steps, lambda t, space: space.exponential(t, self.start, rate), self.end)
 
-    def curve(self, x: Any, y: Any, xp: Any) -> Any:
+    def curve(self, x: Any, y: Any, space: Any) -> Any:
         """Return the power of the ratio, counted from the nearer endpoint."""
         rate = math.log(self.end) - math.log(self.start)
-        if not (xp.fits(self.start) and xp.fits(self.end)):
-            return xp.exp(math.log(self.start) * y + math.log(self.end) * x)
+        if not (space.fits(self.start) and space.fits(self.end)):
+            return space.exp(math.log(self.start) * y + math.log(self.end) * x)
         first = x < y
-        return xp.where(first, self.start, self.end) * xp.exp(xp.where(first, x, -y) * rate)
+        return space.where(first, self.start, self.end) * space.exp(space.where(first, x, -y) * rate)
 
 
 @value
@@ -301,11 +301,11 @@ class Harmonic(Ramp):
         if not 1e-300 < self.start / self.end < 1e300:
             raise ValueError(f"Harmonic(end=...) must be within 300 decades of start={self.start!r}, got {self.end!r}")
 
-    def curve(self, x: Any, y: Any, xp: Any) -> Any:
+    def curve(self, x: Any, y: Any, space: Any) -> Any:
         """Return start / (y + x * start / end)."""
-        if not (xp.fits(self.start) and xp.fits(self.end)):
+        if not (space.fits(self.start) and space.fits(self.end)):
             log = math.log(self.start) - math.log(self.end)
-            return xp.exp(math.log(self.start) - xp.log(y + xp.exp(xp.log_of(x, y) + log)))
+            return space.exp(math.log(self.start) - space.log(y + space.exp(space.log_of(x, y) + log)))
         return self.start / (y + x * (self.start / self.end))
 
 
@@ -332,11 +332,11 @@ class Rex(Blend):
     end: Annotated[float, Real(low=0.0)]
     steps: Annotated[int, Int(low=1)]
 
-    def fall(self, x: Any, y: Any, xp: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Any) -> Any:
         """Return 2 y / (1 + y)."""
         return (y + y) / (1.0 + y)
 
-    def rise(self, x: Any, y: Any, xp: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Any) -> Any:
         """Return x / (1 + y)."""
         return x / (1.0 + y)
 
@@ -379,13 +379,13 @@ class Tanh(Blend):
         if self.lower >= self.upper:
             raise ValueError(f"Tanh(lower=...) must be < upper={self.upper!r}, got {self.lower!r}")
 
-    def fall(self, x: Any, y: Any, xp: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Any) -> Any:
         """Return 1 / (1 + exp(2 z))."""
-        return 1.0 / (1.0 + xp.exp(2.0 * (self.lower * y + self.upper * x)))
+        return 1.0 / (1.0 + space.exp(2.0 * (self.lower * y + self.upper * x)))
 
-    def rise(self, x: Any, y: Any, xp: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Any) -> Any:
         """Return 1 / (1 + exp(-2 z))."""
-        return 1.0 / (1.0 + xp.exp(-2.0 * (self.lower * y + self.upper * x)))
+        return 1.0 / (1.0 + space.exp(-2.0 * (self.lower * y + self.upper * x)))
 
 
 @value
@@ -420,15 +420,15 @@ class NormalizedExponential(Blend):
         if self.rate == 1.0:
             raise ValueError(f"NormalizedExponential(rate=...) must not be 1 (write Linear), got {self.rate!r}")
 
-    def fall(self, x: Any, y: Any, xp: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Any) -> Any:
         """Return expm1(-y log rate) / expm1(-log rate)."""
         log = math.log(self.rate)
-        return xp.expm1(-log * y) / math.expm1(-log)
+        return space.expm1(-log * y) / math.expm1(-log)
 
-    def rise(self, x: Any, y: Any, xp: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Any) -> Any:
         """Return expm1(x log rate) / expm1(log rate)."""
         log = math.log(self.rate)
-        return xp.expm1(log * x) / math.expm1(log)
+        return space.expm1(log * x) / math.expm1(log)
 
 
 @value
@@ -461,15 +461,15 @@ class Hyperbolic(Blend):
         if self.upper < self.steps:
             raise ValueError(f"Hyperbolic(upper=...) must be >= steps={self.steps!r}, got {self.upper!r}")
 
-    def fall(self, x: Any, y: Any, xp: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Any) -> Any:
         """Return sqrt(y (2 k - 1 - x) / (2 k - 1)) with k = U / N; the factor is written in y and k - 1."""
         spare = 2.0 * ((self.upper - self.steps) / self.steps)
-        return xp.sqrt(y * ((spare + y) / (spare + 1.0)))
+        return space.sqrt(y * ((spare + y) / (spare + 1.0)))
 
-    def rise(self, x: Any, y: Any, xp: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Any) -> Any:
         """Return (1 - fall ** 2) / (1 + fall)."""
         spare = 2.0 * ((self.upper - self.steps) / self.steps)
-        return x * ((spare + 1.0 + y) / (spare + 1.0)) / (1.0 + self.fall(x, y, xp))
+        return x * ((spare + 1.0 + y) / (spare + 1.0)) / (1.0 + self.fall(x, y, space))
 
 
 @value
@@ -490,11 +490,11 @@ class Logarithmic(Blend):
     end: Annotated[float, Real(low=0.0)]
     steps: Annotated[int, Int(low=1)]
 
-    def fall(self, x: Any, y: Any, xp: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Any) -> Any:
         """Return -log((1 + t) / (1 + N)) / log1p(N), its argument written in x and y."""
         n = self.steps
-        return -xp.log_of(x + y / (n + 1.0), y * (n / (n + 1))) / math.log1p(n)
+        return -space.log_of(x + y / (n + 1.0), y * (n / (n + 1))) / math.log1p(n)
 
-    def rise(self, x: Any, y: Any, xp: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Any) -> Any:
         """Return log1p(t) / log1p(N)."""
-        return xp.log1p(x * float(self.steps)) / math.log1p(self.steps)
+        return space.log1p(x * float(self.steps)) / math.log1p(self.steps)

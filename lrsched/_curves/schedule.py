@@ -66,8 +66,8 @@ class Schedule(Value, abstract=True):
         """Steps before the schedule holds its last value, or None if it never does."""
 
     @abstractmethod
-    def _at(self, t: Any, xp: Any) -> Any:
-        """Return the value at local steps `t` >= 0 of the namespace `xp`."""
+    def _at(self, t: Any, space: Any) -> Any:
+        """Return the value at local steps `t` >= 0 of the namespace `space`."""
 
     @overload
     def __call__(self, step: int | float | np.integer[Any] | np.floating[Any], /) -> float: ...
@@ -147,7 +147,7 @@ class Pending(Schedule, abstract=True):
     def resolve(self, height: float) -> Schedule:
         """Return the curve between this part's own end and the neighbour's `height`."""
 
-    def _at(self, t: Any, xp: Any) -> Any:
+    def _at(self, t: Any, space: Any) -> Any:
         where = "before" if self.side == 1 else "after"
         raise ValueError(f"{self!r} takes its height from a neighbour: put it {where} another schedule with >>")
 
@@ -220,8 +220,8 @@ class Constant(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.value, self.value
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        return xp.full(t, self.value)
+    def _at(self, t: Any, space: Any) -> Any:
+        return space.full(t, self.value)
 
 
 @value
@@ -279,8 +279,8 @@ class Chain(Schedule):
         known = [part._reach(t - at) for part, at in zip(self.parts, self._starts, strict=True) if at <= t]
         return min(low for low, _ in known), max(high for _, high in known)
 
-    def _at(self, t: Any, xp: Any) -> Any:
-        return xp.pieces(t, self._starts, self._curves)
+    def _at(self, t: Any, space: Any) -> Any:
+        return space.pieces(t, self._starts, self._curves)
 
     def __repr__(self) -> str:
         """Return the parts joined by `>>`; a very long chain prints as the call, which Python can read again."""

@@ -28,11 +28,11 @@ class NumPy(Arrays):
         return t.dtype.kind in "iu"
 
     def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
-        def ramp(t: Any, xp: Any) -> Any:
+        def ramp(t: Any, space: Any) -> Any:
             if type(t) is Clock:
                 x, y = self.parts(t, n)
-                return curve(*((x, y) if t.unit is None else (np.maximum(x, 0.0), np.maximum(y, 0.0))), xp)
-            return curve(t / n, (n - t) / n, xp)
+                return curve(*((x, y) if t.unit is None else (np.maximum(x, 0.0), np.maximum(y, 0.0))), space)
+            return curve(t / n, (n - t) / n, space)
 
         return self.before(t, n, ramp, end)
 

@@ -276,5 +276,5 @@ def test_an_integer_step_that_no_float_holds_is_refused():
 
 def test_literals_that_are_not_finite_are_known_to_compiled_code():
     for value in (math.inf, -math.inf, math.nan):
-        found = compiled(lambda t, xp, value=value: xp.where(t < 1, t, value))(2)
+        found = compiled(lambda t, space, value=value: space.where(t < 1, t, value))(2)
         assert found == pytest.approx(value, nan_ok=True)

@@ -304,9 +304,9 @@ class Counted(Schedule, abstract=True):
     def _fields(self) -> tuple[Schedule]:
         return (self.inner,)
 
-    def _at(self, t, xp):
+    def _at(self, t, space):
         self.__dict__["asked"] += np.size(t)
-        return self.inner._at(t, xp)
+        return self.inner._at(t, space)
 
 
 @pytest.mark.parametrize("schedule", ODD.values(), ids=ODD)
