@@ -7,12 +7,16 @@ Every error has one template: where, what must hold, what came. A value of the w
 value of the right kind a `ValueError`.
 """
 
+import inspect
 import math
 import numbers
+import operator
 import sys
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from functools import reduce
+from typing import Any, Protocol, Union, get_args, get_origin
 
 import numpy as np
 
@@ -238,3 +242,18 @@ def check_fields(instance: object) -> None:
         new = constraint(where, value)
         if new is not value:
             object.__setattr__(instance, name, new)
+
+
+def plain_signature(signature: inspect.Signature) -> inspect.Signature:
+    """Return a signature whose annotations are types only: `float` for `Annotated[float, Real()]`."""
+    parameters = signature.parameters.values()
+    plain = [p.replace(annotation=_plain(p.annotation)) for p in parameters]
+    return signature.replace(parameters=plain)
+
+
+def _plain(annotation: Any) -> Any:
+    if hasattr(annotation, "__metadata__"):
+        return _plain(annotation.__origin__)
+    if isinstance(annotation, types.UnionType) or get_origin(annotation) is Union:
+        return reduce(operator.or_, map(_plain, get_args(annotation)))
+    return annotation

@@ -13,8 +13,10 @@ what the same numbers mean in it.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
+from lrsched.compat._tools.libraries import Libraries as _Libraries
 from lrsched.compat._tools.libraries import libraries as _libraries
 from lrsched.compat._tools.libraries import library as _library
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from lrsched.compat._remarks import Remark, remarks
 
 __all__ = ["Remark", "remarks"]
+
+sys.modules[__name__].__class__ = _Libraries
 
 
 def __getattr__(name: str) -> Any:

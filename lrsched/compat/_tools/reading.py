@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from lrsched._core.check import MAX_STEPS, Constraint, Flag, Int, Many, Real, Steps, short
+from lrsched.compat._tools.arguments import rule_of, signature_of
 from lrsched.compat._tools.names import below, looks_alike, nearest
 
 # Constraints of arguments whose annotation is a plain type.
@@ -75,13 +76,9 @@ def _parsed(text: str, otherwise: Any) -> Any:
 
 def numbers(function: Callable[..., Any], content: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments of a function, as `number` understands each by the annotation that it has there."""
-    parameters = inspect.signature(function).parameters
-    found = {}
-    for name, value in content.items():
-        kind: Any = parameters[name].annotation if name in parameters else None
-        rule = kind.__metadata__[0] if hasattr(kind, "__metadata__") else _PLAIN.get(kind)
-        found[name] = value if rule is None else number(rule, value)
-    return found
+    kinds = {name: parameter.annotation for name, parameter in signature_of(function).parameters.items()}
+    rules = {name: rule_of(kind) or _PLAIN.get(kind) for name, kind in kinds.items()}
+    return {name: number(rule, value) if (rule := rules.get(name)) else value for name, value in content.items()}
 
 
 def arguments(
