@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from lrsched._core.check import Int
 from lrsched._core.value import value
 from lrsched._curves.schedule import Node, Schedule
+from lrsched._spaces.space import Space
 
 
 @value
@@ -39,5 +40,5 @@ class Batches(Schedule):
         n = self.batches_per_update
         return self.schedule._reach(n * t + n - 1.0)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         return self.schedule._at(space.last_of(t, self.batches_per_update, self.schedule.length), space)

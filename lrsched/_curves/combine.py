@@ -11,6 +11,7 @@ from lrsched._core.check import HORIZON, Many, short
 from lrsched._core.value import value
 from lrsched._curves.schedule import Constant, Node, Schedule
 from lrsched._spaces.scalar import SCALAR
+from lrsched._spaces.space import Space
 
 
 class Combination(Schedule, abstract=True):
@@ -40,10 +41,10 @@ class Combination(Schedule, abstract=True):
 
     @staticmethod
     @abstractmethod
-    def _join(a: Any, b: Any, space: Any) -> Any:
+    def _join(a: Any, b: Any, space: Space) -> Any:
         """Return the two values combined."""
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         joined = self.parts[0]._at(t, space)
         for part in self.parts[1:]:
             joined = self._join(joined, part._at(t, space), space)
@@ -109,10 +110,10 @@ class Product(Combination):
         object.__setattr__(self, "_largest", largest)
 
     @staticmethod
-    def _join(a: Any, b: Any, space: Any) -> Any:
+    def _join(a: Any, b: Any, space: Space) -> Any:
         return space.times(a, b)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         if self._largest > space.largest:
             return super()._at(t, space)
         return reduce(mul, (part._at(t, space) for part in self.parts))
@@ -141,7 +142,7 @@ class Sum(Combination):
             raise ValueError(f"Sum(parts=...) must not both grow and fall without bound, got {short(self.parts)}")
 
     @staticmethod
-    def _join(a: Any, b: Any, space: Any) -> Any:
+    def _join(a: Any, b: Any, space: Space) -> Any:
         return a + b
 
 
@@ -161,7 +162,7 @@ class Minimum(Combination):
     parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
 
     @staticmethod
-    def _join(a: Any, b: Any, space: Any) -> Any:
+    def _join(a: Any, b: Any, space: Space) -> Any:
         return space.minimum(a, b)
 
 
@@ -181,7 +182,7 @@ class Maximum(Combination):
     parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
 
     @staticmethod
-    def _join(a: Any, b: Any, space: Any) -> Any:
+    def _join(a: Any, b: Any, space: Space) -> Any:
         return space.maximum(a, b)
 
 
@@ -215,7 +216,7 @@ class Power(Schedule):
         ends = [SCALAR.raised(a, b) for a in self.base._reach(t) for b in self.exponent._reach(t)]
         return min(ends), max(ends)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         # An extended line may pass below zero, where a fractional power has no value.
         base, exponent = self.base._at(t, space), self.exponent._at(t, space)
         return space.raised(base, exponent)

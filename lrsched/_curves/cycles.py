@@ -8,6 +8,7 @@ from lrsched._core.value import value
 from lrsched._curves.schedule import Node, Schedule
 from lrsched._spaces.clock import Cycles, simple
 from lrsched._spaces.scalar import SCALAR
+from lrsched._spaces.space import Space
 
 # Cycles that lengthen by a tenth of a percent reach 2**53 steps in about 35,000 cycles.
 MAX_CYCLES = 100_000
@@ -140,10 +141,10 @@ class Repeat(Schedule):
         """Steps until the last cycle ends, or None."""
         return self._length
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         return self._cycle(t, space) if self._length is None else space.before(t, self._length, self._cycle, self._last)
 
-    def _cycle(self, t: Any, space: Any) -> Any:
+    def _cycle(self, t: Any, space: Space) -> Any:
         number, local = space.turn(t, self._period) if self._even else space.cycle(t, self._cycles)
         current = self.schedule._at(local, space)
         if self.scale == 1.0:
@@ -187,7 +188,7 @@ class Triangular(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return min(self.low, self.high), max(self.low, self.high)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         up, down = self.up, self.down or self.up
         _, local = space.turn(t, up + down)
         if self.low <= self.high:  # counted from the smaller value, as in `Blend`

@@ -9,6 +9,7 @@ from lrsched._core.check import Real
 from lrsched._core.value import value
 from lrsched._curves.schedule import Schedule
 from lrsched._spaces.scalar import SCALAR
+from lrsched._spaces.space import Space
 
 
 class Decay(Schedule, abstract=True):
@@ -20,14 +21,14 @@ class Decay(Schedule, abstract=True):
         return
 
     @abstractmethod
-    def curve(self, t: Any, space: Any) -> Any:
+    def curve(self, t: Any, space: Space) -> Any:
         """Return the value after `t` steps."""
 
     def _reach(self, t: float) -> tuple[float, float]:
         first, last = self.curve(0.0, SCALAR), self.curve(float(t), SCALAR)  # each of these curves is monotone
         return min(first, last), max(first, last)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         return self.curve(space.real(t), space)
 
 
@@ -53,12 +54,12 @@ class Exponential(Decay):
     steps: Annotated[float, Real(low=1e-9)] = 1.0
     positional: ClassVar[int] = 2
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         if space.single and self.start > 0.0 and self.rate != 1.0:
             return space.exponential(t, self.start, math.log(self.rate) / self.steps)
         return super()._at(t, space)
 
-    def curve(self, t: Any, space: Any) -> Any:
+    def curve(self, t: Any, space: Space) -> Any:
         """Return start * exp(log(rate) * t / steps)."""
         if self.start == 0.0 or self.rate == 1.0:
             return space.full(t, self.start)
@@ -93,7 +94,7 @@ class InverseTime(Decay):
     steps: Annotated[float, Real(low=1e-9)] = 1.0
     positional: ClassVar[int] = 2
 
-    def curve(self, t: Any, space: Any) -> Any:
+    def curve(self, t: Any, space: Space) -> Any:
         """Return start / (1 + rate t / steps)."""
         if self.start > 0.0 and max(self.rate, self.start) > space.largest:
             return space.exp(math.log(self.start) - space.log(1.0 + space.times(t / self.steps, self.rate)))
@@ -127,7 +128,7 @@ class PowerLaw(Decay):
     power: Annotated[float, Real(low=-10.0, high=100.0)] = 0.5
     timescale: Annotated[float, Real(low=1e-9)] = 1.0
 
-    def curve(self, t: Any, space: Any) -> Any:
+    def curve(self, t: Any, space: Space) -> Any:
         """Return start * (1 + t / timescale) ** -power."""
         if self.start == 0.0:
             return space.full(t, 0.0)
@@ -158,7 +159,7 @@ class ExponentialWarmup(Decay):
     end: Annotated[float, Real(low=0.0)] = 1.0
     timescale: Annotated[float, Real(low=1e-9)] = 1000.0
 
-    def curve(self, t: Any, space: Any) -> Any:
+    def curve(self, t: Any, space: Space) -> Any:
         """Return -end * expm1(-(t + 1) / timescale)."""
         gone = -space.expm1(-(t + 1.0) / self.timescale)
         return self.end * gone if self.end <= space.largest else space.times(gone, self.end)
@@ -211,7 +212,7 @@ class RectifiedWarmup(Decay):
         first = next(n for n in range(1, 100) if self._length_of(float(n), SCALAR) > 4.0)
         object.__setattr__(self, "_first", first)
 
-    def _length_of(self, n: Any, space: Any) -> Any:
+    def _length_of(self, n: Any, space: Space) -> Any:
         """Return r(n); for small n its large parts cancel, so it is n and a series."""
         z = n * self._rate
         few = z < 1.0
@@ -222,7 +223,7 @@ class RectifiedWarmup(Decay):
         small = self._excess + n - 2.0 * (n * (near * tail))
         return space.where(few, small, self._limit - 2.0 * (n * space.exp(-far) / -space.expm1(-far)))
 
-    def curve(self, t: Any, space: Any) -> Any:
+    def curve(self, t: Any, space: Space) -> Any:
         """Return the rectification at n = t + first."""
         r, limit = self._length_of(t + float(self._first), space), self._limit
         return space.sqrt((r - 4.0) / (limit - 4.0) * ((r - 2.0) / (limit - 2.0)) * (limit / r))

@@ -10,6 +10,7 @@ from lrsched._curves.ramps import Cosine, Geometric, Linear, Monomial, Normalize
 from lrsched._curves.schedule import Node, Schedule
 from lrsched._spaces.clock import Clock, Values, clock, simple
 from lrsched._spaces.scalar import SCALAR
+from lrsched._spaces.space import Space
 
 
 @value
@@ -45,7 +46,7 @@ class Hold(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(min(t, self.steps))
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         return space.before(t, self.steps, self.schedule._at, self._end)
 
 
@@ -88,7 +89,7 @@ class Shift(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t + self.steps)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         return self.schedule._at(space.later(t, self._exact), space)
 
 
@@ -128,7 +129,7 @@ class Stretch(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t / self.factor)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         return self.schedule._at(t if self.factor == 1.0 else clock(t).slower(self._exact), space)
 
 
@@ -163,7 +164,7 @@ class Epochs(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t / self.steps_per_epoch)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         return self.schedule._at(space.turn(t, self.steps_per_epoch)[0], space)
 
 
@@ -195,10 +196,10 @@ class Reverse(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(self.length)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         return space.before(t, self.length, self._back, self._last)
 
-    def _back(self, t: Any, space: Any) -> Any:
+    def _back(self, t: Any, space: Space) -> Any:
         return self.schedule._at(space.back(t, self.length), space)
 
 
@@ -242,7 +243,7 @@ class Extend(Schedule):
         last = self._at(float(t), SCALAR)
         return min(low, last), max(high, last)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         ramp = self.schedule
         n = ramp.steps
         if isinstance(ramp, Cosine):
@@ -294,7 +295,7 @@ class Warp(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t)
 
-    def _bent(self, x: Any, y: Any, space: Any) -> Any:
+    def _bent(self, x: Any, y: Any, space: Space) -> Any:
         power, curve = self.power, self.schedule.curve
         if power >= 1.0 or not hasattr(x, "shape"):
             return curve(space.power(x, y, power), complement(x, y, power, space), space)
@@ -307,7 +308,7 @@ class Warp(Schedule):
         )
         return curve(*bent, space)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         ramp = self.schedule
         return space.bounded(t, ramp.steps, self._bent, ramp.end)
 
@@ -345,5 +346,5 @@ class Table(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return min(self.values), max(self.values)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         return space.take(self._values, t)

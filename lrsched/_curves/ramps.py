@@ -13,6 +13,7 @@ from lrsched._core.value import value
 from lrsched._curves.schedule import Schedule
 from lrsched._spaces.clock import Clock
 from lrsched._spaces.scalar import SCALAR
+from lrsched._spaces.space import Space
 
 HALF_PI = math.pi / 2
 
@@ -34,10 +35,10 @@ class Ramp(Schedule, abstract=True):
         return min(self.start, self.end), max(self.start, self.end)
 
     @abstractmethod
-    def curve(self, x: Any, y: Any, space: Any) -> Any:
+    def curve(self, x: Any, y: Any, space: Space) -> Any:
         """Return the value where the part `x` of the steps is gone and `y = 1 - x` is left."""
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         steps = self.steps
         if space is SCALAR and type(t) is not Clock:
             return self.end if t >= steps else self.curve(t / steps, (steps - t) / steps, SCALAR)
@@ -67,14 +68,14 @@ class Blend(Ramp, abstract=True):
     _rises: ClassVar[bool]
 
     @abstractmethod
-    def fall(self, x: Any, y: Any, space: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return the weight of `start`, accurate where it vanishes."""
 
     @abstractmethod
-    def rise(self, x: Any, y: Any, space: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Space) -> Any:
         """Return the weight of `end`, accurate where it vanishes: 1 - fall."""
 
-    def curve(self, x: Any, y: Any, space: Any) -> Any:
+    def curve(self, x: Any, y: Any, space: Space) -> Any:
         """Return the mean of the endpoints with the weight of the larger one."""
         if self._span == 0.0:  # which would meet an infinite slope
             return space.full(x, self._low)
@@ -102,11 +103,11 @@ class Linear(Blend):
     end: Annotated[float, Real(low=0.0)]
     steps: Annotated[int, Int(low=1)]
 
-    def fall(self, x: Any, y: Any, space: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return y."""
         return y
 
-    def rise(self, x: Any, y: Any, space: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Space) -> Any:
         """Return x."""
         return x
 
@@ -135,12 +136,12 @@ class Cosine(Blend):
     end: Annotated[float, Real(low=0.0)]
     steps: Annotated[int, Int(low=1)]
 
-    def fall(self, x: Any, y: Any, space: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return (1 + cos(pi x)) / 2."""
         root = space.sin(HALF_PI * y)
         return root * root
 
-    def rise(self, x: Any, y: Any, space: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Space) -> Any:
         """Return (1 - cos(pi x)) / 2."""
         root = space.sin(HALF_PI * x)
         return root * root
@@ -171,11 +172,11 @@ class Polynomial(Blend):
     steps: Annotated[int, Int(low=1)]
     power: Annotated[float, Real(low=0.0, open_low=True)] = 1.0
 
-    def fall(self, x: Any, y: Any, space: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return y ** power."""
         return _raised(y, x, self.power, space)
 
-    def rise(self, x: Any, y: Any, space: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Space) -> Any:
         """Return 1 - y ** power."""
         return complement(y, x, self.power, space)
 
@@ -209,16 +210,16 @@ class Monomial(Blend):
     steps: Annotated[int, Int(low=1)]
     power: Annotated[float, Real(low=0.0, open_low=True)] = 0.5
 
-    def fall(self, x: Any, y: Any, space: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return 1 - x ** power."""
         return complement(x, y, self.power, space)
 
-    def rise(self, x: Any, y: Any, space: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Space) -> Any:
         """Return x ** power."""
         return _raised(x, y, self.power, space)
 
 
-def _raised(x: Any, y: Any, power: float, space: Any) -> Any:
+def _raised(x: Any, y: Any, power: float, space: Space) -> Any:
     if power == 1.0:
         return x
     if power == 2.0:
@@ -226,7 +227,7 @@ def _raised(x: Any, y: Any, power: float, space: Any) -> Any:
     return space.root(x) if power == 0.5 else space.power(x, y, power)
 
 
-def complement(x: Any, y: Any, power: float, space: Any) -> Any:
+def complement(x: Any, y: Any, power: float, space: Space) -> Any:
     """Return `1 - x ** power` for x = 1 - y, accurate where it vanishes; short forms where no power is needed."""
     if power == 1.0:
         return y
@@ -260,13 +261,13 @@ class Geometric(Ramp):
     end: Annotated[float, Real(low=0.0, open_low=True)]
     steps: Annotated[int, Int(low=1)]
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         if not space.single or self.start == self.end:
             return super()._at(t, space)
         rate = (math.log(self.end) - math.log(self.start)) / self.steps
         return space.before(t, self.steps, lambda t, space: space.exponential(t, self.start, rate), self.end)
 
-    def curve(self, x: Any, y: Any, space: Any) -> Any:
+    def curve(self, x: Any, y: Any, space: Space) -> Any:
         """Return the power of the ratio, counted from the nearer endpoint."""
         rate = math.log(self.end) - math.log(self.start)
         if not (space.fits(self.start) and space.fits(self.end)):
@@ -301,7 +302,7 @@ class Harmonic(Ramp):
         if not 1e-300 < self.start / self.end < 1e300:
             raise ValueError(f"Harmonic(end=...) must be within 300 decades of start={self.start!r}, got {self.end!r}")
 
-    def curve(self, x: Any, y: Any, space: Any) -> Any:
+    def curve(self, x: Any, y: Any, space: Space) -> Any:
         """Return start / (y + x * start / end)."""
         if not (space.fits(self.start) and space.fits(self.end)):
             log = math.log(self.start) - math.log(self.end)
@@ -332,11 +333,11 @@ class Rex(Blend):
     end: Annotated[float, Real(low=0.0)]
     steps: Annotated[int, Int(low=1)]
 
-    def fall(self, x: Any, y: Any, space: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return 2 y / (1 + y)."""
         return (y + y) / (1.0 + y)
 
-    def rise(self, x: Any, y: Any, space: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Space) -> Any:
         """Return x / (1 + y)."""
         return x / (1.0 + y)
 
@@ -379,11 +380,11 @@ class Tanh(Blend):
         if self.lower >= self.upper:
             raise ValueError(f"Tanh(lower=...) must be < upper={self.upper!r}, got {self.lower!r}")
 
-    def fall(self, x: Any, y: Any, space: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return 1 / (1 + exp(2 z))."""
         return 1.0 / (1.0 + space.exp(2.0 * (self.lower * y + self.upper * x)))
 
-    def rise(self, x: Any, y: Any, space: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Space) -> Any:
         """Return 1 / (1 + exp(-2 z))."""
         return 1.0 / (1.0 + space.exp(-2.0 * (self.lower * y + self.upper * x)))
 
@@ -420,12 +421,12 @@ class NormalizedExponential(Blend):
         if self.rate == 1.0:
             raise ValueError(f"NormalizedExponential(rate=...) must not be 1 (write Linear), got {self.rate!r}")
 
-    def fall(self, x: Any, y: Any, space: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return expm1(-y log rate) / expm1(-log rate)."""
         log = math.log(self.rate)
         return space.expm1(-log * y) / math.expm1(-log)
 
-    def rise(self, x: Any, y: Any, space: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Space) -> Any:
         """Return expm1(x log rate) / expm1(log rate)."""
         log = math.log(self.rate)
         return space.expm1(log * x) / math.expm1(log)
@@ -461,12 +462,12 @@ class Hyperbolic(Blend):
         if self.upper < self.steps:
             raise ValueError(f"Hyperbolic(upper=...) must be >= steps={self.steps!r}, got {self.upper!r}")
 
-    def fall(self, x: Any, y: Any, space: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return sqrt(y (2 k - 1 - x) / (2 k - 1)) with k = U / N; the factor is written in y and k - 1."""
         spare = 2.0 * ((self.upper - self.steps) / self.steps)
         return space.sqrt(y * ((spare + y) / (spare + 1.0)))
 
-    def rise(self, x: Any, y: Any, space: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Space) -> Any:
         """Return (1 - fall ** 2) / (1 + fall)."""
         spare = 2.0 * ((self.upper - self.steps) / self.steps)
         return x * ((spare + 1.0 + y) / (spare + 1.0)) / (1.0 + self.fall(x, y, space))
@@ -490,11 +491,11 @@ class Logarithmic(Blend):
     end: Annotated[float, Real(low=0.0)]
     steps: Annotated[int, Int(low=1)]
 
-    def fall(self, x: Any, y: Any, space: Any) -> Any:
+    def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return -log((1 + t) / (1 + N)) / log1p(N), its argument written in x and y."""
         n = self.steps
         return -space.log_of(x + y / (n + 1.0), y * (n / (n + 1))) / math.log1p(n)
 
-    def rise(self, x: Any, y: Any, space: Any) -> Any:
+    def rise(self, x: Any, y: Any, space: Space) -> Any:
         """Return log1p(t) / log1p(N)."""
         return space.log1p(x * float(self.steps)) / math.log1p(self.steps)

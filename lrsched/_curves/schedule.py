@@ -20,6 +20,7 @@ from lrsched._core.value import Value, value
 from lrsched._spaces.compile import compiled
 from lrsched._spaces.namespace import evaluate
 from lrsched._spaces.scalar import SCALAR
+from lrsched._spaces.space import Curve, Space
 
 # Compiling takes as long as some hundred calls.
 CALLS_BEFORE_COMPILING = 50
@@ -66,8 +67,8 @@ class Schedule(Value, abstract=True):
         """Steps before the schedule holds its last value, or None if it never does."""
 
     @abstractmethod
-    def _at(self, t: Any, space: Any) -> Any:
-        """Return the value at local steps `t` >= 0 of the namespace `space`."""
+    def _at(self, t: Any, space: Space) -> Any:
+        """Return the value at local steps `t` >= 0, numbers of the `space`."""
 
     @overload
     def __call__(self, step: int | float | np.integer[Any] | np.floating[Any], /) -> float: ...
@@ -147,7 +148,7 @@ class Pending(Schedule, abstract=True):
     def resolve(self, height: float) -> Schedule:
         """Return the curve between this part's own end and the neighbour's `height`."""
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         where = "before" if self.side == 1 else "after"
         raise ValueError(f"{self!r} takes its height from a neighbour: put it {where} another schedule with >>")
 
@@ -220,7 +221,7 @@ class Constant(Schedule):
     def _reach(self, t: float) -> tuple[float, float]:
         return self.value, self.value
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         return space.full(t, self.value)
 
 
@@ -262,7 +263,7 @@ class Chain(Schedule):
 
     _blame_length: ClassVar[str] = "parts"
     _starts: ClassVar[tuple[int, ...]]
-    _curves: ClassVar[tuple[Callable[[Any, Any], Any], ...]]
+    _curves: ClassVar[tuple[Curve, ...]]
     _length: ClassVar[int | None]
 
     @property
@@ -279,7 +280,7 @@ class Chain(Schedule):
         known = [part._reach(t - at) for part, at in zip(self.parts, self._starts, strict=True) if at <= t]
         return min(low for low, _ in known), max(high for _, high in known)
 
-    def _at(self, t: Any, space: Any) -> Any:
+    def _at(self, t: Any, space: Space) -> Any:
         return space.pieces(t, self._starts, self._curves)
 
     def __repr__(self) -> str:

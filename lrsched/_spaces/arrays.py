@@ -15,6 +15,7 @@ import numpy as np
 from lrsched._core.check import LARGEST
 from lrsched._spaces.clock import Clock, Cycles, Values
 from lrsched._spaces.clocked import Clocked
+from lrsched._spaces.space import Curve, Part
 
 INT64 = 2**63 - 1
 LEAST_32, LARGEST_32 = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
@@ -45,7 +46,7 @@ class Arrays(Clocked):
     expm1: Callable[[Any], Any]
     sqrt: Callable[[Any], Any]
 
-    def run(self, curve: Callable[[Any, Any], Any], t: Any) -> Any:
+    def run(self, curve: Curve, t: Any) -> Any:
         """Return the curve at any steps: negative ones count as 0, and what is not finite gives NaN."""
         if self.top is not None:
             return self.finish(curve(t, self))
@@ -162,7 +163,7 @@ class Arrays(Clocked):
         some = base > 0.0
         return self.where(some, self.where(some, base, 1.0) ** exponent, 0.0**exponent)
 
-    def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+    def bounded(self, t: Any, n: int, curve: Part, end: float) -> Any:
         """Return `curve(t / n, (n - t) / n)` before step `n`, and `end` from there on."""
         inside = self.less(t, n)
         if type(t) is Clock:
@@ -179,7 +180,7 @@ class Arrays(Clocked):
             return curve(x, y, self)
         return self.where(inside, curve(self.where(inside, x, 0.5), self.where(inside, y, 0.5), self), end)
 
-    def before(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+    def before(self, t: Any, n: int, curve: Curve, end: float) -> Any:
         """Return `curve(t)` before step `n`, and `end` from there on."""
         inside = self.less(t, n)
         if inside is None:
@@ -194,7 +195,7 @@ class Arrays(Clocked):
             return self._replaced(t, ~inside)
         return self.minimum(t, n - 1) if self.counts(t) else self.where(inside, t, 0.5)
 
-    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
+    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Curve]) -> Any:
         """Return the value of the piece that owns each step, in its local time."""
         value = curves[0](t, self)
         for start, curve in zip(starts[1:], curves[1:], strict=True):
@@ -232,10 +233,6 @@ class Arrays(Clocked):
             t = self.at_least(self.turn(t, 1)[0], 0)
         i = self.index(t if self.beyond(t, last) else self.minimum(t, last))
         return self.gather(self.constant(values.array, i), i)
-
-    def exponential(self, t: Any, start: float, rate: float) -> Any:
-        """Return `start * exp(rate * t)` in float32."""
-        raise NotImplementedError
 
     def grow(self, factor: float, number: Any) -> Any:
         """Return `factor ** number` for whole numbers."""

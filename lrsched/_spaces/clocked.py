@@ -1,4 +1,4 @@
-"""The operations on local times that every namespace shares; each gives them its own numbers.
+"""The operations on local times that every space shares; each gives them its own numbers.
 
 Sides are decided by comparing the steps with a constant, by integers, by exact remainders, and by single products,
 never by a quotient by a constant (XLA and TensorFlow multiply by its reciprocal) nor by a sum with a product in it
@@ -17,12 +17,12 @@ EXACT = 2**53
 
 
 class Clocked:
-    """What can be asked of a local time, a plain number of steps or a `Clock`; the base of all namespaces."""
+    """What can be asked of a local time, a plain number of steps or a `Clock`; the base of all spaces."""
 
     top: int | None = None
     double = True
 
-    # What a namespace has for its numbers.
+    # What a space has for its numbers.
 
     def cast(self, t: Any) -> Any:
         """Return steps as floats."""
@@ -50,6 +50,10 @@ class Clocked:
 
     def at_least(self, a: Any, low: float) -> Any:
         """Return the number, or `low` where it is less."""
+        raise NotImplementedError
+
+    def exponential(self, t: Any, start: float, rate: float) -> Any:
+        """Return `start * exp(rate * t)` in float32, for spaces that are `single`."""
         raise NotImplementedError
 
     # What follows.

@@ -14,13 +14,13 @@ from lrsched._core.check import LARGEST, LOG_LARGEST
 from lrsched._spaces.clock import Clock, Cycles, Values
 from lrsched._spaces.clocked import Clocked
 from lrsched._spaces.scalar import SCALAR
+from lrsched._spaces.space import Curve, Part
 
 # A function beyond this is slower to make than the calls it saves.
 MAX_LINES = 500
 
 _NEUTRAL = {"+": 0.0, "*": 1.0}
 
-Curve = Callable[[Any, Any], Any]
 Number = Callable[[int], float]
 
 
@@ -102,7 +102,7 @@ def _whole(content: Any) -> bool:
 
 
 class Code(Clocked):
-    """The namespace of symbols: what the curves call, written down instead of computed."""
+    """The space of symbols: what the curves call, written down instead of computed."""
 
     scalar = True
     single = False
@@ -218,7 +218,7 @@ class Code(Clocked):
             return max(a, b)
         return self.let(f"{text(b)} if {text(b)} > {text(a)} else {text(a)}", _whole(a) and _whole(b))
 
-    def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+    def bounded(self, t: Any, n: int, curve: Part, end: float) -> Any:
         if type(t) is not Clock:
             return self.branch(t >= n, lambda: end, lambda: curve(t / n, (n - t) / n, self))
 
@@ -314,7 +314,7 @@ def compiled(curve: Curve) -> Number:
     """Return a function that gives what `curve` gives at a whole step >= 0.
 
     Args:
-        curve: a function of a local step and its namespace.
+        curve: a function of a local step and its space.
 
     Returns:
         One function without inner calls; for a curve too long for that, its evaluation step by step.

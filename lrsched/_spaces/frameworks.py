@@ -9,6 +9,7 @@ import numpy as np
 from lrsched._spaces.arrays import Arrays
 from lrsched._spaces.clock import Clock
 from lrsched._spaces.single import constants, exponential
+from lrsched._spaces.space import Curve
 
 
 class Torch(Arrays):
@@ -77,7 +78,7 @@ class Jax(Arrays):
     def grow(self, factor: float, number: Any) -> Any:
         return self.exponential(number, 1.0, math.log(factor)) if self.single else super().grow(factor, number)
 
-    def run(self, curve: Callable[[Any, Any], Any], t: Any) -> Any:
+    def run(self, curve: Curve, t: Any) -> Any:
         with np.errstate(over="ignore"):  # a number beyond float32 becomes inf
             return super().run(curve, t)
 

@@ -1,7 +1,7 @@
-"""Which array library a step belongs to, and the namespace of operations that a curve needs from it.
+"""Which array library a step belongs to, and the space that a curve is computed in there.
 
 No framework is imported: a value is recognised by the module of its type, and that module is then already loaded. A
-namespace belongs to one dtype of step, so that constants are made in the right precision once.
+space belongs to one dtype of step, so that constants are made in the right precision once.
 """
 
 import sys
@@ -16,6 +16,7 @@ from lrsched._spaces.arrays import INT64, Arrays
 from lrsched._spaces.frameworks import Jax, TensorFlow, Torch
 from lrsched._spaces.numpy import NumPy
 from lrsched._spaces.scalar import SCALAR
+from lrsched._spaces.space import Curve
 
 # One block of float64 temporaries stays in the second-level cache.
 BLOCK = 8192
@@ -125,11 +126,11 @@ def _kind_error(step: Any) -> TypeError:
     )
 
 
-def evaluate(curve: Callable[[Any, Any], Any], step: Any, xp: ModuleType | None = None) -> Any:
-    """Return `curve(step, namespace)` for a step of any supported library.
+def evaluate(curve: Curve, step: Any, xp: ModuleType | None = None) -> Any:
+    """Return `curve(step, space)` for a step of any supported library.
 
     Args:
-        curve: a function of a local step and its namespace.
+        curve: a function of a local step and its space.
         step: a Python or NumPy number, an array, a tensor, a tracer or a keras Variable.
         xp: the array-API module of a library that is not known here.
 
@@ -161,7 +162,7 @@ def evaluate(curve: Callable[[Any, Any], Any], step: Any, xp: ModuleType | None 
     return space.run(curve, t)
 
 
-def _evaluate_numpy(curve: Callable[[Any, Any], Any], steps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _evaluate_numpy(curve: Curve, steps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     kind = steps.dtype.kind
     if kind not in "iuf":
         raise _kind_error(steps)

@@ -1,12 +1,13 @@
 """The operations of a curve on NumPy's arrays: only what a block of steps needs is computed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lrsched._spaces.arrays import Arrays
 from lrsched._spaces.clock import Clock
+from lrsched._spaces.space import Curve, Part, Space
 
 
 class NumPy(Arrays):
@@ -27,8 +28,8 @@ class NumPy(Arrays):
     def counts(self, t: Any) -> bool:
         return t.dtype.kind in "iu"
 
-    def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
-        def ramp(t: Any, space: Any) -> Any:
+    def bounded(self, t: Any, n: int, curve: Part, end: float) -> Any:
+        def ramp(t: Any, space: Space) -> Any:
             if type(t) is Clock:
                 x, y = self.parts(t, n)
                 return curve(*((x, y) if t.unit is None else (np.maximum(x, 0.0), np.maximum(y, 0.0))), space)
@@ -36,7 +37,7 @@ class NumPy(Arrays):
 
         return self.before(t, n, ramp, end)
 
-    def before(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+    def before(self, t: Any, n: int, curve: Curve, end: float) -> Any:
         inside = self.less(t, n)
         if inside is None or inside.all():
             return curve(t, self)
@@ -45,7 +46,7 @@ class NumPy(Arrays):
             value[inside] = curve(t[inside], self)
         return value
 
-    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
+    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Curve]) -> Any:
         steps, edges = t, list(starts)
         if type(t) is Clock:
             if t.unit is not None:
@@ -66,7 +67,7 @@ class NumPy(Arrays):
     def _since(self, t: Any, start: int) -> Any:
         return t.ahead(-start) if type(t) is Clock else t - start
 
-    def _pieces_of_cycles(self, t: Clock, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
+    def _pieces_of_cycles(self, t: Clock, starts: Sequence[int], curves: Sequence[Curve]) -> Any:
         value = np.empty(t.steps.shape)
         todo = np.ones(t.steps.shape, dtype=bool)
         for start, end, curve in zip(starts, [*starts[1:], None], curves, strict=True):

@@ -2,12 +2,13 @@
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lrsched._core.check import LARGEST, LOG_LARGEST
 from lrsched._spaces.clock import Clock, Cycles, Values
 from lrsched._spaces.clocked import Clocked
+from lrsched._spaces.space import Curve, Part
 
 
 class Scalar(Clocked):
@@ -90,7 +91,7 @@ class Scalar(Clocked):
     def whole(t: Any, n: int) -> Any:
         return t // n
 
-    def bounded(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+    def bounded(self, t: Any, n: int, curve: Part, end: float) -> Any:
         if type(t) is not Clock:
             return end if t >= n else curve(t / n, (n - t) / n, self)
         if not self.under(t, n):
@@ -98,10 +99,10 @@ class Scalar(Clocked):
         x, y = self.parts(t, n)
         return curve(max(x, 0.0), max(y, 0.0), self)
 
-    def before(self, t: Any, n: int, curve: Callable[..., Any], end: float) -> Any:
+    def before(self, t: Any, n: int, curve: Curve, end: float) -> Any:
         return curve(t, self) if self.less(t, n) else end
 
-    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Callable[..., Any]]) -> Any:
+    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Curve]) -> Any:
         if type(t) is not Clock:
             i = bisect_right(starts, t) - 1
             return curves[i](t - starts[i], self)

@@ -20,7 +20,7 @@ from itertools import chain
 from operator import is_
 from typing import Any
 
-from lrsched.rules._blocks.memory import Library, Space, library_for
+from lrsched.rules._blocks.memory import Library, Scratch, library_for
 from lrsched.rules._blocks.passes import Unit
 from lrsched.rules._blocks.recorded import Recorded, Update
 from lrsched.rules._blocks.threads import share
@@ -157,7 +157,7 @@ def _work(update: Update, units: Sequence[tuple[Recorded, Unit]], elements: int)
     mass = sum(units[i][1].size for i in large)
     threads = update.library.threads() if mass >= 32 * sizes.shared else 1
     length = min(max(sizes.block, sizes.pack // (len(update.olds) + 1)), elements)
-    spaces = [[Space(update.library, update.wide, length)] for _ in range(threads)]
+    spaces = [[Scratch(update.library, update.wide, length)] for _ in range(threads)]
     together = [space for (space,) in spaces]
     # What is most of it is for all threads together, block by block.
     joint = [i for i in large if threads > 1 and units[i][1].size * threads * 2 > mass]
@@ -169,7 +169,7 @@ def _work(update: Update, units: Sequence[tuple[Recorded, Unit]], elements: int)
     # Without totals a unit does all its passes at once: what one has gathered stays in the cache.
     for _ in range(1 + max(recorded.totals for recorded, _ in units)):
 
-        def go_on(own: list[Space], i: int, total: float | None = total) -> None:
+        def go_on(own: list[Scratch], i: int, total: float | None = total) -> None:
             try:
                 parts[i] = runs[i].send((own, total))
             except StopIteration:

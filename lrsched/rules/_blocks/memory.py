@@ -206,7 +206,7 @@ def library_for(xp: Ops, donate: bool) -> Library | None:
     return _TORCH[0]
 
 
-class Space:
+class Scratch:
     """The memory of one thread: vectors of one dtype that stay where they are.
 
     Args:

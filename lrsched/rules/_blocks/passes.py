@@ -4,7 +4,7 @@ import math
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from lrsched.rules._blocks.memory import Space
+from lrsched.rules._blocks.memory import Scratch
 from lrsched.rules._blocks.recorded import Pass, Recorded, Update
 from lrsched.rules._blocks.threads import share
 from lrsched.rules._ops.ops import Array
@@ -26,7 +26,7 @@ class Unit:
     Args:
         update: what all units share.
         recorded: the body.
-        those: the tensors by index, of one shape and dtype; several only if they fit into the memory of a `Space`.
+        those: the tensors by index, of one shape and dtype; several only if they fit into the memory of a `Scratch`.
         numbers: for each array of the slots, whether it is one number a tensor.
     """
 
@@ -104,7 +104,7 @@ class Unit:
     def _number(self, content: float) -> Array:
         return self._update.xp.full(self._gs[0], content, (), self._update.wide)
 
-    def _pass(self, one: Pass, spaces: list[Space], outs: list[Array]) -> tuple[list[float], dict[int, Array]]:
+    def _pass(self, one: Pass, spaces: list[Scratch], outs: list[Array]) -> tuple[list[float], dict[int, Array]]:
         """Return the sums that a pass asks for, and by number those results that lie in no memory of their own."""
         tape, update = self._recorded.tape, self._update
         memory = spaces[0].inputs(len(outs) + 1) if self._stacked else []
@@ -128,7 +128,7 @@ class Unit:
         runs = [blocks[i : i + RUN] for i in range(0, len(blocks), RUN)] if len(spaces) > 1 else [blocks]
         found: list[Any] = [None] * len(runs)
 
-        def do(space: Space, i: int) -> None:
+        def do(space: Scratch, i: int) -> None:
             found[i] = self._blocks(one, space, runs[i], arrays, outs)
 
         if len(runs) > 1:
@@ -140,7 +140,7 @@ class Unit:
         return [sum(column) for column in zip(*each, strict=True)], found[-1][1]
 
     def _blocks(
-        self, one: Pass, space: Space, blocks: list[slice], arrays: list[tuple[int, Array]], outs: list[Array]
+        self, one: Pass, space: Scratch, blocks: list[slice], arrays: list[tuple[int, Array]], outs: list[Array]
     ) -> tuple[list[list[float]], dict[int, Array]]:
         """Make a pass over some blocks."""
         do, first = one.do, self._recorded.tape.places
