@@ -18,12 +18,13 @@ from lrsched._spaces.space import Space
 HALF_PI = math.pi / 2
 
 
+@value
 class Ramp(Schedule, abstract=True):
     """A curve from `start` to `end` in `steps` steps, which holds `end` from then on."""
 
-    start: float
-    end: float
-    steps: int
+    start: Annotated[float, Real(low=0.0)]
+    end: Annotated[float, Real(low=0.0)]
+    steps: Annotated[int, Int(low=1)]
     positional: ClassVar[int] = 2
 
     @property
@@ -99,10 +100,6 @@ class Linear(Blend):
         0.75
     """
 
-    start: Annotated[float, Real(low=0.0)]
-    end: Annotated[float, Real(low=0.0)]
-    steps: Annotated[int, Int(low=1)]
-
     def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return y."""
         return y
@@ -131,10 +128,6 @@ class Cosine(Blend):
     References:
         Loshchilov & Hutter, SGDR, ICLR 2017, eq. 5 (without restarts). arXiv:1608.03983
     """
-
-    start: Annotated[float, Real(low=0.0)]
-    end: Annotated[float, Real(low=0.0)]
-    steps: Annotated[int, Int(low=1)]
 
     def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return (1 + cos(pi x)) / 2."""
@@ -167,9 +160,6 @@ class Polynomial(Blend):
         0.25
     """
 
-    start: Annotated[float, Real(low=0.0)]
-    end: Annotated[float, Real(low=0.0)]
-    steps: Annotated[int, Int(low=1)]
     power: Annotated[float, Real(low=0.0, open_low=True)] = 1.0
 
     def fall(self, x: Any, y: Any, space: Space) -> Any:
@@ -205,9 +195,6 @@ class Monomial(Blend):
         arXiv:2405.18392
     """
 
-    start: Annotated[float, Real(low=0.0)]
-    end: Annotated[float, Real(low=0.0)]
-    steps: Annotated[int, Int(low=1)]
     power: Annotated[float, Real(low=0.0, open_low=True)] = 0.5
 
     def fall(self, x: Any, y: Any, space: Space) -> Any:
@@ -259,7 +246,6 @@ class Geometric(Ramp):
 
     start: Annotated[float, Real(low=0.0, open_low=True)]
     end: Annotated[float, Real(low=0.0, open_low=True)]
-    steps: Annotated[int, Int(low=1)]
 
     def _at(self, t: Any, space: Space) -> Any:
         if not space.single or self.start == self.end:
@@ -296,7 +282,6 @@ class Harmonic(Ramp):
 
     start: Annotated[float, Real(low=0.0, open_low=True)]
     end: Annotated[float, Real(low=0.0, open_low=True)]
-    steps: Annotated[int, Int(low=1)]
 
     def _check(self) -> None:
         if not 1e-300 < self.start / self.end < 1e300:
@@ -328,10 +313,6 @@ class Rex(Blend):
     References:
         Chen, Wolfe & Kyrillidis, REX: Revisiting Budgeted Training with an Improved Schedule, 2021. arXiv:2107.04197
     """
-
-    start: Annotated[float, Real(low=0.0)]
-    end: Annotated[float, Real(low=0.0)]
-    steps: Annotated[int, Int(low=1)]
 
     def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return 2 y / (1 + y)."""
@@ -369,9 +350,6 @@ class Tanh(Blend):
         arXiv:1806.01593
     """
 
-    start: Annotated[float, Real(low=0.0)]
-    end: Annotated[float, Real(low=0.0)]
-    steps: Annotated[int, Int(low=1)]
     lower: Annotated[float, Real(low=-300.0, high=300.0)] = -7.0
     upper: Annotated[float, Real(low=-300.0, high=300.0)] = 3.0
 
@@ -411,9 +389,6 @@ class NormalizedExponential(Blend):
         0.414213562373
     """
 
-    start: Annotated[float, Real(low=0.0)]
-    end: Annotated[float, Real(low=0.0)]
-    steps: Annotated[int, Int(low=1)]
     rate: Annotated[float, Real(low=1e-30, high=1e30)] = 0.5
 
     def _check(self) -> None:
@@ -452,9 +427,6 @@ class Hyperbolic(Blend):
         Kim, HyperbolicLR: Epoch insensitive learning rate scheduler, 2024. arXiv:2407.15200
     """
 
-    start: Annotated[float, Real(low=0.0)]
-    end: Annotated[float, Real(low=0.0)]
-    steps: Annotated[int, Int(low=1)]
     upper: Annotated[int, Int(low=1)]
 
     def _check(self) -> None:
@@ -486,10 +458,6 @@ class Logarithmic(Blend):
         >>> round(Logarithmic(0.0, 1.0, steps=3)(1), 12)
         0.5
     """
-
-    start: Annotated[float, Real(low=0.0)]
-    end: Annotated[float, Real(low=0.0)]
-    steps: Annotated[int, Int(low=1)]
 
     def fall(self, x: Any, y: Any, space: Space) -> Any:
         """Return -log((1 + t) / (1 + N)) / log1p(N), its argument written in x and y."""
