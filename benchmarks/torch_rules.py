@@ -65,7 +65,7 @@ def _forget() -> None:
     """Let the next optimizer of a rule compile it again."""
     importlib.import_module("lrsched_torch._traced.graphs").phases_of.cache_clear()
     importlib.import_module("lrsched_torch._traced.program").program_of.cache_clear()
-    importlib.import_module("lrsched_torch._loops.batch").library.cache_clear()
+    importlib.import_module("lrsched_torch._loops.table").library.cache_clear()
 
 
 def peak(run: Callable[[], object]) -> float:

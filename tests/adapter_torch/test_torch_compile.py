@@ -9,8 +9,8 @@ from torch._dynamo.testing import CompileCounter
 
 from lrsched import Constant, Cosine, Exponential, Polynomial, Repeat, Warmup, rules
 from lrsched_torch import RuleOptimizer, ScheduleLR
-from lrsched_torch._loops import batch as _batch
 from lrsched_torch._loops import build as _build
+from lrsched_torch._loops import table as _table
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._traced import graphs as _graphs
 
@@ -46,12 +46,12 @@ def no_libraries(monkeypatch):
     def build(source):
         raise _build.CannotBuild("no compiler")
 
-    monkeypatch.setattr(_batch, "build", build)
-    _batch.library.cache_clear()
+    monkeypatch.setattr(_table, "build", build)
+    _table.library.cache_clear()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".* is compiled by Inductor instead: no compiler")
         yield
-    _batch.library.cache_clear()
+    _table.library.cache_clear()
 
 
 @pytest.fixture

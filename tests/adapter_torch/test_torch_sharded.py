@@ -141,7 +141,7 @@ def fully_sharded(rank):
 def report_fsdp(rank, found):
     from torch.distributed.tensor.debug import CommDebugMode
 
-    from lrsched_torch._shared.jobs import Listed
+    from lrsched_torch._shared.jobs import WholeTensors
     from lrsched_torch._shared.update import update_with
     from lrsched_torch._spread import shards as _shards
 
@@ -157,7 +157,7 @@ def report_fsdp(rank, found):
             optimizer.step()
         found["collectives", name] = communication.get_total_counts()
         if name in DISPATCHED:
-            optimizer._executor = lambda rule, *_: Listed(update_with(rule), rule, apart=False)
+            optimizer._executor = lambda rule, *_: WholeTensors(update_with(rule), rule, apart=False)
             optimizer._jobs = None
             with CommDebugMode() as communication:
                 optimizer.step()

@@ -20,7 +20,7 @@ from lrsched_torch._kernels import triton as _triton
 from lrsched_torch._kernels.ops import computed
 from lrsched_torch._kernels.source import BLOCK, source_of
 from lrsched_torch._traced.graphs import Form
-from lrsched_torch._traced.program import OPERATIONS, Level, Operation
+from lrsched_torch._traced.program import OPERATIONS, Level, LoopOperation
 
 ROOT = Path(__file__).resolve().parents[2]
 F32, BF16 = torch.float32, torch.bfloat16
@@ -188,7 +188,7 @@ def inputs_and_result(target, kind, args, dtype):
 @pytest.mark.parametrize(("target", "kind", "args"), CASES, ids=str)
 def test_what_belongs_to_the_update_is_what_torch_makes_of_it(target, kind, args):
     env, expected = inputs_and_result(target, kind, args, torch.float64)
-    found = computed([Operation("r", kind, args, Level.KEY)], env | {"lr": torch.ones(1)})["r"]
+    found = computed([LoopOperation("r", kind, args, Level.KEY)], env | {"lr": torch.ones(1)})["r"]
     torch.testing.assert_close(found, expected, rtol=1e-15, atol=0.0, equal_nan=True)
 
 

@@ -19,7 +19,7 @@ from lrsched_torch._kernels import triton as _triton
 from lrsched_torch._kernels.source import COLUMNS
 from lrsched_torch._shared.facts import facts_of, rebuilt
 from lrsched_torch._shared.jobs import Executor
-from lrsched_torch._traced.program import Level, Operation
+from lrsched_torch._traced.program import Level, LoopOperation
 
 DEVICE = "cpu" if _triton.interpreted() else "cuda"
 BLOCK = _triton.BLOCK
@@ -286,7 +286,7 @@ def test_an_operation_is_what_torch_makes_of_it(target, kind, args, dtype):
     env, expected = inputs_and_result(target, kind, args, dtype)
     lines = ["i = tl.arange(0, 8)"]
     lines += [f"{name} = tl.load(at_{name} + i){' > 0.0' * (x.dtype == torch.bool)}" for name, x in env.items()]
-    lines += [f"r = {_ops.expression(Operation('r', kind, args, Level.WIDE), dtype)}"]
+    lines += [f"r = {_ops.expression(LoopOperation('r', kind, args, Level.WIDE), dtype)}"]
     lines += [f"tl.store(out + i, {'tl.where(r, 1.0, 0.0)' if expected.dtype == torch.bool else 'r'})"]
     text = "\n    ".join([f"@triton.jit\ndef main({', '.join(f'at_{name}' for name in env)}, out):", *lines, ""])
     out = torch.full((8,), 7.0, dtype=dtype, device=DEVICE)

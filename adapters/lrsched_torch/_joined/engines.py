@@ -1,4 +1,4 @@
-"""Two ways to run the body of a rule over a unit: eagerly, piece by piece, and compiled."""
+"""Two ways to run the body of a rule over a bucket: eagerly, piece by piece, and compiled."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
-from lrsched_torch._joined.units import Unit
+from lrsched_torch._joined.bucket import Bucket
 from lrsched_torch._shared.captured import Captured
 from lrsched_torch._shared.facts import Facts, ops, rebuilt
 from lrsched_torch._shared.update import apart
-from lrsched_torch._traced.graphs import TABLES, Env, Form, Phase, flat_context, known_names, phases_of
+from lrsched_torch._traced.graphs import TABLES, Env, Form, GraphPhase, flat_context, known_names, phases_of
 
 # Elements of one piece of an eager update: what it reads, writes and keeps for a moment stays in the cache.
 PIECE = 2**17
 
 
 class Loaded(NamedTuple):
-    """The arrays of a unit in one update, and what has been found out about it."""
+    """The arrays of a bucket in one update, and what has been found out about it."""
 
-    unit: Unit
+    bucket: Bucket
     p: Tensor  # the leading copy
     low: Tensor | None  # the parameter, if another copy leads
     g: Tensor
@@ -67,7 +67,7 @@ class Eager:
         for call, context, target in self._pieces(loaded):
             p = target.p
             (update,), (new,) = call(context.replaying(loaded.known) if loaded.known else context)
-            new = new if loaded.unit.tables is None else loaded.unit.tables.narrow(new)
+            new = new if loaded.bucket.tables is None else loaded.bucket.tables.narrow(new)
             # A slot may keep what the parameter or another slot was.
             contents = apart([p, *target.slots], [update, *self.facts.arrays(new)])[1:]
             if p.dtype == update.dtype:
@@ -87,23 +87,23 @@ class Eager:
 
     def _pieces(self, loaded: Loaded) -> Iterator[tuple[Body, rules.Context, Target]]:
         """Yield for each piece what calls the body, the context, and where the results go."""
-        unit, tables = loaded.unit, loaded.unit.tables
-        lr = unit.group["lr"]
-        lr = lr.to(unit.work) if isinstance(lr, Tensor) else float(lr)
-        slots = unit.slots[: len(self.facts.names)]
+        bucket, tables = loaded.bucket, loaded.bucket.tables
+        lr = bucket.group["lr"]
+        lr = lr.to(bucket.work) if isinstance(lr, Tensor) else float(lr)
+        slots = bucket.slots[: len(self.facts.names)]
         if tables is not None:
-            context, pieces = tables.context(ops(), lr, unit.step), 1
+            context, pieces = tables.context(ops(), lr, bucket.step), 1
         else:
-            context, pieces = flat_context(lr, unit.step, unit.rank), max(-(-unit.size // PIECE), 1)
+            context, pieces = flat_context(lr, bucket.step, bucket.rank), max(-(-bucket.size // PIECE), 1)
         for i in range(pieces):
             cut = slice(i * PIECE, (i + 1) * PIECE) if pieces > 1 else slice(None)
             p, low = loaded.p[cut], None if loaded.low is None else loaded.low[cut]
             old = [x[cut] if x.dim() == p.dim() else x for x in slots]
             state = rebuilt(self.facts, old)
-            g = loaded.g[cut].to(unit.work)
+            g = loaded.g[cut].to(bucket.work)
             inputs = (
-                [p.to(unit.work)],
-                [-g if unit.maximize else g],
+                [p.to(bucket.work)],
+                [-g if bucket.maximize else g],
                 [state if tables is None else tables.wide(state)],
             )
             yield partial(self._body, inputs), context, Target(p, low, old)
@@ -138,36 +138,36 @@ class Compiled:
         env |= phases[-1].own(env)
         phases[-1].main(env)
 
-    def _phases(self, loaded: Loaded) -> tuple[Phase, ...]:
-        unit = loaded.unit
-        if unit.phases is None:
+    def _phases(self, loaded: Loaded) -> tuple[GraphPhase, ...]:
+        bucket = loaded.bucket
+        if bucket.phases is None:
             p = loaded.p.dtype if loaded.low is None else loaded.low.dtype
-            rows, device = unit.rows is not None, unit.device.type
+            rows, device = bucket.rows is not None, bucket.device.type
             scaled = self.captured is not None and self.captured.scaled
-            unit.phases = phases_of(
-                Form(self.rule, rows, p, loaded.g.dtype, unit.work, unit.maximize, unit.master, device, scaled)
+            bucket.phases = phases_of(
+                Form(self.rule, rows, p, loaded.g.dtype, bucket.work, bucket.maximize, bucket.master, device, scaled)
             )
-        return unit.phases  # type: ignore[no-any-return]  # what was just put there
+        return bucket.phases  # type: ignore[no-any-return]  # what was just put there
 
     def _env(self, loaded: Loaded) -> Env:
-        unit, env = loaded.unit, loaded.env
+        bucket, env = loaded.bucket, loaded.env
         env |= {"p": loaded.p, "g": loaded.g, "low": loaded.low}
-        env |= zip(self.facts.labels, unit.slots, strict=False)
-        if unit.tables is not None:
-            env |= zip(TABLES, unit.tables, strict=True)
+        env |= zip(self.facts.labels, bucket.slots, strict=False)
+        if bucket.tables is not None:
+            env |= zip(TABLES, bucket.tables, strict=True)
         for i, result in enumerate(loaded.known):
             values = result if isinstance(result, list) else [result]
             env |= zip(known_names(self.facts, i), values, strict=True)
         return env
 
-    def _add_key(self, loaded: Loaded, phases: Sequence[Phase], index: int, env: Env) -> None:
+    def _add_key(self, loaded: Loaded, phases: Sequence[GraphPhase], index: int, env: Env) -> None:
         """Add what one graph needs of the learning rate, the step and the totals, computed once for all tensors."""
-        unit = loaded.unit
-        rank = unit.rank if self.facts.ranked else 0
-        key = (unit.number, unit.label, rank, unit.work, unit.device, unit.rows is None)
+        bucket = loaded.bucket
+        rank = bucket.rank if self.facts.ranked else 0
+        key = (bucket.number, bucket.label, rank, bucket.work, bucket.device, bucket.rows is None)
         if (key, index) not in self._keys:
             if key not in self._keys:
-                self._keys[key] = _scalars(unit, self.captured)
+                self._keys[key] = _scalars(bucket, self.captured)
             wide = self._keys[key]
             totals = {
                 name: env[name].to(wide["step"])
@@ -177,20 +177,21 @@ class Compiled:
             }
             found = phases[index].key(wide | totals) | wide
             self._keys[key, index] = {
-                name: x.to(unit.device, unit.work if x.is_floating_point() else x.dtype) for name, x in found.items()
+                name: x.to(bucket.device, bucket.work if x.is_floating_point() else x.dtype)
+                for name, x in found.items()
             }
         env |= self._keys[key, index]
 
 
-def _scalars(unit: Unit, captured: Captured | None) -> Env:
+def _scalars(bucket: Bucket, captured: Captured | None) -> Env:
     """Return learning rate, step and rank in float64; on the device only if the learning rate is there."""
-    lr = unit.group["lr"]
-    device = unit.device if captured else lr.device if isinstance(lr, Tensor) else "cpu"
+    lr = bucket.group["lr"]
+    device = bucket.device if captured else lr.device if isinstance(lr, Tensor) else "cpu"
 
     def scalar(number: Any) -> Tensor:
         if isinstance(number, Tensor):
             return number.to(device, torch.float64)
         return torch.full((), float(number), dtype=torch.float64, device=device)
 
-    env = {"lr": scalar(lr), "step": scalar(unit.step), "rank": scalar(unit.rank)}
-    return env | captured.told(unit.device) if captured else env
+    env = {"lr": scalar(lr), "step": scalar(bucket.step), "rank": scalar(bucket.rank)}
+    return env | captured.told(bucket.device) if captured else env

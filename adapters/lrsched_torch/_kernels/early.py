@@ -7,10 +7,10 @@ there, and 40 bytes are moved for each parameter instead of 44.
 from collections.abc import Mapping
 from typing import Any
 
-from lrsched_torch._traced.program import Level, Phase, Program, loads, needed
+from lrsched_torch._traced.program import Level, LoopPhase, LoopProgram, loads, needed
 
 
-def early_slots(program: Program) -> Program:
+def early_slots(program: LoopProgram) -> LoopProgram:
     """Return the program with slots written early where that moves less."""
     if not program.known:
         return program
@@ -32,16 +32,16 @@ def early_slots(program: Program) -> Program:
     return found if _moves(found) < _moves(program) else program
 
 
-def _finished(last: Phase, chosen: Mapping[str, str]) -> tuple[Phase, set[str]]:
+def _finished(last: LoopPhase, chosen: Mapping[str, str]) -> tuple[LoopPhase, set[str]]:
     """Return the last pass that finds the new contents of slots, and the slots whose old contents it still needs."""
     names: dict[Any, str] = {value: label for label, value in chosen.items()}
     stores = tuple((label, value) for label, value in last.stores if label not in chosen)
     kept = needed([op for op in last.operations if op.name not in names], [value for _, value in stores])
     stale = {*chosen} & last._replace(operations=kept, stores=stores).later(Level.OWN)
     renamed = tuple(op._replace(args=tuple(names.get(x, x) for x in op.args)) for op in kept)
-    return Phase(renamed, (), False, tuple((label, names.get(value, value)) for label, value in stores)), stale
+    return LoopPhase(renamed, (), False, tuple((label, names.get(value, value)) for label, value in stores)), stale
 
 
-def _moves(program: Program) -> int:
+def _moves(program: LoopProgram) -> int:
     """Return how many arrays the passes read and write; a slot has at least as many bytes as the others."""
     return sum(len([*loads(phase, program), *phase.stores]) for phase in program.phases)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 
 from lrsched_torch._traced.graphs import Env
-from lrsched_torch._traced.program import Constant, Operation
+from lrsched_torch._traced.program import Const, LoopOperation
 
 TYPES = {
     torch.float16: "tl.float16",
@@ -40,7 +40,7 @@ def untranslated(used: object) -> NotImplementedError:
     )
 
 
-def operand(x: str | Constant, work: torch.dtype, typed: bool = True) -> str:
+def operand(x: str | Const, work: torch.dtype, typed: bool = True) -> str:
     """Return a name, or a constant of the dtype of the arithmetic or of none."""
     if isinstance(x, str):
         return x
@@ -48,7 +48,7 @@ def operand(x: str | Constant, work: torch.dtype, typed: bool = True) -> str:
     return f"tl.full((), {number}, {TYPES[work]})" if typed else number
 
 
-def expression(op: Operation, work: torch.dtype) -> str:
+def expression(op: LoopOperation, work: torch.dtype) -> str:
     """Return what an operation computes.
 
     Args:
@@ -73,7 +73,7 @@ def expression(op: Operation, work: torch.dtype) -> str:
     return forms[op.kind].format(*args).replace("T)", f"{TYPES[work]})")
 
 
-def computed(operations: Iterable[Operation], env: Env) -> Env:
+def computed(operations: Iterable[LoopOperation], env: Env) -> Env:
     """Return what is known and what follows from it, in float64."""
     found = dict(env)
     for op in operations:

@@ -19,7 +19,16 @@ from itertools import chain
 from lrsched_torch._kernels.early import early_slots
 from lrsched_torch._kernels.ops import TYPES, expression, operand, untranslated
 from lrsched_torch._traced.graphs import Form
-from lrsched_torch._traced.program import TRUTHS, Level, Operation, Phase, Program, Unsupported, loads, program_of
+from lrsched_torch._traced.program import (
+    TRUTHS,
+    Level,
+    LoopOperation,
+    LoopPhase,
+    LoopProgram,
+    Unsupported,
+    loads,
+    program_of,
+)
 
 # First chunk, chunks, elements, row of `keys`, whether all addresses are multiples of 16.
 COLUMNS = ("first", "count", "size", "row", "aligned")
@@ -32,7 +41,7 @@ class Source:
     """The kernels of a form, what the columns of their tables hold, and how `scalars` follow from the first ones."""
 
     text: str
-    operations: tuple[Operation, ...]
+    operations: tuple[LoopOperation, ...]
     arrays: tuple[str, ...]
     scalars: tuple[str, ...]
     values: tuple[str, ...]
@@ -57,7 +66,7 @@ def source_of(form: Form) -> Source:
 class _Writer:
     """Writes the kernels of one form."""
 
-    def __init__(self, form: Form, program: Program) -> None:
+    def __init__(self, form: Form, program: LoopProgram) -> None:
         self.form, self.program, self.phases, self.known = form, program, program.phases, program.known
         self.wide, self.numbers = program.wide, program.numbers
         self.arrays = (*self.wide, *self.numbers)
@@ -157,7 +166,7 @@ class _Writer:
                 yield "if part == 0:"
                 yield f"    tl.store({self._address(label)}, {operand(value, self.form.work)})"
 
-    def _elements(self, phase: Phase, masked: bool) -> Iterator[str]:
+    def _elements(self, phase: LoopPhase, masked: bool) -> Iterator[str]:
         """Yield what happens to one block."""
         at, mask, length = ("u", ", mask=mask", "BLOCK // 2") if masked else ("v", "", "BLOCK")
         yield f"i = at + tl.arange(0, {length})"
@@ -174,7 +183,7 @@ class _Writer:
             if label in self.wide:
                 yield f"tl.store({at}_{label} + i, {operand(value, self.form.work)}{mask})"
 
-    def _operations(self, phase: Phase, level: Level) -> Iterator[str]:
+    def _operations(self, phase: LoopPhase, level: Level) -> Iterator[str]:
         return (f"{op.name} = {expression(op, self.form.work)}" for op in phase.operations if op.level == level)
 
     def _is_flag(self, name: str) -> bool:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
-from lrsched_torch._joined.units import label
+from lrsched_torch._joined.bucket import label
 from lrsched_torch._kernels.ops import computed
 from lrsched_torch._kernels.source import BLOCK, COLUMNS, source_of
 from lrsched_torch._shared.captured import Captured, Upload, sent
@@ -105,7 +105,7 @@ class Triton(Executor):
         self._counts: list[Tensor] = []
         self._members: list[Member] = []
         self._dtypes: list[torch.dtype] = []
-        self._tables: list[Table] = []
+        self._tables: list[KernelTable] = []
 
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members; the same lists stand for the same members and dtypes."""
@@ -140,11 +140,13 @@ class Triton(Executor):
             maximize, master = bool(member.group["maximize"]), "master" in member.state
             form = _form(self.rule, member.p, dtype, maximize=maximize, master=master, captured=self.captured)
             found.setdefault((member.p.device, form), []).append(i)
-        self._tables = [Table(form, [members[i] for i in own], own, self.captured) for (_, form), own in found.items()]
+        self._tables = [
+            KernelTable(form, [members[i] for i in own], own, self.captured) for (_, form), own in found.items()
+        ]
         self._members, self._dtypes = members, dtypes
 
 
-class Table:
+class KernelTable:
     """Tensors of one device and one combination of dtypes, which one launch updates.
 
     Args:

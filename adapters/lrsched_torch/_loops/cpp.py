@@ -12,7 +12,16 @@ from typing import NamedTuple
 import torch
 
 from lrsched_torch._traced.graphs import KEY
-from lrsched_torch._traced.program import TRUTHS, Constant, Level, Operation, Phase, Program, Unsupported, loads
+from lrsched_torch._traced.program import (
+    TRUTHS,
+    Const,
+    Level,
+    LoopOperation,
+    LoopPhase,
+    LoopProgram,
+    Unsupported,
+    loads,
+)
 
 TYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16", torch.float16: "_Float16"}
 _FORMS = {
@@ -40,7 +49,7 @@ class Stage(NamedTuple):
     pieces: bool
 
 
-def stages_of(program: Program) -> tuple[Stage, ...]:
+def stages_of(program: LoopProgram) -> tuple[Stage, ...]:
     """Return the stages of a program."""
     found, open_ = [], []
     for i, phase in enumerate(program.phases):
@@ -55,25 +64,25 @@ def stages_of(program: Program) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def _own_inputs(program: Program) -> set[str]:
+def _own_inputs(program: LoopProgram) -> set[str]:
     return {*program.numbers, *(x for i, names in enumerate(program.known) if not _is_total(program, i) for x in names)}
 
 
-def _is_total(program: Program, index: int) -> bool:
+def _is_total(program: LoopProgram, index: int) -> bool:
     return index < len(program.phases) - 1 and program.phases[index].total
 
 
-def scalar_names(program: Program) -> list[str]:
+def scalar_names(program: LoopProgram) -> list[str]:
     """Return what is known once for all tensors, in the order in which a stage takes it."""
     return [*KEY, *(x for i, names in enumerate(program.known) if _is_total(program, i) for x in names)]
 
 
-def known_sums(program: Program) -> list[str]:
+def known_sums(program: LoopProgram) -> list[str]:
     """Return what becomes known of each tensor, in the order in which it is kept."""
     return [x for i, names in enumerate(program.known) if not _is_total(program, i) for x in names]
 
 
-def source_of(program: Program, work: torch.dtype, dtypes: Mapping[str, torch.dtype]) -> str:
+def source_of(program: LoopProgram, work: torch.dtype, dtypes: Mapping[str, torch.dtype]) -> str:
     """Return the C++ of a program.
 
     Args:
@@ -107,14 +116,14 @@ def source_of(program: Program, work: torch.dtype, dtypes: Mapping[str, torch.dt
 
 
 class _Printer:
-    def __init__(self, program: Program, types: Mapping[str, str]) -> None:
+    def __init__(self, program: LoopProgram, types: Mapping[str, str]) -> None:
         self.program, self.types = program, types
         self.arrays = [*program.wide, *program.numbers]
         self.scalars, self.sums = scalar_names(program), known_sums(program)
 
     # What an operation is in C++.
 
-    def _value(self, x: str | Constant | None, kind: str) -> str:
+    def _value(self, x: str | Const | None, kind: str) -> str:
         if isinstance(x, str):
             return f"v_{x}"
         if isinstance(x, bool):
@@ -124,7 +133,7 @@ class _Printer:
             return f"{kind}({'-' if x < 0 else ''}{'NAN' if math.isnan(x) else 'INFINITY'})"
         return f"{kind}({float(x)!r})"
 
-    def _line(self, op: Operation, kind: str) -> str:
+    def _line(self, op: LoopOperation, kind: str) -> str:
         values = [None if x is None else self._value(x, kind) for x in op.args]
         if op.kind == "clamp":
             x, low, high = [*values, None, None][:3]
@@ -137,7 +146,7 @@ class _Printer:
             text = _FORMS[op.kind].format(*values).replace("T(", f"{kind}(")
         return f"const {'bool' if op.kind in TRUTHS else kind} v_{op.name} = {text};"
 
-    def _operations(self, phase: Phase, level: Level, kind: str) -> Iterator[str]:
+    def _operations(self, phase: LoopPhase, level: Level, kind: str) -> Iterator[str]:
         return (self._line(op, kind) for op in phase.operations if op.level == level and op.kind != "sum")
 
     # What one level hands to the next ones.
@@ -199,7 +208,7 @@ class _Printer:
         yield from self._after(index, sums)
         yield "}\n};"
 
-    def _wide(self, index: int, sums: Sequence[Operation]) -> Iterator[str]:
+    def _wide(self, index: int, sums: Sequence[LoopOperation]) -> Iterator[str]:
         """Yield the loop over the elements."""
         phase, program = self.program.phases[index], self.program
         stores = {label: value for label, value in phase.stores if label in program.wide}
@@ -223,7 +232,7 @@ class _Printer:
         yield "}"
         yield from (f"sums[{i}] += sum{i};" for i, _ in enumerate(sums))
 
-    def _after(self, index: int, sums: Sequence[Operation]) -> Iterator[str]:
+    def _after(self, index: int, sums: Sequence[LoopOperation]) -> Iterator[str]:
         """Yield what makes results of the sums, or writes the numbers of a tensor."""
         phase = self.program.phases[index]
         stores = [(label, value) for label, value in phase.stores if label in self.program.numbers]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
-from lrsched_torch._joined.units import WIDTH, Home
-from lrsched_torch._loops.look import Places
+from lrsched_torch._joined.bucket import WIDTH, Home
+from lrsched_torch._loops.unmoved import Unmoved
 from lrsched_torch._optimizer.pages import zeros
 from lrsched_torch._shared.facts import facts_of
 
@@ -46,14 +46,14 @@ class Flat:
         # Where the gradients lie, for those who get another memory.
         self._slopes = [g.detach() for g in self._gs]
         self._attach_parameters()
-        self._ps_here, self._gs_here = Places(self._ps, quick=quick), Places(self._gs, quick=quick)
+        self._ps_here, self._gs_here = Unmoved(self._ps, quick=quick), Unmoved(self._gs, quick=quick)
 
-    def _settle(self, ps: Sequence[Tensor], unit: int) -> None:
-        """Make two buffers, and views of them of the parameters."""
+    def _settle(self, ps: Sequence[Tensor], row: int) -> None:
+        """Make two buffers of whole rows, and views of them of the parameters."""
         ends, end = [], 0
         for p in ps:
-            # An empty tensor has a row too.
-            end += max(-(-p.numel() // unit), 1) * unit
+            # An empty tensor has one too.
+            end += max(-(-p.numel() // row), 1) * row
             ends.append(end)
         both = [zeros(end, ps[0]) for _ in range(2)]
         begins = [0, *ends[:-1]]

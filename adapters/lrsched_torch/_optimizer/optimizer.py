@@ -11,15 +11,15 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT, StateDict
 
 from lrsched import Schedule, rules
-from lrsched_torch._joined.packed import Packed
-from lrsched_torch._joined.units import Home, unshared
+from lrsched_torch._joined.bucket import Home, unshared
+from lrsched_torch._joined.buckets import Buckets
 from lrsched_torch._kernels.triton import Triton
-from lrsched_torch._loops.looped import Looped
+from lrsched_torch._loops.cpp_loops import CppLoops
 from lrsched_torch._optimizer.arguments import check_group, check_processes, check_rule, check_state, is_sharded
 from lrsched_torch._optimizer.flat import Flat, check_flat
 from lrsched_torch._shared.captured import Captured, counted, numbers, plain, refuse
 from lrsched_torch._shared.facts import facts_of
-from lrsched_torch._shared.jobs import Executor, Job, Listed
+from lrsched_torch._shared.jobs import Executor, Job, WholeTensors
 from lrsched_torch._shared.untraced import untraced
 from lrsched_torch._shared.update import compiled, named, update_with
 
@@ -268,16 +268,16 @@ class RuleOptimizer(Optimizer):
             from lrsched_torch._spread.sharded import sharded_update_with
 
             update = sharded_update_with(rule, compile=self.compile is True, totals_over=self.totals_over)
-            return Listed(update, rule, apart=False, always=self.totals_over is not None)
+            return WholeTensors(update, rule, apart=False, always=self.totals_over is not None)
         if self.compile == "triton":
             return Triton(rule, self._captured)
         if facts_of(rule).packs:
-            packed = Packed(rule, compile=self.compile, homes=homes, captured=self._captured)
+            buckets = Buckets(rule, compile=self.compile, homes=homes, captured=self._captured)
             if self.compile and not self._captured and all(p.device.type == "cpu" for p in ps):
-                return Looped(rule, packed, resident=self.flat)
-            return packed
-        update = update_with(rule)
-        return Listed(compiled(update) if self.compile else update, rule, apart=not (self.compile or rule.couples))
+                return CppLoops(rule, buckets, resident=self.flat)
+            return buckets
+        update = compiled(update_with(rule)) if self.compile else update_with(rule)
+        return WholeTensors(update, rule, apart=not (self.compile or rule.couples))
 
     def new_state(self, rule: rules.Rule, p: Tensor) -> dict[str, Any]:
         """Return the state of a parameter before its first update."""

@@ -115,7 +115,7 @@ class Job:
         self._gs, self._found = gs, found
 
 
-class Listed(Executor):
+class WholeTensors(Executor):
     """Runs an `Update` on the list of all tensors in their own shapes.
 
     Args:

@@ -1,7 +1,7 @@
 """One update of a batch of torch parameters in place: the pure function, run as it is or compiled.
 
 An `Update` takes whole tensors in their own shapes: matrix rules need them so, and shards come so. Where tensors may be
-cut and joined, `packed` updates them. `RuleOptimizer._executor` chooses.
+cut and joined, `_joined.buckets` updates them. `RuleOptimizer._executor` chooses.
 """
 
 import types

@@ -62,7 +62,7 @@ class Piece:
         return dict(zip(self.gives, self.run(*map(env.__getitem__, self.takes)), strict=True))
 
 
-class Phase(NamedTuple):
+class GraphPhase(NamedTuple):
     """One pass over the tensors: what is computed once for all, once for each, and for each element."""
 
     key: Piece
@@ -86,7 +86,7 @@ def compile_graph(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..
 
 
 @lru_cache(maxsize=64)
-def phases_of(form: Form) -> tuple[Phase, ...]:
+def phases_of(form: Form) -> tuple[GraphPhase, ...]:
     """Return the compiled passes of a rule: one for each reduction, and the last one, which writes."""
     facts = facts_of(form.rule)
     tiny, large = _examples(form, facts, small=True), _examples(form, facts, small=False)
@@ -112,7 +112,7 @@ def phases_of(form: Form) -> tuple[Phase, ...]:
         if i < count and _after_sums(facts, i + 1):
             piece = _joined(piece, uniques[i + 1], tiny)
         compiled = compile_graph(piece.run, [large[name] for name in piece.takes])  # type: ignore[arg-type]  # a GraphModule
-        passes.append(Phase(key, own, Piece(piece.takes, piece.gives, compiled)))
+        passes.append(GraphPhase(key, own, Piece(piece.takes, piece.gives, compiled)))
     return tuple(passes)
 
 

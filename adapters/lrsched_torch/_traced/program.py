@@ -16,7 +16,7 @@ from torch.fx import Node
 from lrsched_torch._shared.facts import Facts, facts_of
 from lrsched_torch._traced.graphs import Form, known_names, traced
 
-Constant = float | int | bool
+Const = float | int | bool
 _aten = torch.ops.aten
 
 # What the operations of a graph are called in a kernel; all take scalars and arrays alike.
@@ -62,7 +62,7 @@ class Level(IntEnum):
     AFTER = 3  # once for each tensor, after its sums
 
 
-class Operation(NamedTuple):
+class LoopOperation(NamedTuple):
     """A named result of an operation on other names and on constants; "sum" sums over the elements of a tensor.
 
     One name means one result in all passes.
@@ -70,11 +70,11 @@ class Operation(NamedTuple):
 
     name: str
     kind: str
-    args: tuple[str | Constant | None, ...]
+    args: tuple[str | Const | None, ...]
     level: Level
 
 
-class Phase(NamedTuple):
+class LoopPhase(NamedTuple):
     """One pass over the tensors.
 
     Args:
@@ -84,10 +84,10 @@ class Phase(NamedTuple):
         stores: what is written, once all is read: array or number, and name or constant.
     """
 
-    operations: tuple[Operation, ...]
-    gives: tuple[str | Constant, ...]
+    operations: tuple[LoopOperation, ...]
+    gives: tuple[str | Const, ...]
     total: bool
-    stores: tuple[tuple[str, str | Constant], ...]
+    stores: tuple[tuple[str, str | Const], ...]
 
     def used(self, level: Level) -> list[str]:
         """Return the names that operations of a level take from elsewhere."""
@@ -107,7 +107,7 @@ class Phase(NamedTuple):
         return [x for x in (*(op.name for op in self.operations if op.level == level), *others) if x in later]
 
 
-class Program(NamedTuple):
+class LoopProgram(NamedTuple):
     """A rule as passes over tensors.
 
     Args:
@@ -119,12 +119,12 @@ class Program(NamedTuple):
 
     wide: tuple[str, ...]
     numbers: tuple[str, ...]
-    phases: tuple[Phase, ...]
+    phases: tuple[LoopPhase, ...]
     known: tuple[tuple[str, ...], ...]
 
 
 @lru_cache(maxsize=64)
-def program_of(form: Form, totals: Level = Level.KEY) -> Program:
+def program_of(form: Form, totals: Level = Level.KEY) -> LoopProgram:
     """Return the passes of a rule.
 
     Args:
@@ -145,17 +145,17 @@ def program_of(form: Form, totals: Level = Level.KEY) -> Program:
     levels |= dict.fromkeys(numbers, Level.OWN)
     for names, asked in zip(known, facts.reductions, strict=True):
         levels |= dict.fromkeys(names, totals if asked.kind == "total" else Level.OWN)
-    made: dict[Any, Operation] = {}
-    return Program(wide, numbers, tuple(_phase(form, facts, i, levels, made) for i in range(count + 1)), known)
+    made: dict[Any, LoopOperation] = {}
+    return LoopProgram(wide, numbers, tuple(_phase(form, facts, i, levels, made) for i in range(count + 1)), known)
 
 
-def _phase(form: Form, facts: Facts, index: int, levels: dict[str, Level], made: dict[Any, Operation]) -> Phase:
+def _phase(form: Form, facts: Facts, index: int, levels: dict[str, Level], made: dict[Any, LoopOperation]) -> LoopPhase:
     """Return one pass; adds what it makes to `levels` and to `made`, and takes from there what is made already."""
     graph = traced(form, facts, index)
-    values: dict[Node, str | Constant | None] = {}
-    operations: dict[str, Operation] = {}
-    stores: list[tuple[str, str | Constant]] = []
-    gives: tuple[str | Constant, ...] = ()
+    values: dict[Node, str | Const | None] = {}
+    operations: dict[str, LoopOperation] = {}
+    stores: list[tuple[str, str | Const]] = []
+    gives: tuple[str | Const, ...] = ()
 
     def read(x: Any) -> Any:
         return values[x] if isinstance(x, Node) else x
@@ -179,14 +179,14 @@ def _phase(form: Form, facts: Facts, index: int, levels: dict[str, Level], made:
             if kind == "add" and level == Level.AFTER and args[1] == 0:  # where Python's sum begins
                 values[node] = args[0]
                 continue
-            fresh = Operation(f"{kind}_{len(made)}", kind, tuple(args), level)
+            fresh = LoopOperation(f"{kind}_{len(made)}", kind, tuple(args), level)
             operation = made.setdefault((kind, *map(repr, args)), fresh)
             operations[operation.name] = operation
             values[node] = operation.name
             levels[operation.name] = level
     total = index < len(facts.reductions) and facts.reductions[index].kind == "total"
     wanted = (*gives, *(value for _, value in stores))
-    return Phase(needed(operations.values(), wanted), gives, total, tuple(stores))
+    return LoopPhase(needed(operations.values(), wanted), gives, total, tuple(stores))
 
 
 def _operation(node: Node, args: list[Any], levels: dict[str, Level]) -> tuple[str, Level]:
@@ -204,13 +204,13 @@ def _operation(node: Node, args: list[Any], levels: dict[str, Level]) -> tuple[s
     return kind, level
 
 
-def _number(x: Tensor) -> Constant:
+def _number(x: Tensor) -> Const:
     if x.dim():
         raise Unsupported("a rule must have no constant arrays", f"one of shape {tuple(x.shape)}")
     return x.item()
 
 
-def needed(operations: Iterable[Operation], names: Iterable[Any]) -> tuple[Operation, ...]:
+def needed(operations: Iterable[LoopOperation], names: Iterable[Any]) -> tuple[LoopOperation, ...]:
     """Return the operations without those on which none of the names depends."""
     wanted = {x for x in names if isinstance(x, str)}
     found = []
@@ -221,7 +221,7 @@ def needed(operations: Iterable[Operation], names: Iterable[Any]) -> tuple[Opera
     return tuple(reversed(found))
 
 
-def loads(phase: Phase, program: Program) -> Iterator[str]:
+def loads(phase: LoopPhase, program: LoopProgram) -> Iterator[str]:
     """Yield the arrays that a pass reads."""
     taken = {x for op in phase.operations for x in op.args}
     taken |= {value for _, value in phase.stores}

@@ -13,10 +13,10 @@ import torch
 from lrsched import rules
 from lrsched._core.value import value
 from lrsched_torch import RuleOptimizer
-from lrsched_torch._loops import batch as _batch
 from lrsched_torch._loops import build as _build
 from lrsched_torch._loops import cpp as _cpp
-from lrsched_torch._loops import looped as _looped
+from lrsched_torch._loops import cpp_loops as _cpp_loops
+from lrsched_torch._loops import table as _table
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._traced import program as _program
 from lrsched_torch._traced.graphs import Form
@@ -259,23 +259,23 @@ def test_what_depends_on_the_step_alone_is_not_computed_for_each_element():
 
 
 def test_an_operation_without_a_translation_falls_back_to_inductor(monkeypatch):
-    _program.program_of.cache_clear(), _batch.library.cache_clear()
+    _program.program_of.cache_clear(), _table.library.cache_clear()
     monkeypatch.delitem(_program.OPERATIONS, torch.ops.aten.sign.default)
     try:
         with pytest.raises(_program.Unsupported, match="sign"):
             _program.program_of(form(rules.SignSGD()))
         asked = []
-        looped = _looped.Looped(rules.SignSGD(), lambda members, gs: asked.append(len(gs)), resident=False)
+        loops = _cpp_loops.CppLoops(rules.SignSGD(), lambda members, gs: asked.append(len(gs)), resident=False)
         w = torch.nn.Parameter(torch.ones(3))
         opt = RuleOptimizer([w], rules.SignSGD(), lr=0.1, compile=True)
-        monkeypatch.setattr(opt, "_executor", lambda *_: looped)
+        monkeypatch.setattr(opt, "_executor", lambda *_: loops)
         w.grad = torch.ones(3)
         with pytest.warns(UserWarning, match=r"SignSGD\(\) is compiled by Inductor instead"):
             opt.step()
         opt.step()
         assert asked == [1, 1]
     finally:
-        _program.program_of.cache_clear(), _batch.library.cache_clear()
+        _program.program_of.cache_clear(), _table.library.cache_clear()
 
 
 def test_a_library_is_built_once_for_all_processes(tmp_path, monkeypatch):
@@ -328,16 +328,18 @@ def test_every_operation_means_what_torch_means(kind):
     ops, inputs = [], []
     for name, array in zip(names, arrays, strict=True):
         if array.dtype == torch.bool:  # arrays are numbers, so a truth is made of one
-            ops.append(_program.Operation(f"{name}t", "gt", (name, 0.0), _program.Level.WIDE))
+            ops.append(_program.LoopOperation(f"{name}t", "gt", (name, 0.0), _program.Level.WIDE))
             args = tuple(f"{name}t" if x == name else x for x in args)
             array = array.to(torch.float64)
         inputs.append(array)
-    ops.append(_program.Operation("r", kind, args, _program.Level.WIDE))
+    ops.append(_program.LoopOperation("r", kind, args, _program.Level.WIDE))
     result = "r"
     if expected.dtype == torch.bool:
-        ops.append(_program.Operation("n", "where", ("r", 1.0, 0.0), _program.Level.WIDE))
+        ops.append(_program.LoopOperation("n", "where", ("r", 1.0, 0.0), _program.Level.WIDE))
         result, expected = "n", expected.to(torch.float64)
-    program = _program.Program((*names, "out"), (), (_program.Phase(tuple(ops), (), False, (("out", result),)),), ())
+    program = _program.LoopProgram(
+        (*names, "out"), (), (_program.LoopPhase(tuple(ops), (), False, (("out", result),)),), ()
+    )
     dtypes = dict.fromkeys((*names, "out"), torch.float64)
     call = _build.build(_cpp.source_of(program, torch.float64, dtypes)).stage0
     out = torch.full_like(expected, 7.0)

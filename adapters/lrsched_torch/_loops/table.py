@@ -13,18 +13,18 @@ from torch import Tensor
 from lrsched import rules
 from lrsched_torch._loops.build import CannotBuild, build
 from lrsched_torch._loops.cpp import known_sums, scalar_names, source_of, stages_of
-from lrsched_torch._loops.look import AT, BIG, INT, Pass, Watch, start
+from lrsched_torch._loops.unmoved import AT, BIG, INT, OnlyPass, UnmovedMembers, start
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.update import Member
 from lrsched_torch._traced.graphs import KEY, Form
-from lrsched_torch._traced.program import Program, program_of
+from lrsched_torch._traced.program import LoopProgram, program_of
 
 Call = Any  # a function of `ctypes`
 # Up to how many elements Python may wait for a pass.
 BRIEF = 2**22
 
 
-class Batch:
+class LoopTable:
     """Members of the same dtypes, and the tables that tell the library where they are.
 
     Args:
@@ -83,7 +83,7 @@ class Batch:
         self._gs: Sequence[Tensor] = []
         self._copied = False
         self._copies: list[Tensor] = []
-        self._watch: Watch | None = None
+        self._watch: UnmovedMembers | None = None
         self._watched = self._plain and not self._spread
         self._g = g
 
@@ -131,7 +131,7 @@ class Batch:
         if self._watch is None:
             kept = [(name, self._row[label]) for label, name, _ in self._kept]
             try:
-                self._watch = Watch(
+                self._watch = UnmovedMembers(
                     self.ps, self.states, kept, self._row[self._leading], self.sizes, self.table, self._row["g"],
                     self._g,
                 )  # fmt: skip
@@ -139,7 +139,7 @@ class Batch:
                 self._watched = False
                 return False
         scalars = self._scalars([])
-        then = Pass(ctypes.cast(self.built.calls[0], AT).value, *self._where(scalars)) if self.at_once else None
+        then = OnlyPass(ctypes.cast(self.built.calls[0], AT).value, *self._where(scalars)) if self.at_once else None
         self._told = self._watch.again(then)
         self._updated = self._told and self.at_once
         return self._told
@@ -257,7 +257,7 @@ def _laid_out(x: Tensor, strides: tuple[int, ...]) -> Tensor:
     return x.new_empty_strided(x.shape, strides).copy_(x)
 
 
-class Library(NamedTuple):
+class LoopLibrary(NamedTuple):
     """A rule, built.
 
     Args:
@@ -267,14 +267,14 @@ class Library(NamedTuple):
         width: how many numbers there are for each learning rate and step.
     """
 
-    program: Program
+    program: LoopProgram
     calls: tuple[Call, ...]
     gives: tuple[int, ...]
     width: int
 
 
 @lru_cache(maxsize=64)
-def library(form: Form, kept: tuple[torch.dtype, ...]) -> Library:
+def library(form: Form, kept: tuple[torch.dtype, ...]) -> LoopLibrary:
     """Return a rule, built for some dtypes.
 
     Raises:
@@ -292,4 +292,4 @@ def library(form: Form, kept: tuple[torch.dtype, ...]) -> Library:
         calls.append(call)
         last = program.phases[stage.phases[-1]]
         gives.append(len(last.gives) if last.total else 0)
-    return Library(program, tuple(calls), tuple(gives), len(scalar_names(program)))
+    return LoopLibrary(program, tuple(calls), tuple(gives), len(scalar_names(program)))

@@ -7,10 +7,10 @@ import torch
 
 from lrsched import rules
 from lrsched_torch import RuleOptimizer
-from lrsched_torch._loops import batch as _batch
 from lrsched_torch._loops import build as _build
-from lrsched_torch._loops import look as _look
-from lrsched_torch._loops import looped as _looped
+from lrsched_torch._loops import cpp_loops as _cpp_loops
+from lrsched_torch._loops import table as _table
+from lrsched_torch._loops import unmoved as _unmoved
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),
@@ -21,24 +21,24 @@ SHAPES = ((3, 5), (), (0,), (7,), (4, 4))
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    _look.looker.cache_clear()
+    _unmoved.functions.cache_clear()
     yield
-    _look.looker.cache_clear()
+    _unmoved.functions.cache_clear()
 
 
 @pytest.fixture(params=["one call", "no symbols", "no compiler", "other layout", "no lock"])
 def how(request, monkeypatch):
     """All ways to look: in one call, and those that cannot."""
     if request.param == "no symbols":
-        monkeypatch.setattr(_look, "FUNCTIONS", (*_look.FUNCTIONS[:-1], "what PyTorch does not have"))
+        monkeypatch.setattr(_unmoved, "OF_TORCH", (*_unmoved.OF_TORCH[:-1], "what PyTorch does not have"))
     elif request.param == "no compiler":
 
         def build(source, load):
             raise _build.CannotBuild("no compiler")
 
-        monkeypatch.setattr(_look, "build", build)
+        monkeypatch.setattr(_unmoved, "build", build)
     elif request.param == "other layout":
-        monkeypatch.setattr(_look, "HEAD", _look.HEAD + 8)
+        monkeypatch.setattr(_unmoved, "HEAD", _unmoved.HEAD + 8)
     elif request.param == "no lock":
         monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     return request.param
@@ -135,12 +135,12 @@ def test_a_change_between_two_steps_is_seen(how, change, flat):
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_is_as_it_was_is_looked_at_in_one_call(monkeypatch, change):
-    assert _look.looker() is not None
+    assert _unmoved.functions() is not None
     ps = parameters()
     opt = RuleOptimizer(ps, rules.NAdam(), lr=0.01, compile=True)
     asked = []
-    real = _looped.Looped.__call__
-    monkeypatch.setattr(_looped.Looped, "__call__", lambda self, *args: (asked.append(t), real(self, *args)))
+    real = _cpp_loops.CppLoops.__call__
+    monkeypatch.setattr(_cpp_loops.CppLoops, "__call__", lambda self, *args: (asked.append(t), real(self, *args)))
     for t in range(6):
         set_gradients(ps, t)
         if t == 2:
@@ -161,16 +161,16 @@ def test_a_gradient_that_was_found_lives_until_it_is_released():
     opt = RuleOptimizer(ps, rules.ClipByGlobalNorm(1.0) >> rules.Adam(), lr=0.01, compile=True)
     set_gradients(ps, 0)
     opt.step()
-    (batch,) = opt._jobs[0].executor._batches
-    assert not batch.at_once
+    (table,) = opt._jobs[0].executor._tables
+    assert not table.at_once
     before = [p.grad._use_count() for p in ps]
-    assert batch.again()
+    assert table.again()
     assert [p.grad._use_count() for p in ps] == [count + 1 for count in before]
-    batch.release()
-    batch.release()
+    table.release()
+    table.release()
     assert [p.grad._use_count() for p in ps] == before
     ps[-1].grad = None
-    assert not batch.again()
+    assert not table.again()
     assert [p.grad._use_count() for p in ps[:-1]] == before[:-1]
     opt.step()
     assert [p.grad._use_count() for p in ps[:-1]] == before[:-1]
@@ -181,7 +181,7 @@ KINDS = {
     "at once": (rules.Adam(), ()),
     "two passes": (rules.ClipByGlobalNorm(1.0) >> rules.Adam(), ()),
     "two dtypes": (rules.Adam(), (torch.nn.Parameter(torch.ones(3)),)),
-    "many elements": (rules.Adam(), (torch.nn.Parameter(torch.ones(_batch.BRIEF, dtype=torch.float64)),)),
+    "many elements": (rules.Adam(), (torch.nn.Parameter(torch.ones(_table.BRIEF, dtype=torch.float64)),)),
 }
 
 
@@ -196,8 +196,8 @@ def test_each_step_is_one_change_for_autograd(how, kind):
         before = [p._version for p in ps]
         opt.step()
         assert [p._version for p in ps] == [version + 1 for version in before]
-    batches = opt._jobs[0].executor._batches
-    assert [batch.at_once for batch in batches] == [kind == "at once"] * len(batches)
+    tables = opt._jobs[0].executor._tables
+    assert [table.at_once for table in tables] == [kind == "at once"] * len(tables)
 
 
 def test_tensors_without_a_version_are_updated(how):
@@ -238,18 +238,18 @@ def test_a_parameter_of_another_shape_is_refused(how):
     torch.testing.assert_close(p.detach(), torch.full((2,), 0.98))
 
 
-def test_places_tell_whether_one_tensor_has_moved(how):
+def test_it_is_told_whether_one_tensor_has_moved(how):
     xs = [torch.ones(3), torch.ones(0), torch.ones(())]
-    places = _look.Places(xs, quick=True)
-    assert places
+    unmoved = _unmoved.Unmoved(xs, quick=True)
+    assert unmoved
     xs[2].data = torch.zeros(())
-    assert not places
+    assert not unmoved
 
 
 def test_who_does_not_compile_builds_nothing(monkeypatch):
-    monkeypatch.setattr(_look, "build", lambda *_: pytest.fail("built"))
+    monkeypatch.setattr(_unmoved, "build", lambda *_: pytest.fail("built"))
     ps = parameters()
     opt = RuleOptimizer(ps, rules.Adam(), lr=0.01, flat=True)
     set_gradients(ps, 0)
     opt.step()
-    assert _look.looker.cache_info().currsize == 0
+    assert _unmoved.functions.cache_info().currsize == 0

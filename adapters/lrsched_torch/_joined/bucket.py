@@ -36,7 +36,7 @@ class Home(NamedTuple):
     end: int  # with what is left empty for the alignment
 
 
-class Unit:
+class Bucket:
     """Tensors that one call updates: a large one, or a bucket of those that have step, group and dtype in common.
 
     Args:
@@ -150,7 +150,7 @@ class Unit:
 
     @property
     def label(self) -> int:
-        """What units have in common that have done as many updates."""
+        """What buckets have in common that have done as many updates."""
         return label(self.step)
 
     def shaped(self, buffer: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ class Unit:
         return buffer.view(-1, WIDTH) if self.rows is not None else buffer
 
     def fits(self) -> bool:
-        """Return whether the state still is what this unit works on."""
+        """Return whether the state still is what this bucket works on."""
         if isinstance(self.step, Tensor):
             known = all(state.get("step") is self.step for state in self.states)
         else:

@@ -52,7 +52,7 @@ struct Members {
 };
 
 // The one pass of a rule, as `walk.h` takes it.
-struct Pass {
+struct OnlyPass {
   void (*run)(int64_t, const void*, const void*, const void*, int64_t, const void*, void*, void*, int);
   int64_t count;
   const void *table, *sizes, *keys;
@@ -78,7 +78,7 @@ void release(const Torch* torch, int64_t count, void** held) {
 // the table says where they are, autograd is told that the leaves change, and the pass runs; without one, the gradients
 // are held for what follows.
 bool again(const Torch* torch, const Members* members, const int64_t* sizes, int64_t* table, int64_t g, int32_t dtype,
-           void** held, const Pass* pass) {
+           void** held, const OnlyPass* pass) {
   const int64_t count = members->count;
   for (int64_t i = 0; i < count; i++) {
     bool fits = torch->is_plain(members->leaves[i], sizes[i]);

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
-from lrsched_torch._loops.batch import Batch
 from lrsched_torch._loops.build import CannotBuild
+from lrsched_torch._loops.table import LoopTable
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.jobs import Executor
 from lrsched_torch._shared.update import Member
@@ -19,7 +19,7 @@ from lrsched_torch._traced.program import Unsupported
 _dtype = attrgetter("dtype")
 
 
-class Looped(Executor):
+class CppLoops(Executor):
     """Does the updates of one rule on a CPU.
 
     Args:
@@ -36,7 +36,7 @@ class Looped(Executor):
         self._members: list[Member] = []
         self._gs: list[Tensor] = []
         self._dtypes: list[torch.dtype] = []
-        self._batches: list[Batch] = []
+        self._tables: list[LoopTable] = []
 
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members; the same lists stand for the same members and gradients."""
@@ -53,37 +53,37 @@ class Looped(Executor):
 
     def again(self) -> bool:
         """Do one more update of the same members if nothing but their gradients is new; return whether it was done."""
-        if not self._batches:
+        if not self._tables:
             return False
         try:
-            found = all(batch.again() for batch in self._batches)
+            found = all(table.again() for table in self._tables)
             if found:
                 self._update()
             return found
         finally:
-            for batch in self._batches:
-                batch.release()
+            for table in self._tables:
+                table.release()
 
     def _update(self) -> None:
         totals: list[float] = []
-        for i in range(self._batches[0].stages if self._batches else 0):
-            found = [batch.run(i, totals) for batch in self._batches]
+        for i in range(self._tables[0].stages if self._tables else 0):
+            found = [table.run(i, totals) for table in self._tables]
             totals += map(sum, zip(*found, strict=True))
-        for batch in self._batches:
-            batch.finish()
+        for table in self._tables:
+            table.finish()
 
     def _prepare(self, members: list[Member], gs: list[Tensor]) -> None:
         """Bring the tables up to date."""
-        again = members is not self._members or not all(batch.fits() for batch in self._batches)
-        if again or gs is not self._gs or not all(batch.holds_gradients() for batch in self._batches):
+        again = members is not self._members or not all(table.fits() for table in self._tables)
+        if again or gs is not self._gs or not all(table.holds_gradients() for table in self._tables):
             dtypes = list(map(_dtype, gs))
             if again or dtypes != self._dtypes:
                 self._plan(members, dtypes)
-            for batch in self._batches:
-                batch.point_gradients(gs)
+            for table in self._tables:
+                table.point_gradients(gs)
             self._gs = gs if self.resident else []
-        for batch in self._batches:
-            batch.point_parameters()
+        for table in self._tables:
+            table.point_parameters()
 
     def _plan(self, members: list[Member], dtypes: list[torch.dtype]) -> None:
         """Put members that one library updates together."""
@@ -93,8 +93,8 @@ class Looped(Executor):
             kept = tuple(member.state[name].dtype for name in facts.names)
             key = (member.p.dtype, dtype, kept, "master" in member.state, bool(member.group["maximize"]))
             found.setdefault(key, []).append(i)
-        self._batches = [
-            Batch(
+        self._tables = [
+            LoopTable(
                 self.rule, [members[i] for i in own], own, *key,
                 ranked=facts.ranked, resident=self.resident, sole=len(found) == 1,
             )

@@ -261,12 +261,12 @@ def test_a_tensor_that_has_left_the_cpu_is_an_error():
 
 
 def test_what_a_tensor_has_for_itself_keeps_it_whole():
-    written = _program.Phase((), (), False, (("p", "slot0"),))
-    (stage,) = _cpp.stages_of(_program.Program(("p",), ("slot0",), (written,), ()))
+    written = _program.LoopPhase((), (), False, (("p", "slot0"),))
+    (stage,) = _cpp.stages_of(_program.LoopProgram(("p",), ("slot0",), (written,), ()))
     assert not stage.pieces
 
 
 def test_a_dtype_without_arithmetic_is_left_to_inductor():
-    program = _program.Program(("p",), (), (_program.Phase((), (), False, (("p", 1.0),)),), ())
+    program = _program.LoopProgram(("p",), (), (_program.LoopPhase((), (), False, (("p", 1.0),)),), ())
     with pytest.raises(_program.Unsupported, match="float8_e5m2"):
         _cpp.source_of(program, torch.float32, {"p": torch.float8_e5m2})

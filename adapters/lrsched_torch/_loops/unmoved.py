@@ -1,6 +1,6 @@
 """Asks where many tensors lie in one call, as a call of Python for each takes longer than the update of a small one.
 
-What `look.h` says runs on PyTorch's C interface. Where that cannot be had, those who ask do so in Python.
+What `unmoved.h` says runs on PyTorch's C interface. Where that cannot be had, those who ask do so in Python.
 """
 
 import ctypes
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from lrsched_torch._loops.build import CannotBuild, build
 
-LOOK = Path(__file__).with_name("look.h").read_text()
+SOURCE = Path(__file__).with_name("unmoved.h").read_text()
 # A Python object of PyTorch begins with what all objects have; then its tensor follows.
 HEAD = object.__basicsize__
-# The members of `Torch` in `look.h`.
-FUNCTIONS = (
+# The members of `Torch` in `unmoved.h`.
+OF_TORCH = (
     "_ZNK3c1010TensorImpl4gradEv", "aoti_torch_is_defined", "aoti_torch_is_contiguous", "aoti_torch_get_layout",
     "aoti_torch_get_device_type", "aoti_torch_get_dtype", "aoti_torch_get_numel", "aoti_torch_get_data_ptr",
     "aoti_torch_new_tensor_handle", "aoti_torch_delete_tensor_object",
@@ -29,8 +29,8 @@ FUNCTIONS = (
 BIG, AT, INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32
 
 
-class _Looker(NamedTuple):
-    """The functions of `look.h`, and those that they call."""
+class _Functions(NamedTuple):
+    """The functions of `unmoved.h`, and those that they call."""
 
     lie: Any
     again: Any
@@ -40,12 +40,12 @@ class _Looker(NamedTuple):
 
 
 class _Members(ctypes.Structure):
-    """What `look.h` calls Members."""
+    """What `unmoved.h` calls Members."""
 
     _fields_ = [(name, BIG) for name in ("count", "kept", "leaves", "states", "names", "tensors", "rows", "head")]
 
 
-class Pass(ctypes.Structure):
+class OnlyPass(ctypes.Structure):
     """The pass of a rule that has one only."""
 
     _fields_ = [
@@ -55,25 +55,25 @@ class Pass(ctypes.Structure):
 
 
 @lru_cache(maxsize=1)
-def looker() -> _Looker | None:
+def functions() -> _Functions | None:
     """Return the functions, None where they cannot be had."""
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return None  # what is borrowed from a dictionary might vanish
     try:
         # A library finds what those find that it needs.
         native = ctypes.CDLL(torch._C.__file__)
-        found = [getattr(native, name) for name in FUNCTIONS]
-        built = build(LOOK, ctypes.PyDLL)
+        found = [getattr(native, name) for name in OF_TORCH]
+        built = build(SOURCE, ctypes.PyDLL)
     except (AttributeError, CannotBuild, OSError):
         return None
     found.append(ctypes.pythonapi.PyDict_GetItemWithError)
     built.lie.argtypes, built.lie.restype = (AT, BIG, AT, AT), ctypes.c_bool
     built.again.argtypes, built.again.restype = (AT, AT, AT, AT, BIG, INT, AT, AT), ctypes.c_bool
     built.release.argtypes, built.release.restype = (AT, BIG, AT), None
-    dtype = found[FUNCTIONS.index("aoti_torch_get_dtype")]
+    dtype = found[OF_TORCH.index("aoti_torch_get_dtype")]
     dtype.argtypes, dtype.restype = (AT, AT), INT
-    functions = array("q", [ctypes.cast(f, AT).value or 0 for f in found])
-    return _Looker(built.lie, built.again, built.release, functions, dtype)
+    addresses = array("q", [ctypes.cast(f, AT).value or 0 for f in found])
+    return _Functions(built.lie, built.again, built.release, addresses, dtype)
 
 
 def _tensors(xs: Iterable[Tensor]) -> "array[int]":
@@ -90,7 +90,7 @@ def _tensors(xs: Iterable[Tensor]) -> "array[int]":
     return found
 
 
-class Places:
+class Unmoved:
     """Tells whether tensors still lie where they did.
 
     Args:
@@ -100,21 +100,21 @@ class Places:
 
     def __init__(self, xs: Sequence[Tensor], *, quick: bool) -> None:
         self.xs, self.at = xs, array("q", map(Tensor.data_ptr, xs))
-        self._looker = looker() if quick else None
+        self._functions = functions() if quick else None
         try:
-            self._tensors = _tensors(xs) if self._looker else array("q")
+            self._tensors = _tensors(xs) if self._functions else array("q")
         except CannotBuild:
-            self._looker = None
+            self._functions = None
 
     def __bool__(self) -> bool:
         """Return whether none has moved."""
-        if self._looker is None:
+        if self._functions is None:
             return list(map(Tensor.data_ptr, self.xs)) == self.at.tolist()
         tensors, at = start(self._tensors), start(self.at)
-        return bool(self._looker.lie(start(self._looker.torch), len(self.xs), tensors, at))
+        return bool(self._functions.lie(start(self._functions.torch), len(self.xs), tensors, at))
 
 
-class Watch:
+class UnmovedMembers:
     """Tells whether members are as they were but for their gradients, and finds these.
 
     Args:
@@ -135,10 +135,10 @@ class Watch:
         self, leaves: Sequence[Tensor], states: Sequence[dict[str, Any]], kept: Sequence[tuple[str, int]], row: int,
         sizes: "array[int]", table: "array[int]", g: int, dtype: torch.dtype,
     ) -> None:  # fmt: skip
-        found = looker()
+        found = functions()
         if found is None or any(type(state) is not dict for state in states):
             raise CannotBuild("no functions that ask for many tensors at once")
-        self._looker, self._sizes, self._table, self._g = found, sizes, table, g
+        self._functions, self._sizes, self._table, self._g = found, sizes, table, g
         slots = [state[name] for name, _ in kept for state in states]
         own = _tensors(leaves)
         # What the addresses stand for must live.
@@ -154,7 +154,7 @@ class Watch:
         found.dtype(id(like) + HEAD, ctypes.byref(code))
         self._dtype = code.value
 
-    def again(self, then: Pass | None = None) -> bool:
+    def again(self, then: OnlyPass | None = None) -> bool:
         """Return whether all is as it was, with gradients of the same kind; then the table says where they lie.
 
         Autograd is told that the parameters have changed.
@@ -163,8 +163,8 @@ class Watch:
             then: what runs at once in that case, while Python waits and nobody can take a gradient away. Without it the
                 gradients live until `release`.
         """
-        found: bool = self._looker.again(
-            start(self._looker.torch), ctypes.byref(self._members), start(self._sizes), start(self._table), self._g,
+        found: bool = self._functions.again(
+            start(self._functions.torch), ctypes.byref(self._members), start(self._sizes), start(self._table), self._g,
             self._dtype, start(self._held), ctypes.byref(then) if then else None,
         )  # fmt: skip
         self._holds = found and then is None
@@ -174,7 +174,7 @@ class Watch:
         """Let the gradients go; until then their memory stays."""
         if self._holds:
             self._holds = False
-            self._looker.release(start(self._looker.torch), len(self._held), start(self._held))
+            self._functions.release(start(self._functions.torch), len(self._held), start(self._held))
 
 
 def start(x: "array[Any]") -> int:
