@@ -67,10 +67,16 @@ def _torch(make: Callable[[Schedule], Any], cases: Sequence[Case]) -> list[Any]:
         torch.set_default_dtype(before)
 
 
+def of_one_size(evaluate: Callable[[Array], Any], steps: Array) -> Array:
+    """Return the values at `steps`, evaluated at so many that JAX, which compiles each size anew, meets few sizes."""
+    size = 64 * -(-steps.size // 64)
+    return np.asarray(evaluate(np.resize(steps, size)))[: steps.size]
+
+
 def by_jax(cases: Sequence[Case]) -> list[Any]:
     jax = pytest.importorskip("jax")
     with jax.enable_x64(True):
-        return [np.asarray(schedule(jax.numpy.asarray(steps))) for schedule, steps in cases]
+        return [of_one_size(lambda t, s=s: s(jax.numpy.asarray(t)), steps) for s, steps in cases]
 
 
 def by_jax_jit(cases: Sequence[Case]) -> list[Any]:

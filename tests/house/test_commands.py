@@ -200,6 +200,7 @@ def test_the_default_run_draws_the_same_wherever_and_after_whatever_it_runs(draw
     assert first == draw("-n", "2", "--hypothesis-seed=3", folder="elsewhere", before=constants)
 
 
+@pytest.mark.slow
 def test_a_seed_says_what_is_drawn(draw):
     profile = "--hypothesis-profile=explore"
     first = draw(profile, "--hypothesis-seed=7", examples="100")
@@ -208,5 +209,6 @@ def test_a_seed_says_what_is_drawn(draw):
     assert first != draw(profile, "--hypothesis-seed=8", examples="100")
 
 
+@pytest.mark.slow
 def test_without_a_seed_a_search_draws_afresh(draw):
     assert draw("--hypothesis-profile=thorough") != draw("--hypothesis-profile=thorough")

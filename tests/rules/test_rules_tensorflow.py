@@ -37,8 +37,18 @@ def tensors(seed: int, dtype: Any) -> list[np.ndarray]:
     return [np.asarray(rng.normal(size=shape), dtype) for shape in SHAPES]
 
 
-@pytest.mark.parametrize("mode", ["eager", "function", "xla"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+SLOW = pytest.mark.slow
+# Each mode and each dtype in every run, all pairs of them in the slow ones.
+WAYS = [
+    *((np.float32, "eager"), (np.float64, "function"), (np.float32, "xla")),
+    *(
+        pytest.param(*pair, marks=SLOW)
+        for pair in ((np.float64, "eager"), (np.float32, "function"), (np.float64, "xla"))
+    ),
+]
+
+
+@pytest.mark.parametrize(("dtype", "mode"), WAYS)
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_tensorflow_agrees_with_numpy(rule: rules.Rule, dtype: Any, mode: str):
     traces = []
