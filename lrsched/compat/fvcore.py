@@ -12,23 +12,12 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Annotated
 
-from lrsched._core.check import Many
+from lrsched._core.check import Choice, Many
 from lrsched._curves.modifiers import Hold, Stretch
 from lrsched._curves.ramps import Cosine, Geometric, Linear, Polynomial
 from lrsched._curves.schedule import Chain, Constant, Schedule
 from lrsched._recipes.decimals import powers
-from lrsched.compat._tools.arguments import (
-    Choice,
-    Length,
-    LengthOrNone,
-    Lengths,
-    Parts,
-    Positive,
-    Rate,
-    Rates,
-    checked,
-    must,
-)
+from lrsched.compat._tools.arguments import Length, LengthOrNone, Lengths, Parts, Positive, Rate, Rates, checked, must
 from lrsched.compat._tools.pieces import in_time, late, spread, stairs, then
 
 __all__ = [

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Annotated, Any
 
-from lrsched._core.check import Int, Real
+from lrsched._core.check import Choice, Int, Real
 from lrsched._curves.combine import Maximum, Minimum
 from lrsched._curves.decays import PowerLaw
 from lrsched._curves.ramps import Harmonic, Linear
 from lrsched._curves.schedule import Constant, Schedule
 from lrsched.compat import optax
-from lrsched.compat._tools.arguments import Choice, Length, Rate, RateOrNone, checked, must
-from lrsched.compat._tools.parts import join
-from lrsched.compat._tools.pieces import late
+from lrsched.compat._tools.arguments import Length, Rate, RateOrNone, checked, must
+from lrsched.compat._tools.pieces import join, late
 from lrsched.compat._tools.reading import Section, dictionary, number
 
 __all__ = ["lr_scheduler"]

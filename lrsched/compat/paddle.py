@@ -21,8 +21,7 @@ from lrsched._curves.schedule import Constant, Node, Schedule
 from lrsched._recipes.decimals import powers
 from lrsched.compat import keras, torch
 from lrsched.compat._tools.arguments import Fraction, Length, LengthOrNone, OnOff, Positive, Rate, Rates, checked, must
-from lrsched.compat._tools.one_cycle import phases
-from lrsched.compat._tools.pieces import stairs, warmed
+from lrsched.compat._tools.pieces import phases, stairs, warmed
 
 __all__ = [
     "CosineAnnealingDecay",

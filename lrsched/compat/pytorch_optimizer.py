@@ -14,8 +14,7 @@ from lrsched._curves.modifiers import Extend, Table
 from lrsched._curves.ramps import Cosine, Linear, Monomial, Ramp, Rex
 from lrsched._curves.schedule import Constant, Schedule
 from lrsched.compat._tools.arguments import Count, Length, OnOff, Positive, Rate, checked, must
-from lrsched.compat._tools.parts import swing
-from lrsched.compat._tools.pieces import late, then, truncated_cycles, warmed
+from lrsched.compat._tools.pieces import late, swing, then, truncated_cycles, warmed
 
 __all__ = [
     "CosineAnnealingWarmupRestarts",

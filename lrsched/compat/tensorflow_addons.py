@@ -9,7 +9,7 @@ from lrsched._core.check import Choice, Real
 from lrsched._curves.decays import Exponential
 from lrsched._curves.schedule import Constant, Schedule
 from lrsched.compat._tools.arguments import Part, Rate, checked
-from lrsched.compat._tools.waves import cyclical
+from lrsched.compat._tools.pieces import cyclical
 
 __all__ = [
     "CyclicalLearningRate",

@@ -199,7 +199,7 @@ def test_an_adapter_without_rooms_has_no_circle(package: str):
         (upward, "lrsched.rules._library.sgd", "from lrsched.rules import Adam"),
         (upward, "lrsched.feedback._plateau", "def f():\n    from lrsched.rules import Adam"),
         (upward, "lrsched.forecast._law", "import lrsched.compat.torch"),
-        (upward, "lrsched.compat._tools.parts", "from lrsched.compat.torch import StepLR"),
+        (upward, "lrsched.compat._tools.pieces", "from lrsched.compat.torch import StepLR"),
         (upward, "lrsched.compat.torch", "from lrsched.compat import remarks"),
         (upward, "lrsched._translate.source", "from lrsched import Cosine"),
         (upward, "lrsched_torch._shared.update", "from lrsched_torch._traced import graphs"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, get_args, get_origin
 
-from lrsched._core.check import Choice, Constraint, Flag, Int, Many, Real, plain_signature, short
+from lrsched._core.check import Constraint, Flag, Int, Many, Real, plain_signature, short
 from lrsched._curves.schedule import Node, Schedule
 from lrsched.compat._tools.names import nearest
 
@@ -29,7 +29,6 @@ Part = Annotated[Schedule, Node()]
 Parts = Annotated[Sequence[Schedule], Many(Node())]
 
 __all__ = [
-    "Choice",
     "Count",
     "CountOrNone",
     "Default",

@@ -3,11 +3,50 @@
 import math
 from collections.abc import Callable, Sequence
 
-from lrsched._curves.cycles import MAX_CYCLES, Repeat
-from lrsched._curves.modifiers import Hold, Shift, Stretch
+from lrsched._curves.cycles import MAX_CYCLES, Repeat, Triangular
+from lrsched._curves.modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch
 from lrsched._curves.ramps import Cosine, Linear
 from lrsched._curves.schedule import Chain, Constant, Schedule
 from lrsched._recipes.staircases import piecewise_constant
+from lrsched.compat._tools.arguments import must
+
+
+def cut(schedule: Schedule, steps: int) -> Schedule:
+    """Return the first `steps` steps of a schedule, as a part of a chain."""
+    if schedule.length == steps:
+        return schedule
+    return Constant(schedule.value, steps) if isinstance(schedule, Constant) else Hold(schedule, steps)
+
+
+def chain(*parts: Schedule | None) -> Schedule:
+    """Return the given parts one after the other; None stands for a part that takes no step."""
+    given = [part for part in parts if part is not None]
+    return given[0] if len(given) == 1 else Schedule.sequence(given)
+
+
+def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
+    """Return schedules of which number i + 1 takes over at `boundaries[i]`, at its own step 0.
+
+    Of several boundaries passed the last in the list counts; one below 0 leaves out first steps of its schedule.
+    """
+    parts: list[Schedule] = []
+    until: int | None = None
+    for schedule, start in reversed(list(zip(schedules, [0, *boundaries], strict=False))):
+        begin = max(start, 0)
+        if until is None or begin < until:
+            local = Shift(schedule, begin - start) if start < 0 else schedule
+            parts.append(local if until is None else cut(local, until - begin))
+            until = begin
+    return chain(*reversed(parts))
+
+
+def swing(start: float, end: float, steps: int, cycles: float = 0.5) -> Schedule:
+    """Return a cosine wave from `start` that makes `cycles` turns within `steps` steps and goes on after them."""
+    if cycles == 0.0 or start == end:
+        return Constant(start)
+    wave = Extend(Cosine(start, end, steps))
+    return wave if abs(cycles) == 0.5 else Stretch(wave, 0.5 / abs(cycles))
+
 
 # A list of cycles ends here: at a thousand steps a second, after 35 years.
 ENOUGH = 2**40
@@ -129,3 +168,103 @@ def truncated_cycles(
         start += size
         size, number = following, number + 1
     return parts[0] if len(parts) == 1 else Schedule.sequence(parts)
+
+
+# The one-cycle policy of torch, whose phases meet at real times between the steps.
+Shape = type[Cosine] | type[Linear]
+
+
+def phases(initial: float, peak: float, low: float, last: int, ends: Sequence[float], shape: Shape) -> Schedule:
+    """Return two or three phases that end at the real times `ends` and at step `last`.
+
+    The first phase rises from `initial` to `peak`, the last one falls to `low`; a phase in between, of the length of
+    the first, falls back to `initial`. A step that stands on an end belongs to the phase before it.
+
+    Args:
+        initial: first value.
+        peak: value at `ends[0]`.
+        low: value at step `last` and after.
+        last: the step at which the last phase ends.
+        ends: times at which the phases before the last end; the second is twice the first.
+        shape: curve of every phase.
+    """
+    top = ends[0]
+    rises = _whole(top) if _whole(top) is not None else math.ceil(top)
+    if len(ends) == 1:
+        if top < 0.0:
+            return _fall(peak, low, top, 0, last, shape) or Constant(peak)
+        first = _owned(top)
+        return chain(_rise(initial, peak, top, first, shape), _fall(peak, low, top, first, last, shape))
+    foot = ends[1]
+    if top < 0.0:
+        return _fall(initial, low, foot, 0, last, shape) or Constant(initial)
+    first = _owned(foot)
+    if first == 1 and _whole(top) is None:
+        hill: Schedule = Constant(initial, 1)
+    else:
+        up_down = shape(initial, peak, rises or 1) >> shape(peak, initial, rises or 1)
+        hill = cut(up_down if _whole(top) is not None else Stretch(up_down, top / (rises or 1)), min(first, last))
+    return chain(hill, _fall(initial, low, foot, first, last, shape))
+
+
+def _whole(time: float) -> int | None:
+    """Return the step at a time that differs from it by rounding only, or None between the steps and at step 0."""
+    near = round(time)
+    return near if near != 0 and abs(time - near) < 1e-13 * max(abs(near), 1) else None
+
+
+def _owned(end: float) -> int:
+    """Return the first step of the next phase; at an end that is a step, both phases have the same value."""
+    near = _whole(end)
+    return math.floor(end) + 1 if near is None else near
+
+
+def _rise(start: float, end: float, time: float, steps: int, shape: Shape) -> Schedule:
+    if _whole(time) is not None:
+        return shape(start, end, steps)
+    return Stretch(shape(start, end, steps), time / steps) if steps > 1 else Constant(start, 1)
+
+
+def _fall(start: float, end: float, time: float, first: int, last: int, shape: Shape) -> Schedule | None:
+    """Return the phase from a real time to step `last`, beginning with step `first`, or None if no step is left."""
+    if first > last or (_whole(time) == last and last > 0):
+        return None
+    if first == last:
+        return Constant(end)
+    steps = _whole(last - time)
+    if steps is not None:
+        missed = steps - (last - first)
+        return Shift(shape(start, end, steps), missed) if missed else shape(start, end, steps)
+    # The end is a step, so the clock is exact when it runs backwards.
+    steps = math.ceil(last - time)
+    return Shift(Reverse(Stretch(shape(end, start, steps), (last - time) / steps)), steps - (last - first))
+
+
+def cyclical(
+    where: str, top: str, low: float, high: float, size: float, scale: Schedule | None, by_cycle: bool
+) -> Schedule:
+    """Return the wave from `low` to `high` in `size` steps and back, its height times `scale`.
+
+    Args:
+        where: the library's function, for errors.
+        top: its name of `high`.
+        low: value at the start of each cycle.
+        high: value at the top, not below `low` if there is a scale.
+        size: steps of half a cycle, > 0; need not be whole.
+        scale: factor of the height, or None.
+        by_cycle: whether the step of `scale` is the number of the cycle, from 1; else it is that of the wave.
+    """
+    whole = size == int(size)
+    must(whole or 1e-6 <= size <= 1e6, f"{where}(step_size=...)", "from 1e-6 to 1e6 if it is not whole", size)
+
+    def wave(first: float, second: float) -> Schedule:
+        return Triangular(first, second, up=int(size)) if whole else Stretch(Triangular(first, second, up=1), size)
+
+    if scale is None:
+        return wave(low, high)
+    must(high >= low, f"{where}({top}=...)", f">= {low!r}, the lowest rate, where the height changes", high)
+    if by_cycle:
+        number, period = Shift(scale, 1), 2.0 * size
+        # Where the cycle ends between two steps, the wave is so low there that the side does not show.
+        scale = Epochs(number, int(period)) if period == int(period) else Stretch(Epochs(number, 1), period)
+    return low + wave(0.0, high - low) * scale if low else wave(0.0, high - low) * scale

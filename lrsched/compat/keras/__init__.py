@@ -19,12 +19,23 @@ from lrsched._curves.decays import Exponential, InverseTime, PowerLaw
 from lrsched._curves.modifiers import Epochs, Hold, Shift
 from lrsched._curves.ramps import Cosine, Linear, Polynomial
 from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Positive, Rate, RateOrNone, checked, must
-from lrsched.compat._tools.parts import Rates
+from lrsched.compat._tools.arguments import Positive, Rate, RateOrNone, Rates, checked, must
 from lrsched.compat._tools.pieces import stairs, warmed
-from lrsched.compat.keras.adams import Adadelta, Adamax, Nadam
-from lrsched.compat.keras.matrix import Adafactor, Muon, ScheduleFreeAdamW
-from lrsched.compat.keras.optimizers import SGD, Adagrad, Adam, AdamW, Lamb, Lion, RMSprop
+from lrsched.compat.keras.optimizers import (
+    SGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lamb,
+    Lion,
+    Muon,
+    Nadam,
+    RMSprop,
+    ScheduleFreeAdamW,
+)
 
 __all__ = [
     "Adadelta",

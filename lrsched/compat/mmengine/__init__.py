@@ -10,8 +10,17 @@ An iteration is a batch: with `OptimWrapper(accumulative_counts=n)` update j has
 """
 
 from lrsched.compat.mmengine.lists import build_param_schedulers
-from lrsched.compat.mmengine.steps import ConstantLR, ExponentialLR, LinearLR, MultiStepLR, StepLR
-from lrsched.compat.mmengine.waves import CosineAnnealingLR, CosineRestartLR, OneCycleLR, PolyLR
+from lrsched.compat.mmengine.schedulers import (
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineRestartLR,
+    ExponentialLR,
+    LinearLR,
+    MultiStepLR,
+    OneCycleLR,
+    PolyLR,
+    StepLR,
+)
 
 __all__ = [
     "ConstantLR",

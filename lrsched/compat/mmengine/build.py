@@ -9,7 +9,7 @@ from lrsched._core.check import Flag, Int, Steps
 from lrsched._curves.ramps import Cosine, Linear
 from lrsched._curves.schedule import Schedule
 from lrsched.compat._tools.arguments import must, without_effect
-from lrsched.compat._tools.one_cycle import phases
+from lrsched.compat._tools.pieces import phases
 from lrsched.compat.mmengine import laws as laws
 from lrsched.compat.mmengine.runs import Acting, follow
 

@@ -11,24 +11,23 @@ from lrsched._core.check import Flag, short
 from lrsched._curves.schedule import Schedule
 from lrsched.compat._tools.arguments import LengthOrNone, Rate, arguments_of, checked, must
 from lrsched.compat._tools.reading import Section, dictionary, number, numbers
-from lrsched.compat.mmengine import steps as steps
-from lrsched.compat.mmengine import waves as waves
+from lrsched.compat.mmengine import schedulers
 from lrsched.compat.mmengine.build import acting
 from lrsched.compat.mmengine.laws import Cycle
 from lrsched.compat.mmengine.runs import Acting, follow
 
 _WHERE = "build_param_schedulers(configs=...)"
 _FUNCTIONS: dict[str, Callable[..., Schedule]] = {
-    "ConstantLR": steps.ConstantLR,
-    "CosineAnnealingLR": waves.CosineAnnealingLR,
-    "CosineRestartLR": waves.CosineRestartLR,
-    "ExponentialLR": steps.ExponentialLR,
-    "LinearLR": steps.LinearLR,
-    "MultiStepLR": steps.MultiStepLR,
-    "OneCycleLR": waves.OneCycleLR,
-    "PolyLR": waves.PolyLR,
-    "QuadraticWarmupLR": steps.QuadraticWarmupLR,
-    "StepLR": steps.StepLR,
+    "ConstantLR": schedulers.ConstantLR,
+    "CosineAnnealingLR": schedulers.CosineAnnealingLR,
+    "CosineRestartLR": schedulers.CosineRestartLR,
+    "ExponentialLR": schedulers.ExponentialLR,
+    "LinearLR": schedulers.LinearLR,
+    "MultiStepLR": schedulers.MultiStepLR,
+    "OneCycleLR": schedulers.OneCycleLR,
+    "PolyLR": schedulers.PolyLR,
+    "QuadraticWarmupLR": schedulers.QuadraticWarmupLR,
+    "StepLR": schedulers.StepLR,
 }
 # Their end changes what comes before it, and the Runner fills it in where a configuration has none.
 _ENDED = ("ConstantLR", "LinearLR", "PolyLR", "QuadraticWarmupLR")

@@ -10,8 +10,7 @@ from lrsched._curves.modifiers import Shift, Stretch
 from lrsched._curves.ramps import Cosine, Linear
 from lrsched._curves.schedule import Constant, Schedule
 from lrsched.compat._tools.arguments import Count, Length, Rate, RateOrNone, checked, must
-from lrsched.compat._tools.parts import chain, cut, swing
-from lrsched.compat._tools.pieces import late, warmed
+from lrsched.compat._tools.pieces import chain, cut, late, swing, warmed
 
 Cycles = Annotated[float, Real()]
 

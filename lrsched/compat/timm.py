@@ -9,30 +9,19 @@ Noise is refused: it is drawn from torch's generator, and so not a function of t
 `cycle_mul` by a logarithm, which may miss a restart by one step; here it is found by comparing integers.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypedDict, Unpack
 
-from lrsched._core.check import Int, Many, Real
+from lrsched._core.check import MAX_STEPS, Choice, Int, Many, Real
 from lrsched._curves.combine import Maximum
+from lrsched._curves.cycles import Repeat
 from lrsched._curves.decays import Exponential, PowerLaw
-from lrsched._curves.modifiers import Epochs, Stretch
-from lrsched._curves.ramps import Cosine, Linear, Monomial, NormalizedExponential
+from lrsched._curves.modifiers import Epochs, Stretch, Warp
+from lrsched._curves.ramps import Cosine, Linear, Monomial, NormalizedExponential, Polynomial, Tanh
 from lrsched._curves.schedule import Constant, Schedule
 from lrsched._recipes.decimals import powers
-from lrsched.compat._tools.arguments import (
-    Choice,
-    Count,
-    Length,
-    Nothing,
-    OnOff,
-    Positive,
-    Rate,
-    checked,
-    must,
-    without_effect,
-)
-from lrsched.compat._tools.pieces import late, stairs, then
-from lrsched.compat.timm.cycles import NOISE, CosineLRScheduler, PolyLRScheduler, TanhLRScheduler, _begun, _no_noise
+from lrsched.compat._tools.arguments import Count, Length, Nothing, OnOff, Positive, Rate, checked, must
+from lrsched.compat._tools.pieces import late, stairs, then, warmed
 
 __all__ = [
     "CosineLRScheduler",
@@ -43,6 +32,211 @@ __all__ = [
     "WSDLRScheduler",
     "create_scheduler_v2",
 ]
+
+_NO_NOISE = Nothing("noise is not a function of the step")
+
+
+class Noise(TypedDict, total=False):
+    """What noise is like: timm reads it only where there is some."""
+
+    noise_pct: Annotated[float, Real()]
+    noise_std: Annotated[float, Real()]
+    noise_seed: Annotated[int | None, Int(optional=True)]
+
+
+class Same(Noise, total=False):
+    """What every scheduler takes and leaves the curve as it is."""
+
+    t_in_epochs: OnOff
+    noise_range_t: Annotated[None, _NO_NOISE]
+    noise_type: Annotated[str, Choice(("normal", "uniform"))]
+    initialize: OnOff
+
+
+class SameOfFactory(Noise, total=False):
+    """What the factory takes and leaves the curve as it is."""
+
+    plateau_mode: Annotated[str, Choice(("max", "min"))]
+    noise: Annotated[None, _NO_NOISE]
+
+
+def _cycles(
+    make: Callable[[float, float], Schedule], lr: float, floor: float, factor: float, decay: float, limit: int
+) -> Schedule:
+    """Return `limit` cycles of `make(start, end)` from `lr * decay ** i` to the floor, which is not scaled."""
+    if limit == 0:
+        return Constant(floor)
+    cycle = make(lr, floor)
+    times: int | None = limit
+    if factor > 1.0 and limit * (cycle.length or 1) * factor ** min(limit - 1, 60) > MAX_STEPS:
+        times = None
+    if limit == 1:
+        return cycle
+    if decay == 1.0:
+        return Repeat(cycle, times, stretch=factor)
+    falling = Repeat(make(lr, 0.0), times, stretch=factor, scale=decay)
+    return falling + Repeat(make(0.0, floor), times, stretch=factor) if floor else falling
+
+
+def _begun(warmup_t: int, start: float, top: float, lr: float, body: Schedule) -> Schedule:
+    """Return the warm-up from `start` to `top` and the body, which begins after it; update 0 has no step before it."""
+    if warmup_t or body(0) == lr:
+        return warmed(warmup_t, start, top, body)
+    return then(1, Constant(lr), late(body, 1))
+
+
+@checked
+def CosineLRScheduler(
+    lr: Rate,
+    t_initial: Length,
+    lr_min: Rate = 0.0,
+    cycle_mul: Positive = 1.0,
+    cycle_decay: Positive = 1.0,
+    cycle_limit: Count = 1,
+    warmup_t: Count = 0,
+    warmup_lr_init: Rate = 0.0,
+    warmup_prefix: OnOff = False,
+    k_decay: Positive = 1.0,
+    **same: Unpack[Same],
+) -> Schedule:
+    """Cosine cycles, `lr_min + (lr * cycle_decay**i - lr_min) * (1 + cos(pi * (u / n) ** k_decay)) / 2`.
+
+    u counts from the start of cycle i, which lasts `n = t_initial * cycle_mul**i`; `lr_min` once the cycles are over.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        t_initial: length of the first cycle, >= 1.
+        lr_min: value at the end of each cycle, >= 0; not scaled by `cycle_decay`.
+        cycle_mul: factor of the length from cycle to cycle, > 0.
+        cycle_decay: factor of the height from cycle to cycle, > 0. timm's factory has another default, 0.1.
+        cycle_limit: number of cycles.
+        warmup_t: length of the linear warm-up, from `warmup_lr_init`.
+        warmup_lr_init: first value, if there is a warm-up.
+        warmup_prefix: whether the cycles begin after the warm-up; else they begin at step 0 and the warm-up hides them.
+        k_decay: exponent of the clock within a cycle, > 0.
+        **same: `t_in_epochs`, `initialize` and the arguments of noise, which leave the curve as it is.
+
+    Raises:
+        ValueError: an argument is out of range, or noise is asked for.
+
+    Examples:
+        >>> CosineLRScheduler(lr=0.1, t_initial=300, warmup_t=5, warmup_prefix=True)
+        Linear(0.0, 0.1, steps=5) >> Cosine(0.1, 0.0, steps=300)
+
+    References:
+        timm 1.0.31, scheduler/cosine_lr.py.
+    """
+
+    def cycle(start: float, end: float) -> Schedule:
+        cosine = Cosine(start, end, t_initial)
+        return cosine if k_decay == 1.0 else Warp(cosine, k_decay)
+
+    body = _cycles(cycle, lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
+    return _begun(warmup_t, warmup_lr_init, lr, lr, body if warmup_prefix else late(body, warmup_t))
+
+
+@checked
+def TanhLRScheduler(
+    lr: Rate,
+    t_initial: Length,
+    lb: Annotated[float, Real(low=-300.0, high=300.0)] = -7.0,
+    ub: Annotated[float, Real(low=-300.0, high=300.0)] = 3.0,
+    lr_min: Rate = 0.0,
+    cycle_mul: Positive = 1.0,
+    cycle_decay: Positive = 1.0,
+    cycle_limit: Count = 1,
+    warmup_t: Count = 0,
+    warmup_lr_init: Rate = 0.0,
+    warmup_prefix: OnOff = False,
+    **same: Unpack[Same],
+) -> Schedule:
+    """Cycles of a hyperbolic tangent, `lr_min + (lr - lr_min) * (1 - tanh(lb * (1 - x) + ub * x)) / 2`.
+
+    Without `warmup_prefix` the warm-up rises to the value that the decay has at its end, so there is no jump.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        t_initial: length of the first cycle, >= 1.
+        lb: argument of tanh at the start of a cycle.
+        ub: argument of tanh at its end, more than `lb`.
+        lr_min: value approached at the end of each cycle, and taken when the cycles are over.
+        cycle_mul: factor of the length from cycle to cycle, > 0.
+        cycle_decay: factor of the height from cycle to cycle, > 0.
+        cycle_limit: number of cycles.
+        warmup_t: length of the linear warm-up, from `warmup_lr_init`.
+        warmup_lr_init: first value, if there is a warm-up.
+        warmup_prefix: whether the cycles begin after the warm-up.
+        **same: `t_in_epochs`, `initialize` and the arguments of noise, which leave the curve as it is.
+
+    Raises:
+        ValueError: an argument is out of range, or noise is asked for.
+
+    Examples:
+        >>> round(TanhLRScheduler(lr=0.1, t_initial=10)(7), 12)
+        0.05
+
+    References:
+        timm 1.0.31, scheduler/tanh_lr.py.
+    """
+    must(lb < ub, "TanhLRScheduler(lb=...)", f"< ub={ub!r}", lb)
+
+    def cycle(start: float, end: float) -> Schedule:
+        return Tanh(start, end, t_initial, lb, ub)
+
+    body = _cycles(cycle, lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
+    top = lr if warmup_prefix else body(warmup_t)
+    return _begun(warmup_t, warmup_lr_init, top, lr, body if warmup_prefix else late(body, warmup_t))
+
+
+@checked
+def PolyLRScheduler(
+    lr: Rate,
+    t_initial: Length,
+    power: Positive = 0.5,
+    lr_min: Rate = 0.0,
+    cycle_mul: Positive = 1.0,
+    cycle_decay: Positive = 1.0,
+    cycle_limit: Count = 1,
+    warmup_t: Count = 0,
+    warmup_lr_init: Rate = 0.0,
+    warmup_prefix: OnOff = False,
+    k_decay: Positive = 1.0,
+    **same: Unpack[Same],
+) -> Schedule:
+    """Cycles of a power, `lr_min + (lr * cycle_decay**i - lr_min) * (1 - (u / n) ** k_decay) ** power`.
+
+    Args:
+        lr: the optimizer's learning rate, >= 0.
+        t_initial: length of the first cycle, >= 1.
+        power: exponent of the part left, > 0. timm's factory passes its `decay_rate` here.
+        lr_min: value at the end of each cycle, >= 0; not scaled by `cycle_decay`.
+        cycle_mul: factor of the length from cycle to cycle, > 0.
+        cycle_decay: factor of the height from cycle to cycle, > 0.
+        cycle_limit: number of cycles.
+        warmup_t: length of the linear warm-up, from `warmup_lr_init`.
+        warmup_lr_init: first value, if there is a warm-up.
+        warmup_prefix: whether the cycles begin after the warm-up; else they begin at step 0 and the warm-up hides them.
+        k_decay: exponent of the clock within a cycle, > 0.
+        **same: `t_in_epochs`, `initialize` and the arguments of noise, which leave the curve as it is.
+
+    Raises:
+        ValueError: an argument is out of range, or noise is asked for.
+
+    Examples:
+        >>> PolyLRScheduler(lr=0.1, t_initial=10, power=2.0)(5)
+        0.025
+
+    References:
+        timm 1.0.31, scheduler/poly_lr.py.
+    """
+
+    def cycle(start: float, end: float) -> Schedule:
+        curve = Polynomial(start, end, t_initial, power)
+        return curve if k_decay == 1.0 else Warp(curve, k_decay)
+
+    body = _cycles(cycle, lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
+    return _begun(warmup_t, warmup_lr_init, lr, lr, body if warmup_prefix else late(body, warmup_t))
+
 
 _DECAYS = ("linear", "1-sqrt", "cosine", "power", "exp")
 Ratio = Annotated[float, Real(low=0.0, high=1.0, open_low=True, open_high=True)]
@@ -56,7 +250,7 @@ def StepLRScheduler(
     warmup_t: Count = 0,
     warmup_lr_init: Rate = 0.0,
     warmup_prefix: OnOff = True,
-    **same: Any,
+    **same: Unpack[Same],
 ) -> Schedule:
     """A staircase, `lr * decay_rate ** floor(t / decay_t)`.
 
@@ -79,7 +273,6 @@ def StepLRScheduler(
     References:
         timm 1.0.31, scheduler/step_lr.py.
     """
-    _no_noise("StepLRScheduler", same)
     if decay_rate == 1.0:
         body: Schedule = Constant(lr)
     elif decay_t == int(decay_t):
@@ -97,7 +290,7 @@ def MultiStepLRScheduler(
     warmup_t: Count = 0,
     warmup_lr_init: Rate = 0.0,
     warmup_prefix: OnOff = True,
-    **same: Any,
+    **same: Unpack[Same],
 ) -> Schedule:
     """A staircase that falls one step *before* each milestone: `lr * decay_rate ** #{m <= t + 1}`.
 
@@ -122,7 +315,6 @@ def MultiStepLRScheduler(
     References:
         timm 1.0.31, scheduler/multistep_lr.py.
     """
-    _no_noise("MultiStepLRScheduler", same)
     must(list(decay_t) == sorted(decay_t), "MultiStepLRScheduler(decay_t=...)", "in increasing order", decay_t)
     levels = powers(lr, decay_rate, len(decay_t))
     body = stairs([milestone - 1 for milestone in decay_t], levels)
@@ -143,7 +335,7 @@ def WSDLRScheduler(
     decay_ratio: Ratio = 0.1,
     warmup_t: Count = 0,
     warmup_lr_init: Rate = 0.0,
-    **same: Any,
+    **same: Unpack[Same],
 ) -> Schedule:
     """Warm-up, stable phase, decay: `lr_min + (max(lr * stable(u), lr_min) - lr_min) * decay(x)`.
 
@@ -175,7 +367,6 @@ def WSDLRScheduler(
     References:
         timm 1.0.31, scheduler/wsd_lr.py.
     """
-    _no_noise("WSDLRScheduler", same)
     must(decay_t <= t_initial, "WSDLRScheduler(decay_t=...)", f"<= t_initial={t_initial!r}", decay_t)
     stable = t_initial - decay_t
 
@@ -226,7 +417,7 @@ def create_scheduler_v2(
     stable_timescale: Annotated[float | None, Real(low=0.0, open_low=True, optional=True)] = None,
     step_on_epochs: OnOff = True,
     updates_per_epoch: Count = 0,
-    **same: Any,
+    **same: Unpack[SameOfFactory],
 ) -> Schedule:
     """The schedule that timm's factory builds from a name; a step is an epoch, or an update if `step_on_epochs` is off.
 
@@ -269,8 +460,6 @@ def create_scheduler_v2(
         timm 1.0.31, scheduler/scheduler_factory.py.
     """
     where = "create_scheduler_v2"
-    noise = Nothing("noise is not a function of the step")
-    without_effect(where, same, {"plateau_mode": Choice(("max", "min")), "noise": noise, **NOISE})
     unit = 1
     if not step_on_epochs:
         must(updates_per_epoch > 0, f"{where}(updates_per_epoch=...)", "> 0 if a step is an update", updates_per_epoch)
