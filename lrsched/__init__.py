@@ -6,6 +6,7 @@
 (0.0, 0.0003, 0.0)
 """
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lrsched._core.config import from_config, to_config
@@ -43,6 +44,7 @@ from lrsched._recipes.recipes import (
     wsd_s,
 )
 from lrsched._recipes.staircases import chebyshev, multi_step, piecewise_constant, piecewise_linear, step_decay
+from lrsched.pickling import publish as _publish
 
 if TYPE_CHECKING:
     from lrsched._curves.equality import Equality, equality
@@ -156,4 +158,15 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'lrsched' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"lrsched.{_LATE[name]}"), name)
+    globals()[name] = item = getattr(import_module(f"lrsched.{_LATE[name]}"), name)
+    _publish(__name__)
+    return item
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those too that are not loaded yet, and the modules that are."""
+    modules = (name for name, item in globals().items() if isinstance(item, ModuleType) and not name.startswith("_"))
+    return ["__version__", *sorted({*__all__, *modules})]
+
+
+_publish(__name__)

@@ -11,6 +11,7 @@
 A program that loads a model saved with these must import `lrsched_keras` first: the import registers the names.
 """
 
+from lrsched.pickling import publish as _publish
 from lrsched_keras._callback import LogLearningRate, LRCallback
 from lrsched_keras._feedback import FeedbackSchedule
 from lrsched_keras._import import from_keras
@@ -27,3 +28,5 @@ __all__ = [
     "from_keras",
     "run_range_test",
 ]
+
+_publish(__name__)

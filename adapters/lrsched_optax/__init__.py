@@ -10,6 +10,7 @@ A rule becomes a whole optimizer with `from_rule`, or one link of an `optax.chai
 A feedback rule becomes a link with `scale_by_feedback`; `run_range_test` looks for a learning rate.
 """
 
+from lrsched.pickling import publish as _publish
 from lrsched_optax._feedback import FeedbackState, scale_by_feedback
 from lrsched_optax._import import Imported, from_optax
 from lrsched_optax._range_test import run_range_test
@@ -25,3 +26,5 @@ __all__ = [
     "scale_by_feedback",
     "scale_by_rule",
 ]
+
+_publish(__name__)

@@ -8,6 +8,7 @@
 `run_range_test` looks for a learning rate. `averaged` holds the averages of Schedule-Free while a model is evaluated.
 """
 
+from lrsched.pickling import publish as _publish
 from lrsched_torch._imports.torch import from_torch
 from lrsched_torch._optimizer.averaged import averaged
 from lrsched_torch._optimizer.optimizer import RuleOptimizer
@@ -25,3 +26,5 @@ __all__ = [
     "lightning_config",
     "run_range_test",
 ]
+
+_publish(__name__)

@@ -53,7 +53,7 @@ def equality(
 
     Examples:
         >>> from lrsched import Cosine, Linear
-        >>> from lrsched._curves.equality import equality
+        >>> from lrsched import equality
         >>> equality(Linear(1.0, 0.0, steps=4), Cosine(1.0, 0.0, steps=4), steps=5).first
         1
         >>> equality(Linear(1.0, 0.0, steps=4), lambda t: 1 - t / 4, steps=5)

@@ -46,7 +46,7 @@ def to_deepspeed(schedule: Schedule, *, lr: float | None = None) -> dict[str, An
 
     Examples:
         >>> from lrsched import warmup_linear
-        >>> from lrsched._translate.deepspeed import to_deepspeed
+        >>> from lrsched import to_deepspeed
         >>> to_deepspeed(warmup_linear(0.1, steps=100, warmup=10))["type"]
         'OneCycle'
 

@@ -34,7 +34,7 @@ def to_source(schedule: Schedule, target: str) -> str:
 
     Examples:
         >>> from lrsched import Cosine, Warmup
-        >>> from lrsched._translate.source import to_source
+        >>> from lrsched import to_source
         >>> print(to_source(Warmup(500) >> Cosine(3e-4, 0.0, steps=9_500), "optax"), end="")
         import optax
         <BLANKLINE>

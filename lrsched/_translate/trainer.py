@@ -40,7 +40,7 @@ def to_hf_kwargs(schedule: Schedule, steps: int) -> dict[str, Any]:
 
     Examples:
         >>> from lrsched import Cosine, Warmup
-        >>> from lrsched._translate.trainer import to_hf_kwargs
+        >>> from lrsched import to_hf_kwargs
         >>> to_hf_kwargs(Warmup(500) >> Cosine(3e-4, 3e-5, steps=9_500), steps=10_000)["lr_scheduler_kwargs"]
         {'min_lr': 3e-05}
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from lrsched.compat._tools.libraries import Libraries as _Libraries
 from lrsched.compat._tools.libraries import libraries as _libraries
 from lrsched.compat._tools.libraries import library as _library
+from lrsched.pickling import publish as _publish
 
 if TYPE_CHECKING:
     from lrsched.compat._remarks import Remark, remarks
@@ -31,7 +32,9 @@ sys.modules[__name__].__class__ = _Libraries
 def __getattr__(name: str) -> Any:
     """Import the module of one library, or what is said of them, when it is first used."""
     if name in __all__:
-        return getattr(importlib.import_module(f"{__name__}._remarks"), name)
+        globals()[name] = item = getattr(importlib.import_module(f"{__name__}._remarks"), name)
+        _publish(__name__)
+        return item
     if name.startswith("_") or name not in _libraries():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(_libraries())}")
     return _library(name)

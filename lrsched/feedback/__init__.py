@@ -9,12 +9,13 @@
 """
 
 from lrsched.feedback._base import Feedback, Observation, state_from_json, state_to_json
-from lrsched.feedback._decays import ABEL, NewBob
-from lrsched.feedback._greedy import GreedyLR
-from lrsched.feedback._plateau import Plateau
+from lrsched.feedback._decays import ABEL, ABELState, NewBob, NewBobState
+from lrsched.feedback._greedy import GreedyLR, GreedyLRState
+from lrsched.feedback._plateau import Plateau, PlateauState
 from lrsched.feedback._range import (
     RangeCurve,
     RangeTest,
+    RangeTestState,
     Suggestions,
     lr_range_test,
     minimum,
@@ -24,24 +25,50 @@ from lrsched.feedback._range import (
     valley,
 )
 from lrsched.feedback._refine import refine
-from lrsched.feedback._steps import DoG, DoWG, Hypergradient, Polyak
-from lrsched.feedback._stopping import DecayOnPlateauThenStop, EarlyStopping
+from lrsched.feedback._steps import (
+    DoG,
+    DoGState,
+    DoWG,
+    DoWGState,
+    Hypergradient,
+    HypergradientState,
+    Polyak,
+    PolyakState,
+)
+from lrsched.feedback._stopping import (
+    DecayOnPlateauThenStop,
+    DecayOnPlateauThenStopState,
+    EarlyStopping,
+    EarlyStoppingState,
+)
+from lrsched.pickling import publish as _publish
 
 __all__ = [
     "ABEL",
+    "ABELState",
     "DecayOnPlateauThenStop",
+    "DecayOnPlateauThenStopState",
     "DoG",
+    "DoGState",
     "DoWG",
+    "DoWGState",
     "EarlyStopping",
+    "EarlyStoppingState",
     "Feedback",
     "GreedyLR",
+    "GreedyLRState",
     "Hypergradient",
+    "HypergradientState",
     "NewBob",
+    "NewBobState",
     "Observation",
     "Plateau",
+    "PlateauState",
     "Polyak",
+    "PolyakState",
     "RangeCurve",
     "RangeTest",
+    "RangeTestState",
     "Suggestions",
     "lr_range_test",
     "minimum",
@@ -53,3 +80,11 @@ __all__ = [
     "steepest",
     "valley",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__
+
+
+_publish(__name__)

@@ -6,9 +6,11 @@ from lrsched.forecast._law import UnidentifiedWarning, predict
 from lrsched.forecast._multipower import MultiPowerLaw
 from lrsched.forecast._plan import plan
 from lrsched.forecast._prior import Prior
+from lrsched.forecast._record import Record
 from lrsched.forecast._return import ReturnModel
-from lrsched.forecast._state import Advantage, ReturnState
+from lrsched.forecast._state import Advantage, ReturnState, Switch
 from lrsched.forecast._teach import fit_prior
+from lrsched.pickling import publish as _publish
 
 __all__ = [
     "Advantage",
@@ -16,11 +18,21 @@ __all__ = [
     "Forecast",
     "MultiPowerLaw",
     "Prior",
+    "Record",
     "ReturnModel",
     "ReturnState",
+    "Switch",
     "UnidentifiedWarning",
     "fit_prior",
     "forecast",
     "plan",
     "predict",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__
+
+
+_publish(__name__)

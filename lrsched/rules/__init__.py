@@ -31,21 +31,31 @@ A new rule that treats each tensor by itself is a subclass of `Local` with two m
 needs sums over elements is a subclass of `Rule` with `slots` and `body`.
 """
 
+from lrsched.pickling import publish as _publish
 from lrsched.rules._apply import apply, init
-from lrsched.rules._library.adafactor import Adafactor
-from lrsched.rules._library.adamax import AdaBelief, Adamax, Adan, Yogi
-from lrsched.rules._library.adaptive import AdaDelta, AdaGrad, Adam, RMSprop
-from lrsched.rules._library.averaging import Prodigy, ScheduleFree, averages
+from lrsched.rules._library.adafactor import Adafactor, AdafactorSlots
+from lrsched.rules._library.adamax import AdaBelief, Adamax, AdamaxSlots, Adan, AdanSlots, Yogi
+from lrsched.rules._library.adaptive import (
+    AdaDelta,
+    AdaDeltaSlots,
+    AdaGrad,
+    AdaGradSlots,
+    Adam,
+    AdamSlots,
+    RMSprop,
+    RMSpropSlots,
+)
+from lrsched.rules._library.averaging import Prodigy, ProdigySlots, ScheduleFree, ScheduleFreeSlots, averages
 from lrsched.rules._library.base import Link, Local, Part, Parts, Pipeline, Rule
 from lrsched.rules._library.layerwise import Layerwise
-from lrsched.rules._library.matrix import Muon
-from lrsched.rules._library.nadam import NAdam, RAdam
-from lrsched.rules._library.novograd import NovoGrad
+from lrsched.rules._library.matrix import Muon, MuonSlots
+from lrsched.rules._library.nadam import Moments, NAdam, RAdam
+from lrsched.rules._library.novograd import NovoGrad, NovoGradSlots
 from lrsched.rules._library.parts import L1, L2, ClipByGlobalNorm, ClipByNorm, ClipByValue, DecoupledWeightDecay
 from lrsched.rules._library.recipes import LAMB, LARS, AdamaxW, AdamW, AMSGrad, NAdamW, Nesterov, Signum, lamb, lars
-from lrsched.rules._library.sgd import SGD, Lion, Momentum
-from lrsched.rules._library.signs import Rprop, SignSGD
-from lrsched.rules._library.wrappers import DecayBefore, Split
+from lrsched.rules._library.sgd import SGD, Lion, LionSlots, Momentum, MomentumSlots
+from lrsched.rules._library.signs import Rprop, RpropSlots, SignSGD
+from lrsched.rules._library.wrappers import DecayBefore, Split, SplitSlots
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.ops import Ops, ops_of
 from lrsched.rules._update.rows import Rows, RowTables, next_reduction
@@ -55,13 +65,19 @@ __all__ = [
     "AMSGrad",
     "AdaBelief",
     "AdaDelta",
+    "AdaDeltaSlots",
     "AdaGrad",
+    "AdaGradSlots",
     "Adafactor",
+    "AdafactorSlots",
     "Adam",
+    "AdamSlots",
     "AdamW",
     "Adamax",
+    "AdamaxSlots",
     "AdamaxW",
     "Adan",
+    "AdanSlots",
     "ClipByGlobalNorm",
     "ClipByNorm",
     "ClipByValue",
@@ -76,29 +92,39 @@ __all__ = [
     "Layerwise",
     "Link",
     "Lion",
+    "LionSlots",
     "Local",
+    "Moments",
     "Momentum",
+    "MomentumSlots",
     "Muon",
+    "MuonSlots",
     "NAdam",
     "NAdamW",
     "Nesterov",
     "NovoGrad",
+    "NovoGradSlots",
     "Ops",
     "Part",
     "Parts",
     "Pipeline",
     "Prodigy",
+    "ProdigySlots",
     "RAdam",
     "RMSprop",
+    "RMSpropSlots",
     "RowTables",
     "Rows",
     "Rprop",
+    "RpropSlots",
     "Rule",
     "SGD",
     "ScheduleFree",
+    "ScheduleFreeSlots",
     "SignSGD",
     "Signum",
     "Split",
+    "SplitSlots",
     "Yogi",
     "apply",
     "averages",
@@ -109,3 +135,11 @@ __all__ = [
     "next_reduction",
     "ops_of",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__
+
+
+_publish(__name__)
