@@ -5,11 +5,12 @@ hashable and equal by content (one compiled trace for equal values), it pickles 
 builds it again, and `lrsched._core.config` writes it as JSON.
 """
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
-from lrsched._core.check import check_fields
+from lrsched._core.check import check_fields, plain_signature
 from lrsched._core.offers import CLASSES, PICTURES
 
 # Deep enough for any schedule a person writes; shallow enough that no walk over a value meets the recursion limit.
@@ -25,6 +26,15 @@ def value(cls: type[T]) -> type[T]:
     return dataclass(frozen=True, repr=False, eq=False)(cls)
 
 
+class _Signature:
+    """What `inspect.signature` of a class returns, made when it is asked for; an instance has that of its call."""
+
+    def __get__(self, instance: object, cls: type[Any]) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        return plain_signature(inspect.signature(cls.__init__.__get__(cls)))
+
+
 class Value:
     """A frozen dataclass that is checked when built and prints as the text that builds it.
 
@@ -35,6 +45,7 @@ class Value:
     kind: ClassVar[str] = ""
     # How many leading fields `repr` writes without their names.
     positional: ClassVar[int] = 1
+    __signature__ = _Signature()
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         """Register the class under its name, unless it is abstract."""

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from feedback_cases import RULES, fold, observation
 
 import lrsched as ls
 from lrsched import pickling, rules
+from lrsched._core.check import plain_signature
 from lrsched._core.offers import CLASSES
 from lrsched._core.value import Value
 from lrsched.rules import L2, SGD
@@ -181,6 +183,25 @@ def inside() -> list[str]:
     """Return the names of the modules of `lrsched`, in the order in which pytest collects them."""
     found = (path.relative_to(ROOT).with_suffix("").parts for path in sorted((ROOT / "lrsched").rglob("*.py")))
     return [".".join(parts[:-1] if parts[-1] == "__init__" else parts) for parts in found]
+
+
+def test_the_signature_of_every_value_has_plain_types():
+    assert str(inspect.signature(ls.Cosine)) == "(start: float, end: float, steps: int) -> None"
+    values = {name: item for name, item in PUBLIC.items() if isinstance(item, type) and issubclass(item, Value)}
+    assert len(values) > 80
+    assert [name for name, cls in values.items() if "Annotated" in str(inspect.signature(cls))] == []
+    leaves = [cls for cls in values.values() if cls in LEAVES]
+    assert [cls for cls in leaves if [*inspect.signature(cls).parameters] != [f.name for f in fields(cls)]] == []
+
+
+def test_the_signature_of_an_instance_is_that_of_its_call():
+    assert list(inspect.signature(ls.Constant(0.1)).parameters) == ["step", "xp"]
+    assert not hasattr(rules.Adam(), "__signature__")
+
+
+def test_a_constraint_in_a_signature_would_be_seen():
+    assert "Annotated" in str(inspect.signature(ls.Cosine.__init__))
+    assert "Annotated" not in str(plain_signature(inspect.signature(ls.Cosine.__init__)))
 
 
 def examined(names: list[str]) -> list[str]:
