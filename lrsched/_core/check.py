@@ -16,7 +16,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import reduce
-from typing import Any, Protocol, Union, get_args, get_origin
+from typing import Any, Generic, Protocol, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 
@@ -28,14 +28,24 @@ LARGEST = sys.float_info.max
 LOG_LARGEST = math.log(LARGEST)
 
 
-class Constraint(Protocol):
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Admits(Protocol[T_co]):
     """What a field must satisfy, and how its value is normalised."""
 
-    def __call__(self, where: str, value: Any) -> Any:
+    def __call__(self, where: str, value: Any) -> T_co:
         """Return the normalised value or raise, naming `where`."""
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
+
+
+Constraint = Admits[Any]
+
+_BOOL = bool | np.bool_
+_REAL = numbers.Real | np.floating | np.integer
 
 
 def short(content: object) -> str:
@@ -67,7 +77,6 @@ class Real:
     high: float = math.inf
     open_low: bool = False
     open_high: bool = False
-    optional: bool = False
 
     def _must(self) -> str:
         parts = []
@@ -75,12 +84,11 @@ class Real:
             parts.append(f"{'>' if self.open_low else '>='} {self.low:g}")
         if self.high < math.inf:
             parts.append(f"{'<' if self.open_high else '<='} {self.high:g}")
-        return " ".join(["a finite number", " and ".join(parts)]).strip() + (" or None" if self.optional else "")
+        return " ".join(["a finite number", " and ".join(parts)]).strip()
 
-    def __call__(self, where: str, value: Any) -> float | None:
-        if value is None and self.optional:
-            return None
-        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real | np.floating | np.integer):
+    def __call__(self, where: str, value: Any) -> float:
+        # What most values are is found by their type alone.
+        if type(value) not in (float, int) and (isinstance(value, _BOOL) or not isinstance(value, _REAL)):
             raise _fail(TypeError, where, self._must(), value)
         try:
             number = float(value)
@@ -90,13 +98,11 @@ class Real:
         high_ok = number < self.high if self.open_high else number <= self.high
         if not (math.isfinite(number) and low_ok and high_ok):
             raise _fail(ValueError, where, self._must(), value)
-        return number + 0.0  # -0.0 equals 0.0 but prints another text
+        return number or 0.0  # -0.0 equals 0.0 but prints another text
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
-        yield from ("0.1", [0.1], True, 1j, math.nan, math.inf, -math.inf, 10**400)
-        if not self.optional:
-            yield None
+        yield from ("0.1", [0.1], None, True, 1j, math.nan, math.inf, -math.inf, 10**400)
         if self.low > -math.inf:
             yield self.low if self.open_low else math.nextafter(self.low, -math.inf)
             yield self.low - 1.0
@@ -110,17 +116,12 @@ class Int:
 
     low: int = 0
     high: int = MAX_STEPS
-    optional: bool = False
 
     def _must(self) -> str:
-        high = "2**53" if self.high == MAX_STEPS else str(self.high)
-        upper = f" and <= {high}"
-        return f"an int >= {self.low}{upper}" + (" or None" if self.optional else "")
+        return f"an int >= {self.low} and <= {'2**53' if self.high == MAX_STEPS else self.high}"
 
-    def __call__(self, where: str, value: Any) -> int | None:
-        if value is None and self.optional:
-            return None
-        if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+    def __call__(self, where: str, value: Any) -> int:
+        if type(value) is not int and (isinstance(value, _BOOL) or not isinstance(value, int | np.integer)):
             raise _fail(TypeError, where, self._must(), value)
         if not self.low <= value <= self.high:
             raise _fail(ValueError, where, self._must(), value)
@@ -128,9 +129,7 @@ class Int:
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
-        yield from ("3", [3], True, 3.5, 3.0, math.nan, math.inf, self.low - 1, self.high + 1)
-        if not self.optional:
-            yield None
+        yield from ("3", [3], None, True, 3.5, 3.0, math.nan, math.inf, self.low - 1, self.high + 1)
 
 
 @dataclass(frozen=True)
@@ -140,12 +139,30 @@ class Steps:
     low: float = 0.0
 
     def __call__(self, where: str, value: Any) -> int | float:
-        number = Real(low=self.low, high=float(MAX_STEPS))(where, value) or 0.0
+        number = Real(low=self.low, high=float(MAX_STEPS))(where, value)
         return int(value) if number == int(value) else number
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
         yield from Real(low=self.low, high=float(MAX_STEPS)).wrong()
+
+
+@dataclass(frozen=True)
+class OrNone(Generic[T]):
+    """None, or what another constraint admits."""
+
+    rule: Admits[T]
+
+    def __call__(self, where: str, value: Any) -> T | None:
+        try:
+            return None if value is None else self.rule(where, value)
+        except (TypeError, ValueError) as error:
+            # By the template, what must hold ends where what came begins.
+            raise type(error)(str(error).replace(", got ", " or None, got ", 1)) from None
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from (value for value in self.rule.wrong() if value is not None)
 
 
 @dataclass(frozen=True)
@@ -158,7 +175,7 @@ class Flag:
     def __call__(self, where: str, value: Any) -> bool:
         if value is None and self.default is not None:
             return self.default
-        if not isinstance(value, bool | np.bool_):
+        if not isinstance(value, _BOOL):
             raise _fail(TypeError, where, "True or False", value)
         return bool(value)
 

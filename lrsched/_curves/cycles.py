@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any, ClassVar
 
-from lrsched._core.check import HORIZON, MAX_STEPS, Choice, Int, Real
+from lrsched._core.check import HORIZON, MAX_STEPS, Choice, Int, OrNone, Real
 from lrsched._core.value import value
 from lrsched._curves.schedule import Node, Schedule
 from lrsched._spaces.clock import Cycles, simple
@@ -50,7 +50,7 @@ class Repeat(Schedule):
     """
 
     schedule: Annotated[Schedule, Node(bounded=True)]
-    times: Annotated[int | None, Int(low=1, optional=True)] = None
+    times: Annotated[int | None, OrNone(Int(low=1))] = None
     stretch: Annotated[float, Real(low=0.0, open_low=True, high=1e6)] = 1.0
     scale: Annotated[float, Real(low=0.0, high=1e6, open_low=True)] = 1.0
     rounding: Annotated[str, Choice(ROUNDING)] = "none"
@@ -177,7 +177,7 @@ class Triangular(Schedule):
     low: Annotated[float, Real(low=0.0)]
     high: Annotated[float, Real(low=0.0)]
     up: Annotated[int, Int(low=1)]
-    down: Annotated[int | None, Int(low=1, optional=True)] = None
+    down: Annotated[int | None, OrNone(Int(low=1))] = None
     positional: ClassVar[int] = 2
 
     @property

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._core.check import MAX_STEPS, Int, Many, Real, short
+from lrsched._core.check import MAX_STEPS, Int, Many, OrNone, Real, short
 from lrsched._core.offers import CLASSES
 from lrsched._core.parse import parse_value
 from lrsched._core.value import Value, value
@@ -211,7 +211,7 @@ class Constant(Schedule):
     """
 
     value: Annotated[float, Real(low=0.0)]
-    steps: Annotated[int | None, Int(low=1, optional=True)] = None
+    steps: Annotated[int | None, OrNone(Int(low=1))] = None
 
     @property
     def length(self) -> int | None:

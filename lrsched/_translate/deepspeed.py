@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lrsched._core.check import Real, short
+from lrsched._core.check import OrNone, Real, short
 from lrsched._curves.decays import InverseTime
 from lrsched._curves.equality import equality
 from lrsched._curves.modifiers import Epochs, Extend, Hold, Shift
@@ -54,7 +54,7 @@ def to_deepspeed(schedule: Schedule, *, lr: float | None = None) -> dict[str, An
         DeepSpeed 0.19.8, runtime/lr_schedules.py.
     """
     node = Node()("to_deepspeed(schedule=...)", schedule)
-    rate = Real(low=0.0, optional=True)("to_deepspeed(lr=...)", lr)
+    rate = OrNone(Real(low=0.0))("to_deepspeed(lr=...)", lr)
     shape = _Shape(node)
     nearest, distance = "", math.inf
     for name, guess in _FAMILIES.items():

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Int, Many, Real
+from lrsched._core.check import Choice, Int, Many, OrNone, Real
 from lrsched._curves.decays import PowerLaw
 from lrsched._curves.modifiers import Extend
 from lrsched._curves.ramps import Cosine, Linear, Polynomial
@@ -26,7 +26,7 @@ _READ: dict[str, tuple[str, ...]] = {
     "stair": ("steps", "mults"),
 }
 _DURATIONS = tuple(f"{name}_{unit}" for name in ("warmup", "cooldown") for unit in _UNITS)
-PositiveOrNone = Annotated[float | None, Real(low=0.0, open_low=True, optional=True)]
+PositiveOrNone = Annotated[float | None, OrNone(Real(low=0.0, open_low=True))]
 
 
 @checked
@@ -137,7 +137,7 @@ def _steps(
     default: float,
 ) -> float:
     """Return a duration in steps, as big_vision's `steps` has it."""
-    rule, found = Real(optional=True), {}
+    rule, found = OrNone(Real()), {}
     for unit in _UNITS:
         content = rule(f"{where}({name}_{unit}=...)", given.get(f"{name}_{unit}"))
         if content is not None and content >= 0.0:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Constraint, Flag, Int, Real
+from lrsched._core.check import Choice, Constraint, Flag, Int, OrNone, Real
 from lrsched._curves.decays import InverseTime
 from lrsched._curves.modifiers import Epochs, Extend
 from lrsched._curves.ramps import Cosine, Linear, Logarithmic
@@ -73,7 +73,7 @@ def OneCycle(
     cycle_first_step_size: Length = 2000,
     cycle_second_step_size: CountOrNone = None,
     cycle_first_stair_count: Annotated[int, Int(low=-1)] = 0,
-    cycle_second_stair_count: Annotated[int | None, Int(low=-1, optional=True)] = None,
+    cycle_second_stair_count: Annotated[int | None, OrNone(Int(low=-1))] = None,
     decay_step_size: Annotated[float, Real(low=0.0)] = 0,
     **same: Any,
 ) -> Schedule:

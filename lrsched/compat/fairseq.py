@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count, islice, pairwise
 from typing import Annotated, Any, NoReturn
 
-from lrsched._core.check import MAX_STEPS, Int, Many, Real, Steps
+from lrsched._core.check import MAX_STEPS, Int, Many, OrNone, Real, Steps
 from lrsched._curves.combine import Maximum
 from lrsched._curves.cycles import Repeat
 from lrsched._curves.decays import Exponential, PowerLaw
@@ -61,7 +61,7 @@ class Rates:
 
 OneRate = Annotated[float | Sequence[float], Rates(most=1)]
 RatesByEpoch = Annotated[float | Sequence[float], Rates()]
-Epoch = Annotated[int | None, Int(low=-MAX_STEPS, optional=True)]
+Epoch = Annotated[int | None, OrNone(Int(low=-MAX_STEPS))]
 
 
 def one(lr: float | Sequence[float]) -> float:

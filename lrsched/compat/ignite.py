@@ -17,7 +17,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Constraint, Flag, Int
+from lrsched._core.check import Choice, Constraint, Flag, Int, OrNone
 from lrsched._curves.cycles import MAX_CYCLES, Repeat
 from lrsched._curves.modifiers import Stretch
 from lrsched._curves.ramps import Cosine, Linear
@@ -183,7 +183,7 @@ def _cosine(build: "partial[Schedule]", curve: Schedule, use_legacy: bool, rate:
 _SAME: dict[str, Constraint] = {
     "param_name": Kind((str,), "a text"),
     "save_history": Flag(),
-    "param_group_index": Int(optional=True),
+    "param_group_index": OrNone(Int()),
 }
 CycleSize = Annotated[int, Int(low=2)]
 Shape = Callable[[float, float, int], Schedule]

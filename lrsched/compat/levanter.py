@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Int, Real
+from lrsched._core.check import Choice, Int, OrNone, Real
 from lrsched._curves.combine import Maximum, Minimum
 from lrsched._curves.decays import PowerLaw
 from lrsched._curves.ramps import Harmonic, Linear
@@ -23,7 +23,7 @@ __all__ = ["lr_scheduler"]
 
 # A number up to 1 is a part of the steps, one above it a whole number of steps.
 Part = Annotated[float, Real(low=0.0)]
-PartOrNone = Annotated[float | None, Real(low=0.0, optional=True)]
+PartOrNone = Annotated[float | None, OrNone(Real(low=0.0))]
 
 _WHERE = "lr_scheduler"
 _OPTIONS: dict[str, dict[str, float | None]] = {

@@ -7,7 +7,7 @@ there lengths are numbers of *samples*: divide them by the batch size to get upd
 import math
 from typing import Annotated
 
-from lrsched._core.check import Choice, Real, Steps
+from lrsched._core.check import Choice, OrNone, Real, Steps
 from lrsched._curves.combine import Maximum
 from lrsched._curves.decays import PowerLaw
 from lrsched._curves.ramps import Cosine, Linear, Monomial, NormalizedExponential
@@ -21,7 +21,7 @@ Style = Annotated[str, Choice(("linear", "cosine", "constant", "inverse-square-r
 Rise = Annotated[str, Choice(("constant", "linear", "cosine"))]
 # Numbers of samples over the batch size, and a fraction of the decay, are lengths that need not be whole.
 Length = Annotated[float, Steps(low=1e-6)]
-LengthOrNone = Annotated[float | None, Real(low=1e-6, optional=True)]
+LengthOrNone = Annotated[float | None, OrNone(Real(low=1e-6))]
 Count = Annotated[float, Steps()]
 
 

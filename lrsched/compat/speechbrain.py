@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from lrsched._core.check import MAX_STEPS, Choice, Int, Many, Real
+from lrsched._core.check import MAX_STEPS, Choice, Int, Many, OrNone, Real
 from lrsched._curves.cycles import Repeat
 from lrsched._curves.decays import Exponential, InverseTime, PowerLaw
 from lrsched._curves.modifiers import Epochs, Extend, Stretch
@@ -85,7 +85,7 @@ def StepScheduler(
     initial_value: Rate,
     decay_factor: RateOrNone = None,
     decay_drop: RateOrNone = None,
-    half_life: Annotated[float | None, Real(low=0.0, optional=True)] = None,
+    half_life: Annotated[float | None, OrNone(Real(low=0.0))] = None,
     *,
     lr: RateOrNone = None,
     updates_per_epoch: Length = 1,

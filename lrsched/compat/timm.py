@@ -12,7 +12,7 @@ Noise is refused: it is drawn from torch's generator, and so not a function of t
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypedDict, Unpack
 
-from lrsched._core.check import MAX_STEPS, Choice, Int, Many, Real
+from lrsched._core.check import MAX_STEPS, Choice, Int, Many, OrNone, Real
 from lrsched._curves.combine import Maximum
 from lrsched._curves.cycles import Repeat
 from lrsched._curves.decays import Exponential, PowerLaw
@@ -41,7 +41,7 @@ class Noise(TypedDict, total=False):
 
     noise_pct: Annotated[float, Real()]
     noise_std: Annotated[float, Real()]
-    noise_seed: Annotated[int | None, Int(optional=True)]
+    noise_seed: Annotated[int | None, OrNone(Int())]
 
 
 class Same(Noise, total=False):
@@ -328,7 +328,7 @@ def WSDLRScheduler(
     decay_t: Length,
     lr_min: Rate = 0.0,
     stable_fn: Annotated[str, Choice(("constant", "rsqrt", "power"))] = "constant",
-    stable_timescale: Annotated[float | None, Real(low=0.0, open_low=True, optional=True)] = None,
+    stable_timescale: Annotated[float | None, OrNone(Real(low=0.0, open_low=True))] = None,
     stable_power: Positive = 0.5,
     decay_fn: Annotated[str, Choice(_DECAYS)] = "1-sqrt",
     decay_power: Positive = 0.5,
@@ -400,7 +400,7 @@ def create_scheduler_v2(
         str, Choice(("cosine", "tanh", "step", "multistep", "constant", "poly", "wsd", "rsqrt", "none"))
     ] = "cosine",
     num_epochs: Length = 300,
-    decay_epochs: Annotated[float | None, Real(low=0.0, open_low=True, optional=True)] = None,
+    decay_epochs: Annotated[float | None, OrNone(Real(low=0.0, open_low=True))] = None,
     decay_milestones: Annotated[Sequence[int], Many(Int(low=0), least=0)] = (90, 180, 270),
     cooldown_epochs: Count = 0,
     patience_epochs: Count = 10,
@@ -414,7 +414,7 @@ def create_scheduler_v2(
     cycle_limit: Count = 1,
     k_decay: Positive = 1.0,
     decay_fn: str | None = None,
-    stable_timescale: Annotated[float | None, Real(low=0.0, open_low=True, optional=True)] = None,
+    stable_timescale: Annotated[float | None, OrNone(Real(low=0.0, open_low=True))] = None,
     step_on_epochs: OnOff = True,
     updates_per_epoch: Count = 0,
     **same: Unpack[SameOfFactory],

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Int, Real, short
+from lrsched._core.check import Choice, Int, OrNone, Real, short
 from lrsched._curves.modifiers import Extend
 from lrsched._curves.ramps import Cosine, Linear, Monomial, Ramp
 from lrsched._curves.schedule import Constant, Schedule
@@ -22,7 +22,7 @@ def LRSchedulersContainer(
     training_steps: LengthOrNone = None,
     warmup_steps: Count = 200,
     total_steps: LengthOrNone = None,
-    decay_ratio: Annotated[float | None, Real(low=0.0, high=1.0, optional=True)] = None,
+    decay_ratio: Annotated[float | None, OrNone(Real(low=0.0, high=1.0))] = None,
     decay_type: Annotated[str, Choice(("linear", "sqrt", "cosine"))] = "linear",
     min_lr_factor: Fraction = 0.0,
 ) -> Schedule:

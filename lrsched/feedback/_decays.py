@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from lrsched._core.check import Int, Real
+from lrsched._core.check import Int, OrNone, Real
 from lrsched._core.value import value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._space import INF, Number, Space, finite
@@ -98,7 +98,7 @@ class ABEL(Feedback):
     needs: ClassVar[tuple[str, ...]] = ("weight_norm_sq",)
 
     factor: Annotated[float, Real(0.0, 1.0, open_low=True, open_high=True)] = 0.1
-    last: Annotated[int | None, Int(low=1, optional=True)] = None
+    last: Annotated[int | None, OrNone(Int(low=1))] = None
 
     def init(self) -> ABELState:
         """Return the state before the first norm."""

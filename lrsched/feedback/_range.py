@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lrsched._core.check import Int, Real, short
+from lrsched._core.check import Int, OrNone, Real, short
 from lrsched._core.value import value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._space import INF, Number, Space, finite
@@ -102,7 +102,7 @@ def lr_range_test(
         >>> [f"{lr:.1g}" for lr in lr_range_test(lrs, losses)]
         ['0.002', '0.0009', '0.0007', '0.0005']
     """
-    start = Int(optional=True)("lr_range_test(skip_start=...)", skip_start)
+    start = OrNone(Int())("lr_range_test(skip_start=...)", skip_start)
     end = Int()("lr_range_test(skip_end=...)", skip_end)
     rates, heights = _curve("lr_range_test", lrs, losses, 1)
     start = len(rates) // 10 if start is None else start

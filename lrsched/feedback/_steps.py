@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from lrsched._core.check import Choice, Real
+from lrsched._core.check import Choice, OrNone, Real
 from lrsched._core.value import value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._space import Number, Space, finite
@@ -114,7 +114,7 @@ class Polyak(Feedback):
     maximum: Annotated[float, Real(low=0.0, open_low=True)] = 1.0
     f_min: Annotated[float, Real()] = 0.0
     c: Annotated[float, Real(low=0.0, open_low=True)] = 1.0
-    growth: Annotated[float | None, Real(low=1.0, open_low=True, optional=True)] = None
+    growth: Annotated[float | None, OrNone(Real(low=1.0, open_low=True))] = None
 
     def init(self) -> PolyakState:
         """Return the state before the first loss."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, NamedTuple
 
-from lrsched._core.check import Choice, Flag, Int, Real
+from lrsched._core.check import Choice, Flag, Int, OrNone, Real
 from lrsched._core.value import value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._compare import MODES, safely, worst
@@ -48,7 +48,7 @@ class EarlyStopping(Feedback):
     threshold: Annotated[float, Real(low=0.0)] = 0.0
     threshold_mode: Annotated[str, Choice(("abs", "rel"))] = "abs"
     start: Annotated[int, Int()] = 0
-    baseline: Annotated[float | None, Real(optional=True)] = None
+    baseline: Annotated[float | None, OrNone(Real())] = None
 
     def init(self) -> EarlyStoppingState:
         """Return the state before the first metric."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from lrsched._core.check import Int
+from lrsched._core.check import Int, OrNone
 from lrsched._curves.schedule import Schedule
 from lrsched.compat._remarks import calls, curve
 from lrsched.compat._remarks.facts import Call, Remark, resolved
@@ -15,7 +15,7 @@ from lrsched.compat._tools.libraries import libraries, library
 
 __all__ = ["Remark", "remarks"]
 
-Updates = Annotated[int | None, Int(low=1, optional=True)]
+Updates = Annotated[int | None, OrNone(Int(low=1))]
 _UNKNOWN = Convention(rate="", kind="open")
 
 
@@ -67,9 +67,9 @@ def remarks(
         >>> [r.message for r in compat.remarks("keras", "CosineDecay", 0.1, 800, accumulation=4)]
         ['keras counts batches: update j uses step 4 * j + 3, and decay_steps=800 takes 200 updates']
     """
-    horizon = Int(low=1, optional=True)("remarks(horizon=...)", horizon)
-    epoch = Int(low=1, optional=True)("remarks(epoch=...)", epoch)
-    accumulation = Int(low=1, optional=True)("remarks(accumulation=...)", accumulation)
+    horizon = OrNone(Int(low=1))("remarks(horizon=...)", horizon)
+    epoch = OrNone(Int(low=1))("remarks(epoch=...)", epoch)
+    accumulation = OrNone(Int(low=1))("remarks(accumulation=...)", accumulation)
     if module not in libraries():
         raise ValueError(f"remarks(module) must be one of {', '.join(libraries())}, got {module!r}")
     namespace = library(module)

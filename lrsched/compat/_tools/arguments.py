@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, get_args, get_origin
 
-from lrsched._core.check import Constraint, Flag, Int, Many, Real, plain_signature, short
+from lrsched._core.check import Constraint, Flag, Int, Many, OrNone, Real, plain_signature, short
 from lrsched._curves.schedule import Node, Schedule
 from lrsched.compat._tools.names import nearest
 
@@ -15,13 +15,13 @@ R = TypeVar("R")
 
 # What most arguments are. Rates are finite and >= 0; a length is a number of updates >= 1, a count may be 0.
 Rate = Annotated[float, Real(low=0.0)]
-RateOrNone = Annotated[float | None, Real(low=0.0, optional=True)]
+RateOrNone = Annotated[float | None, OrNone(Real(low=0.0))]
 Positive = Annotated[float, Real(low=0.0, open_low=True)]
 Fraction = Annotated[float, Real(low=0.0, high=1.0)]
 Length = Annotated[int, Int(low=1)]
-LengthOrNone = Annotated[int | None, Int(low=1, optional=True)]
+LengthOrNone = Annotated[int | None, OrNone(Int(low=1))]
 Count = Annotated[int, Int(low=0)]
-CountOrNone = Annotated[int | None, Int(low=0, optional=True)]
+CountOrNone = Annotated[int | None, OrNone(Int(low=0))]
 OnOff = Annotated[bool, Flag()]
 Lengths = Annotated[Sequence[int], Many(Int(low=1))]
 Rates = Annotated[Sequence[float], Many(Real(low=0.0))]

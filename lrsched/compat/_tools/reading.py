@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Any, NoReturn
 
-from lrsched._core.check import MAX_STEPS, Constraint, Flag, Int, Many, Real, Steps, short
+from lrsched._core.check import MAX_STEPS, Constraint, Flag, Int, Many, OrNone, Real, Steps, short
 from lrsched.compat._tools.arguments import rule_of, signature_of
 from lrsched.compat._tools.names import below, looks_alike, nearest
 
@@ -44,10 +44,11 @@ def number(rule: Constraint, content: Any) -> Any:
         >>> number(Real(), "1e-3"), number(Int(), "9e4"), number(Many(Int()), "(60000, 80000)"), number(Int(), "auto")
         (0.001, 90000, (60000, 80000), 'auto')
     """
+    if isinstance(rule, OrNone):
+        given = not isinstance(content, str) or content.strip().lower() not in ("none", "null")
+        return number(rule.rule, content) if given else None
     if isinstance(content, str):
         text = content.strip()
-        if text.lower() in ("none", "null") and getattr(rule, "optional", False):
-            return None
         if isinstance(rule, Flag):
             return {"true": True, "false": False}.get(text.lower(), content)
         if isinstance(rule, Real | Int | Steps):

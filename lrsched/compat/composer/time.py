@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from lrsched._core.check import Flag
+from lrsched._core.check import Flag, OrNone
 from lrsched._curves.cycles import MAX_CYCLES
 from lrsched._curves.modifiers import Epochs, Table
 from lrsched._curves.schedule import Constant, Schedule
@@ -19,12 +19,8 @@ _TIME = re.compile(r"([-+.\deE_]+)\s*(ep|ba|dur)")
 class TimeText:
     """A constraint: one of Composer's texts for a time in batches, epochs or parts of the training."""
 
-    optional: bool = False
-
-    def __call__(self, where: str, value: Any) -> tuple[float, str] | None:
+    def __call__(self, where: str, value: Any) -> tuple[float, str]:
         """Return value and unit, or raise, naming `where`."""
-        if value is None and self.optional:
-            return None
         if not isinstance(value, str):
             raise TypeError(f"{where} must be a text such as '10ep', '500ba' or '0.3dur', got {value!r}")
         match = _TIME.fullmatch(value)
@@ -45,7 +41,7 @@ class TimeText:
 Time = Annotated[str, TimeText()]
 
 
-TimeOrNone = Annotated[str | None, TimeText(optional=True)]
+TimeOrNone = Annotated[str | None, OrNone(TimeText())]
 
 
 # Composer's own default, None, steps its schedulers with each batch.

@@ -1,11 +1,10 @@
 """From the arguments of one scheduler of MMEngine to what it does when."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from lrsched._core.check import Flag, Int, Steps
+from lrsched._core.check import Flag, Int
 from lrsched._curves.ramps import Cosine, Linear
 from lrsched._curves.schedule import Schedule
 from lrsched.compat._tools.arguments import must, without_effect
@@ -14,21 +13,6 @@ from lrsched.compat.mmengine import laws as laws
 from lrsched.compat.mmengine.runs import Acting, follow
 
 INF = int(1e9)
-
-
-@dataclass(frozen=True)
-class Span(Steps):
-    """A number of steps, which need not be whole where they are epochs that become iterations."""
-
-    optional: bool = False
-
-    def __call__(self, where: str, value: Any) -> Any:
-        """Return the number, an int if it is whole, or None if that is allowed."""
-        return None if value is None and self.optional else super().__call__(where, value)
-
-    def wrong(self) -> Iterator[Any]:
-        """Yield values of each kind that must be refused."""
-        yield from (value for value in super().wrong() if value is not None or not self.optional)
 
 
 def _whole(where: str, steps: float, scale: int, low: int = 1) -> int:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Many, Real
+from lrsched._core.check import Choice, Many, OrNone, Real, Steps
 from lrsched._curves.schedule import Schedule
 from lrsched.compat._tools.arguments import Fraction, LengthOrNone, OnOff, Positive, Rate, RateOrNone, checked
-from lrsched.compat.mmengine.build import INF, Span, alone
+from lrsched.compat.mmengine.build import INF, alone
 
-Moment = Annotated[float, Span()]
+Moment = Annotated[float, Steps()]
 
 
 @checked
@@ -48,7 +48,7 @@ def StepLR(
 @checked
 def MultiStepLR(
     lr: Rate,
-    milestones: Annotated[Sequence[float], Many(Span(), least=0)],
+    milestones: Annotated[Sequence[float], Many(Steps(), least=0)],
     gamma: Rate = 0.1,
     begin: Moment = 0,
     end: Moment = INF,
@@ -207,7 +207,7 @@ def QuadraticWarmupLR(
     return alone("QuadraticWarmupLR", lr, begin, end, convert_to_iter_based, epoch_length, same)
 
 
-MomentOrNone = Annotated[float | None, Span(optional=True)]
+MomentOrNone = Annotated[float | None, OrNone(Steps())]
 
 
 @checked
@@ -356,7 +356,7 @@ def OneCycleLR(
 @checked
 def CosineRestartLR(
     lr: Rate,
-    periods: Annotated[Sequence[float], Many(Span(), least=0)],
+    periods: Annotated[Sequence[float], Many(Steps(), least=0)],
     restart_weights: Annotated[Sequence[float], Many(Real(low=0.0), least=0)] = (1,),
     eta_min: RateOrNone = None,
     eta_min_ratio: RateOrNone = None,

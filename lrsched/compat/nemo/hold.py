@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
-from lrsched._core.check import Real
+from lrsched._core.check import OrNone, Real
 from lrsched._curves.combine import Maximum
 from lrsched._curves.decays import PowerLaw
 from lrsched._curves.ramps import Linear, Monomial, Polynomial
@@ -11,7 +11,7 @@ from lrsched._curves.schedule import Constant, Schedule
 from lrsched.compat._tools.arguments import CountOrNone, Length, OnOff, Positive, Rate, checked, must
 from lrsched.compat._tools.pieces import late, then
 
-Part = Annotated[float | None, Real(low=0.0, high=1.0, optional=True)]
+Part = Annotated[float | None, OrNone(Real(low=0.0, high=1.0))]
 # A number of steps, or a part of all steps.
 Phase = tuple[int | None, float | None]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from lrsched._core.check import Choice, Int, Many, Real
+from lrsched._core.check import Choice, Int, Many, OrNone, Real
 from lrsched._curves.batches import Batches
 from lrsched._curves.decays import PowerLaw
 from lrsched._curves.modifiers import Extend, Hold
@@ -13,7 +13,7 @@ from lrsched.compat._tools.arguments import CountOrNone, Length, LengthOrNone, R
 from lrsched.compat._tools.pieces import late, then, warmed
 
 Units = Annotated[str, Choice(("steps", "tokens"))]
-Part = Annotated[float | None, Real(low=0.0, high=1.0, optional=True)]
+Part = Annotated[float | None, OrNone(Real(low=0.0, high=1.0))]
 
 
 def _steps(where: str, name: str, steps: int | None, part: float | None, total: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from lrsched import rules
-from lrsched._core.check import Int, Many, Real
+from lrsched._core.check import Int, Many, OrNone, Real
 from lrsched.compat._tools.arguments import Length, OnOff, Positive, Rate, RateOrNone, checked, must
 from lrsched.compat.optax.optimizers import MaskOrNone, decayed, either_adam, no_dtype
 from lrsched.rules._library.adaptive import Decay
@@ -23,8 +23,8 @@ def adafactor(
     decay_rate: Positive = 0.8,
     decay_offset: Annotated[int, Int(low=0, high=0)] = 0,
     multiply_by_parameter_scale: OnOff = True,
-    clipping_threshold: Annotated[float | None, Real(low=1, optional=True)] = 1.0,
-    momentum: Annotated[float | None, Real(low=0, high=1, open_high=True, optional=True)] = None,
+    clipping_threshold: Annotated[float | None, OrNone(Real(low=1))] = 1.0,
+    momentum: Annotated[float | None, OrNone(Real(low=0, high=1, open_high=True))] = None,
     dtype_momentum: None = None,
     weight_decay_rate: RateOrNone = None,
     eps: Rate = 1e-30,
@@ -202,7 +202,7 @@ def _check_free(where: str, warmup_steps: None, state_dtype: None) -> None:
 def prodigy(
     *,
     betas: Annotated[Sequence[float], Many(Decay.__metadata__[0], least=2)] = (0.9, 0.999),
-    beta3: Annotated[float | None, Real(low=0, high=1, open_high=True, optional=True)] = None,
+    beta3: Annotated[float | None, OrNone(Real(low=0, high=1, open_high=True))] = None,
     eps: Positive = 1e-8,
     estim_lr0: Positive = 1e-6,
     estim_lr_coef: Positive = 1.0,

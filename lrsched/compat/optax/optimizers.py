@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from lrsched import rules
-from lrsched._core.check import Real, short
+from lrsched._core.check import OrNone, Real, short
 from lrsched.compat._tools.arguments import Fraction, OnOff, Positive, Rate, checked, must
 from lrsched.rules._library.adaptive import Decay
 
@@ -30,20 +30,21 @@ __all__ = [
     "signum",
 ]
 
-DecayOrNone = Annotated[float | None, Real(low=0, high=1, open_high=True, optional=True)]
+DecayOrNone = Annotated[float | None, OrNone(Real(low=0, high=1, open_high=True))]
 
 
 @dataclass(frozen=True)
 class _Everywhere:
-    """True or False for all parameters; None, if it may stand for True."""
+    """True or False for all parameters."""
 
-    optional: bool = False
+    # What None stands for, if it may be given.
+    default: bool | None = None
 
     def __call__(self, where: str, value: Any) -> bool:
-        if value is None and self.optional:
-            return True
+        if value is None and self.default is not None:
+            return self.default
         if not isinstance(value, bool):
-            kind = "True, False or None" if self.optional else "True or False"
+            kind = "True or False" if self.default is None else "True, False or None"
             hint = "a mask by dimensions is the argument min_ndim of DecoupledWeightDecay, L2 and Layerwise"
             raise TypeError(f"{where} must be {kind}, got {short(value)}; {hint}")
         return value
@@ -51,12 +52,12 @@ class _Everywhere:
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
         yield from (1, "all", {"w": True}, [True], lambda params: True)
-        if not self.optional:
+        if self.default is None:
             yield None
 
 
 Mask = Annotated[bool, _Everywhere()]
-MaskOrNone = Annotated[bool | None, _Everywhere(optional=True)]
+MaskOrNone = Annotated[bool | None, _Everywhere(default=True)]
 
 
 def no_dtype(where: str, dtype: Any) -> None:

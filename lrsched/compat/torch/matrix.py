@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from lrsched import rules
-from lrsched._core.check import Choice, Int, Many, Real
+from lrsched._core.check import Choice, Int, Many, OrNone, Real
 from lrsched.compat._tools.arguments import OnOff, Positive, Rate, checked, must
 from lrsched.compat.torch.optimizers import Switch, check_switches
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = ["Adafactor", "Muon"]
 
-_Small = Real(low=0, optional=True)
+_Small = OrNone(Real(low=0))
 # Of the dtype of the parameter in PyTorch; the moments here are float32 or float64.
 _EPS = 2.0**-23
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
-from lrsched._core.check import Choice, Int, Many, Real
+from lrsched._core.check import Choice, Int, Many, OrNone, Real
 from lrsched._curves.cycles import Repeat, Triangular
 from lrsched._curves.decays import Exponential
 from lrsched._curves.modifiers import Epochs, Extend
@@ -205,7 +205,7 @@ def CyclicLR(
     base_lr: Rate,
     max_lr: Rate,
     step_size_up: Length = 2000,
-    step_size_down: Annotated[int | None, Int(optional=True)] = None,
+    step_size_down: Annotated[int | None, OrNone(Int())] = None,
     mode: Annotated[str, Choice(("triangular", "triangular2", "exp_range"))] = "triangular",
     gamma: Rate = 1.0,
     scale_fn: None = None,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Int, Real, short
+from lrsched._core.check import Choice, Int, OrNone, Real, short
 from lrsched._curves.decays import PowerLaw
 from lrsched._curves.ramps import Linear, Polynomial
 from lrsched._curves.schedule import Constant, Schedule
@@ -266,7 +266,7 @@ def TrainingArguments(
     lr_scheduler_type: Any = "linear",
     lr_scheduler_kwargs: Any = None,
     warmup_steps: Rate = 0,
-    warmup_ratio: Annotated[float | None, Real(low=0.0, high=1.0, optional=True)] = None,
+    warmup_ratio: Annotated[float | None, OrNone(Real(low=0.0, high=1.0))] = None,
     max_steps: Annotated[int, Int(low=-1)] = -1,
 ) -> Call:
     """Read arguments under the name that errors have for them."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from lrsched._core.check import Choice, Flag, Int, Real
+from lrsched._core.check import Choice, Flag, Int, OrNone, Real
 from lrsched._core.value import value
 from lrsched.rules._library.base import Rule
 from lrsched.rules._ops.context import Context
@@ -64,7 +64,7 @@ class Adafactor(Rule):
     decay: Annotated[float, Real(low=0, open_low=True)] = 0.8
     eps: NonNegative = 1e-30
     eps_at: Annotated[str, Choice(("square", "floor"))] = "square"
-    clip: Annotated[float | None, Real(low=0, open_low=True, optional=True)] = 1.0
+    clip: Annotated[float | None, OrNone(Real(low=0, open_low=True))] = 1.0
     scale_by_parameter: Annotated[bool, Flag()] = True
     scale_floor: Annotated[float, Real(low=0, open_low=True)] = 1e-3
     relative_step: Annotated[bool, Flag()] = False

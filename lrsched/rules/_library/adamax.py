@@ -2,7 +2,7 @@
 
 from typing import Annotated, NamedTuple
 
-from lrsched._core.check import Choice, Flag, Real
+from lrsched._core.check import Choice, Flag, OrNone, Real
 from lrsched._core.value import value
 from lrsched.rules._library.adaptive import Decay, Positive
 from lrsched.rules._library.base import Kernel, Local
@@ -205,7 +205,7 @@ class Adan(Local):
     b2: Decay = 0.92
     b3: Decay = 0.99
     eps: Positive = 1e-8
-    look_ahead: Annotated[float | None, Real(low=0, high=1, optional=True)] = None
+    look_ahead: Annotated[float | None, OrNone(Real(low=0, high=1))] = None
     eps_root: Annotated[float, Real(low=0)] = 0.0
 
     def slots(self, full: Full) -> AdanSlots:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from lrsched._core.check import Flag, Real
+from lrsched._core.check import Flag, OrNone, Real
 from lrsched._core.value import children, value
 from lrsched.rules._library.base import Instance, Pipeline, Rule
 from lrsched.rules._ops.context import Context
@@ -180,7 +180,7 @@ class Prodigy(Rule):
     joint: ClassVar[bool] = True
     b1: Decay = 0.9
     b2: Decay = 0.999
-    b3: Annotated[float | None, Real(low=0, high=1, open_high=True, optional=True)] = None
+    b3: Annotated[float | None, OrNone(Real(low=0, high=1, open_high=True))] = None
     eps: Annotated[float, Real(low=0, open_low=True)] = 1e-8
     d0: Annotated[float, Real(low=0, open_low=True)] = 1e-6
     growth: Annotated[float, Real(low=0, open_low=True)] = 1.0

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Flag, Int, Real
+from lrsched._core.check import Choice, Flag, Int, OrNone, Real
 from lrsched._core.value import value
 from lrsched.rules._library.base import Instance, Rule
 from lrsched.rules._ops.context import Context
@@ -63,7 +63,7 @@ class Layerwise(Rule):
     min_ndim: Annotated[int, Int(low=0, high=64)] = 2
     decay_skipped: Annotated[bool, Flag()] = False
     clip: Annotated[bool, Flag()] = False
-    upper: Annotated[float | None, Real(low=0, open_low=True, optional=True)] = None
+    upper: Annotated[float | None, OrNone(Real(low=0, open_low=True))] = None
 
     def slots(self, full: Full) -> Any:
         """Return the slots of the rule."""

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from lrsched._core.check import Choice, Flag, Real
+from lrsched._core.check import Choice, Flag, OrNone, Real
 from lrsched._core.value import value
 from lrsched.rules._library.adaptive import Decay, Positive
 from lrsched.rules._library.base import Kernel, Local
@@ -51,7 +51,7 @@ class NAdam(Local):
     b1: Decay = 0.9
     b2: Decay = 0.999
     eps: Positive = 1e-8
-    momentum_decay: Annotated[float | None, Real(low=0, optional=True)] = 4e-3
+    momentum_decay: Annotated[float | None, OrNone(Real(low=0))] = 4e-3
     eps_root: Annotated[float, Real(low=0)] = 0.0
 
     def _check(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, NamedTuple
 
-from lrsched._core.check import Real
+from lrsched._core.check import OrNone, Real
 from lrsched._core.value import value
 from lrsched.rules._library.adaptive import Positive
 from lrsched.rules._library.base import Kernel, Local
@@ -79,7 +79,7 @@ class Rprop(Local):
     grow: Annotated[float, Real(low=1, open_low=True)] = 1.2
     smallest: Positive = 1e-6
     largest: Positive = 50.0
-    initial: Annotated[float | None, Real(low=0, open_low=True, optional=True)] = None
+    initial: Annotated[float | None, OrNone(Real(low=0, open_low=True))] = None
 
     def _check(self) -> None:
         if self.largest < self.smallest:
