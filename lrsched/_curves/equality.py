@@ -60,8 +60,8 @@ def equality(
         Equality(absolute=0.0, relative=0.0, first=None)
     """
     where = _steps(steps)
-    rtol = Real(low=0.0)("equality(rtol=...)", rtol) or 0.0
-    atol = Real(low=0.0)("equality(atol=...)", atol) or 0.0
+    rtol = Real(low=0.0)("equality(rtol=...)", rtol)
+    atol = Real(low=0.0)("equality(atol=...)", atol)
     left, right = _values("a", a, where), _values("b", b, where)
     with np.errstate(invalid="ignore"):
         size = np.maximum(np.abs(left), np.abs(right))
@@ -79,7 +79,7 @@ def _largest(differences: Floats) -> float:
 
 def _steps(steps: Any) -> NDArray[np.int64]:
     if isinstance(steps, int | np.integer):
-        return np.arange(Int(low=1)("equality(steps=...)", steps) or 1, dtype=np.int64)
+        return np.arange(Int(low=1)("equality(steps=...)", steps), dtype=np.int64)
     given = np.asarray(steps)
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iu" or int(given.min()) < 0:
         raise ValueError(f"equality(steps=...) must be an int >= 1 or a row of ints >= 0, got {steps!r}")

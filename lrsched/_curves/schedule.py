@@ -175,7 +175,7 @@ class Node:
     def __call__(self, where: str, content: Any) -> Schedule:
         """Return the schedule, or raise an error that names `where`."""
         if self.lift and not isinstance(content, Schedule):
-            return Constant(Real(low=0.0)(where, content) or 0.0)
+            return Constant(Real(low=0.0)(where, content))
         if not isinstance(content, Schedule):
             raise TypeError(f"{where} must be a schedule, got {content!r}")
         if is_pending(content) and not self.pending:

@@ -74,8 +74,8 @@ def exp_range(low: float, high: float, up: int, rate: float, down: int | None = 
 
 
 def _span(name: str, low: float, high: float) -> float:
-    bottom = _RATE(f"{name}(low=...)", low) or 0.0
-    return (Real(low=bottom)(f"{name}(high=...)", high) or 0.0) - bottom
+    bottom = _RATE(f"{name}(low=...)", low)
+    return Real(low=bottom)(f"{name}(high=...)", high) - bottom
 
 
 def range_test(start: float, end: float, steps: int) -> Schedule:
@@ -114,8 +114,8 @@ def one_cycle(peak: float, steps: int, warmup: int, start_divisor: float = 25.0,
     References:
         Smith & Topin, Super-Convergence, 2018. arXiv:1708.07120
     """
-    start = peak / (_POSITIVE("one_cycle(start_divisor=...)", start_divisor) or 1.0)
-    end = start / (_POSITIVE("one_cycle(end_divisor=...)", end_divisor) or 1.0)
+    start = peak / _POSITIVE("one_cycle(start_divisor=...)", start_divisor)
+    end = start / _POSITIVE("one_cycle(end_divisor=...)", end_divisor)
     return Cosine(start, peak, warmup) >> Cosine(peak, end, rest("one_cycle(steps=...)", steps, warmup))
 
 
@@ -135,7 +135,7 @@ def slanted_triangular(peak: float, steps: int, cut: float = 0.1, ratio: float =
     References:
         Howard & Ruder, Universal Language Model Fine-tuning, 2018, eq. 3. arXiv:1801.06146
     """
-    part = Real(low=0.0, high=1.0, open_low=True, open_high=True)("slanted_triangular(cut=...)", cut) or 0.0
-    low = peak / (Real(low=1.0)("slanted_triangular(ratio=...)", ratio) or 1.0)
-    rise = max(math.floor((_STEPS("slanted_triangular(steps=...)", steps) or 1) * part), 1)
+    part = Real(low=0.0, high=1.0, open_low=True, open_high=True)("slanted_triangular(cut=...)", cut)
+    low = peak / Real(low=1.0)("slanted_triangular(ratio=...)", ratio)
+    rise = max(math.floor(_STEPS("slanted_triangular(steps=...)", steps) * part), 1)
     return Linear(low, peak, rise) >> Linear(peak, low, rest("slanted_triangular(steps=...)", steps, rise))

@@ -24,8 +24,8 @@ def _warmed(steps: int, schedule: Schedule) -> Schedule:
 
 def rest(where: str, total: Any, *taken: Any) -> int:
     """Return the steps left of `total`, at least 1."""
-    parts = [int(Int(low=0)(where, part) or 0) for part in taken]
-    left = int(_STEPS(where, total) or 0) - sum(parts)
+    parts = [Int(low=0)(where, part) for part in taken]
+    left = _STEPS(where, total) - sum(parts)
     if left < 1:
         raise ValueError(f"{where} must be an int > {sum(parts)}, the steps of the other phases, got {total!r}")
     return left
@@ -150,9 +150,9 @@ def noam(model_size: int, warmup: int, factor: float = 1.0) -> Schedule:
     References:
         Vaswani et al., Attention Is All You Need, 2017, eq. 3. arXiv:1706.03762
     """
-    width = _STEPS("noam(model_size=...)", model_size) or 1
-    scale = _RATE("noam(factor=...)", factor) or 0.0
-    return inverse_sqrt(scale * (width * (_STEPS("noam(warmup=...)", warmup) or 1)) ** -0.5, warmup)
+    width = _STEPS("noam(model_size=...)", model_size)
+    scale = _RATE("noam(factor=...)", factor)
+    return inverse_sqrt(scale * (width * _STEPS("noam(warmup=...)", warmup)) ** -0.5, warmup)
 
 
 def tri_stage(
@@ -175,8 +175,8 @@ def tri_stage(
     References:
         Park et al., SpecAugment, 2019, section 3.2. arXiv:1904.08779
     """
-    first = peak * (_RATE("tri_stage(start_scale=...)", start_scale) or 0.0)
-    last = peak * (_POSITIVE("tri_stage(end_scale=...)", end_scale) or 0.0)
+    first = peak * _RATE("tri_stage(start_scale=...)", start_scale)
+    last = peak * _POSITIVE("tri_stage(end_scale=...)", end_scale)
     return Linear(first, peak, warmup) >> Constant(peak, hold) >> Geometric(peak, last, decay)
 
 
@@ -193,8 +193,8 @@ def flat_cosine(peak: float, steps: int, flat: float = 0.75, end: float = 0.0) -
         >>> flat_cosine(1.0, steps=100)
         Constant(1.0, steps=75) >> Cosine(1.0, 0.0, steps=25)
     """
-    part = Real(low=0.0, high=1.0, open_low=True, open_high=True)("flat_cosine(flat=...)", flat) or 0.0
-    first = max(math.floor((_STEPS("flat_cosine(steps=...)", steps) or 1) * part), 1)
+    part = Real(low=0.0, high=1.0, open_low=True, open_high=True)("flat_cosine(flat=...)", flat)
+    first = max(math.floor(_STEPS("flat_cosine(steps=...)", steps) * part), 1)
     return Constant(peak, first) >> Cosine(peak, end, rest("flat_cosine(steps=...)", steps, first))
 
 

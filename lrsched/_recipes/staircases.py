@@ -47,11 +47,11 @@ def multi_step(start: float, factor: float, milestones: Sequence[int]) -> Schedu
         He et al., Deep Residual Learning, 2016, section 3.4. arXiv:1512.03385
     """
     steps = Many(_STEPS)("multi_step(milestones=...)", milestones)
-    ratio = _RATE("multi_step(factor=...)", factor) or 0.0
+    ratio = _RATE("multi_step(factor=...)", factor)
     unique = sorted(set(steps))
     if list(steps) != sorted(steps):
         raise ValueError(f"multi_step(milestones=...) must increase, got {milestones!r}")
-    levels = powers(_RATE("multi_step(start=...)", start) or 0.0, ratio, len(steps))
+    levels = powers(_RATE("multi_step(start=...)", start), ratio, len(steps))
     if not math.isfinite(levels[-1]):
         raise ValueError(f"multi_step(factor=...) must keep every value finite, got {factor!r}")
     return piecewise_constant(unique, [levels[0], *(levels[bisect_right(steps, bound)] for bound in unique)])
@@ -126,11 +126,11 @@ def chebyshev(start: float, doublings: int, condition: float = 10.0) -> Schedule
     References:
         Agarwal, Goel & Zhang, Acceleration via Fractal Learning Rate Schedules, 2021. arXiv:2103.01338
     """
-    scale = _RATE("chebyshev(start=...)", start) or 0.0
-    kappa = Real(low=1.0)("chebyshev(condition=...)", condition) or 1.0
+    scale = _RATE("chebyshev(start=...)", start)
+    kappa = Real(low=1.0)("chebyshev(condition=...)", condition)
     ratio = (kappa - 1.0) / (kappa + 1.0)
     order = [0]
-    for _ in range(Int(low=0, high=16)("chebyshev(doublings=...)", doublings) or 0):
+    for _ in range(Int(low=0, high=16)("chebyshev(doublings=...)", doublings)):
         size = 2 * len(order)
         order = [index for k in order for index in (k, size - 1 - k)]
     count = len(order)

@@ -48,7 +48,7 @@ def to_hf_kwargs(schedule: Schedule, steps: int) -> dict[str, Any]:
         transformers 5.23.0, optimization.py, get_scheduler, and trainer.py, create_scheduler.
     """
     node = Node()("to_hf_kwargs(schedule=...)", schedule)
-    total = Int(low=1)("to_hf_kwargs(steps=...)", steps) or 1
+    total = Int(low=1)("to_hf_kwargs(steps=...)", steps)
     probe = Probe(node, total)
     for seen in readings(node, total):
         probe.look_at(seen)

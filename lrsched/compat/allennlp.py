@@ -418,8 +418,8 @@ def combined(lr: float, schedulers: Sequence[tuple[int, Mapping[str, Any]]], num
         (1.0, 0.5, 0.5, 0.5)
     """
     where = "combined(schedulers=...)"
-    rate = Real(low=0.0)("combined(lr=...)", lr) or 0.0
-    n = Int(low=1)("combined(num_steps_per_epoch=...)", num_steps_per_epoch) or 1
+    rate = Real(low=0.0)("combined(lr=...)", lr)
+    n = Int(low=1)("combined(num_steps_per_epoch=...)", num_steps_per_epoch)
     must(isinstance(schedulers, list | tuple) and len(schedulers) > 0, where, "a list of one or more pairs", schedulers)
     parts: list[Schedule] = []
     begin = 0
@@ -427,7 +427,7 @@ def combined(lr: float, schedulers: Sequence[tuple[int, Mapping[str, Any]]], num
     for i, item in enumerate(items):
         if not isinstance(item, list | tuple) or len(item) != 2 or not isinstance(item[1], Mapping):
             raise TypeError(f"{where}[{i}] must be a pair of a number of epochs and a dictionary, got {item!r}")
-        epochs = Int(low=1)(f"{where}[{i}][0]", item[0]) or 1
+        epochs = Int(low=1)(f"{where}[{i}][0]", item[0])
         part, steps = _child(f"{where}[{i}][1]", rate, epochs, n, begin, item[1]), epochs * n
         parts.append(cut(part, steps))
         rate = part(steps - 1)

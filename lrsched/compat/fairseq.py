@@ -153,7 +153,7 @@ def _given(name: str, text: str) -> dict[int, float]:
             else:
                 first, *last = (int(part) for part in key.split("-"))
                 keys = list(range(first, (last or [first])[0] + 1))
-            pairs.update(dict.fromkeys(keys, rate(where, float(content)) or 0.0))
+            pairs.update(dict.fromkeys(keys, rate(where, float(content))))
     except (AttributeError, SyntaxError, TypeError, ValueError):
         raise ValueError(f"{where} must be the text of a dictionary of numbers, got {text!r}") from None
     return dict(sorted(pairs.items()))

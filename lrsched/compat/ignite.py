@@ -389,7 +389,7 @@ def PiecewiseLinear(milestones_values: Sequence[tuple[int, float]], **same: Any)
     must(len(milestones_values) > 0, where, "one or more pairs (event, value)", milestones_values)
     for pair in milestones_values:
         must(len(pair) == 2, where, "pairs (event, value)", pair)
-    steps = [Int()(f"{where}[{i}][0]", pair[0]) or 0 for i, pair in enumerate(milestones_values)]
+    steps = [Int()(f"{where}[{i}][0]", pair[0]) for i, pair in enumerate(milestones_values)]
     values = [pair[1] for pair in milestones_values]
     must(steps == sorted(steps), where, "in increasing order of the events", milestones_values)
     schedule: Schedule = Constant(values[-1])

@@ -123,7 +123,7 @@ def _steps(name: str, part: float, total: int) -> int:
 
 
 def _whole_numbers(name: str, items: Sequence[Any]) -> list[int]:
-    return [Int(low=1)(f"{_WHERE}({name}=...)[{i}]", item) or 1 for i, item in enumerate(items)]
+    return [Int(low=1)(f"{_WHERE}({name}=...)[{i}]", item) for i, item in enumerate(items)]
 
 
 def _ends(total: int, cycle_length: Any, cycles: Any, haps: Any) -> list[int]:
@@ -136,7 +136,7 @@ def _ends(total: int, cycle_length: Any, cycles: Any, haps: Any) -> list[int]:
         if isinstance(cycle_length, list | tuple):
             ends = list(accumulate(_whole_numbers(name, cycle_length)))
         else:
-            size = _steps(name, Real(low=0.0, open_low=True)(where, cycle_length) or 0.0, total)
+            size = _steps(name, Real(low=0.0, open_low=True)(where, cycle_length), total)
             must(size > 0, where, "at least one step", cycle_length)
             ends = [i * size for i in range(1, total // size)]
     elif haps is not None or isinstance(cycles, list | tuple):
@@ -145,7 +145,7 @@ def _ends(total: int, cycle_length: Any, cycles: Any, haps: Any) -> list[int]:
             raise TypeError(f"{_WHERE}({name}=...) must be a list of steps or None, got {given!r}")
         ends = _whole_numbers(name, given)
     elif cycles is not None:
-        name, count = "cycles", Int(low=1)(f"{_WHERE}(cycles=...)", cycles) or 1
+        name, count = "cycles", Int(low=1)(f"{_WHERE}(cycles=...)", cycles)
         ends = [int(total / count * (i + 1)) for i in range(count - 1)]
     points = [0, *ends, *([total] if not ends or ends[-1] != total else [])]
     rising = all(a < b for a, b in pairwise(points))
@@ -166,7 +166,7 @@ def _options(lr_schedule: Any) -> tuple[str, dict[str, float]]:
         must(content is not None, f"{where}[{key!r}]", "given", content)
         negative = key == "b"
         rule = Real(low=-100.0, high=0.0, open_high=True) if negative else Real(low=0.0, open_low=key != "exponent")
-        found[key] = rule(f"{where}[{key!r}]", number(rule, content)) or 0.0
+        found[key] = rule(f"{where}[{key!r}]", number(rule, content))
     for key in given:
         must(key == "type" or key in found, where, f"without {key!r}, which {name} does not know", lr_schedule)
     return name, found

@@ -127,7 +127,7 @@ def _rate(table: Mapping[str, Any], group: int | None) -> Any:
     rates = [_rate_of(f"{where}[{i}]", item) for i, item in enumerate(groups)]
     must(len(rates) > 0, where, "at least one group with a rate", groups)
     if group is not None:
-        return rates[Int(low=0, high=len(rates) - 1)("from_config(group=...)", group) or 0]
+        return rates[Int(low=0, high=len(rates) - 1)("from_config(group=...)", group)]
     must(all(rate == rates[0] for rate in rates), "from_config(group=...)", f"given, for the groups have {rates}", None)
     return rates[0]
 

@@ -194,7 +194,7 @@ def slide(
         >>> slide([1.0, 2.0, 4.0, 8.0, 16.0], [2.0, 1.0, 0.0, 0.0, 5.0], width=2, threshold=1.0)
         2.0
     """
-    count = Int(low=1)("slide(width=...)", width) or 1
+    count = Int(low=1)("slide(width=...)", width)
     least = Real(low=0.0)("slide(threshold=...)", threshold)
     scale = Real(low=0.0, open_low=True)("slide(adjust=...)", adjust)
     rates, heights = _curve("slide", lrs, losses, count + 2)

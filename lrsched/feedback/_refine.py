@@ -34,8 +34,8 @@ def refine(grad_norms: npt.ArrayLike, *, smoothing: float = 0.1, power: float = 
         Defazio et al., When, why and how much? Adaptive learning rate scheduling by refinement, 2023, algorithm 1.
         arXiv:2310.07831
     """
-    fraction = Real(low=0.0, high=1.0)("refine(smoothing=...)", smoothing) or 0.0
-    exponent = Real(low=0.0, open_low=True)("refine(power=...)", power) or 1.0
+    fraction = Real(low=0.0, high=1.0)("refine(smoothing=...)", smoothing)
+    exponent = Real(low=0.0, open_low=True)("refine(power=...)", power)
     norms = np.asarray(grad_norms, dtype=np.float64)
     if norms.ndim != 1 or len(norms) < 2 or not (np.isfinite(norms) & (norms > 0.0)).all():
         raise ValueError(f"refine(grad_norms=...) must hold two or more finite norms > 0, got {short(grad_norms)}")

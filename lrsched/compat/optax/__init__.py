@@ -97,8 +97,8 @@ def _scales(where: str, boundaries_and_scales: Mapping[int, float] | None) -> tu
     """Return the checked boundaries, sorted, and their factors."""
     given = dict(sorted((boundaries_and_scales or {}).items()))
     where = f"{where}(boundaries_and_scales=...)"
-    steps = [Int(low=-(2**53))(where, step) or 0 for step in given]
-    return steps, [Real(low=0.0)(f"{where}[{step!r}]", scale) or 0.0 for step, scale in given.items()]
+    steps = [Int(low=-(2**53))(where, step) for step in given]
+    return steps, [Real(low=0.0)(f"{where}[{step!r}]", scale) for step, scale in given.items()]
 
 
 @checked
