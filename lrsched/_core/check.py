@@ -206,6 +206,24 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class OneOf:
+    """A value of a family of types, and what an error calls it."""
+
+    family: type | tuple[type, ...]
+    noun: str
+
+    def __call__(self, where: str, value: Any) -> Any:
+        if not isinstance(value, self.family):
+            raise TypeError(f"{where} must be {self.noun}, got {short(value)}")
+        return value
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        some: tuple[Any, ...] = (None, 3, 0.1, True, "Adam()", b"text", [], self.family)
+        yield from (value for value in some if not isinstance(value, self.family))
+
+
+@dataclass(frozen=True)
 class Many:
     """A tuple of at least `least` items, each of which satisfies `each`; lists and 1-D arrays become tuples."""
 

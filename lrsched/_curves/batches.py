@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from lrsched._core.check import Int
 from lrsched._core.value import value
-from lrsched._curves.schedule import Node, Schedule
+from lrsched._curves.schedule import Complete, Schedule
 from lrsched._spaces.space import Space
 
 
@@ -27,7 +27,7 @@ class Batches(Schedule):
         array([0.875, 0.625, 0.375, 0.125, 0.   ])
     """
 
-    schedule: Annotated[Schedule, Node()]
+    schedule: Annotated[Schedule, Complete()]
     batches_per_update: Annotated[int, Int(low=1)]
 
     @property

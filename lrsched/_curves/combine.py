@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import HORIZON, Many, short
 from lrsched._core.value import value
-from lrsched._curves.schedule import Constant, Node, Schedule
+from lrsched._curves.schedule import Complete, Constant, Schedule
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
 
@@ -99,7 +99,7 @@ class Product(Combination):
         0.0125
     """
 
-    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+    parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
     symbol: ClassVar[str] = "*"
 
     _largest: ClassVar[float]
@@ -132,7 +132,7 @@ class Sum(Combination):
         0.5
     """
 
-    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+    parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
     symbol: ClassVar[str] = "+"
 
     def _check(self) -> None:
@@ -159,7 +159,7 @@ class Minimum(Combination):
         0.25
     """
 
-    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+    parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
 
     @staticmethod
     def _join(a: Any, b: Any, space: Space) -> Any:
@@ -179,7 +179,7 @@ class Maximum(Combination):
         0.25
     """
 
-    parts: Annotated[tuple[Schedule, ...], Many(Node(lift=True), least=2)]
+    parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
 
     @staticmethod
     def _join(a: Any, b: Any, space: Space) -> Any:
@@ -200,8 +200,8 @@ class Power(Schedule):
         0.25
     """
 
-    base: Annotated[Schedule, Node(lift=True)]
-    exponent: Annotated[Schedule, Node(lift=True)]
+    base: Annotated[Schedule, Complete(lift=True)]
+    exponent: Annotated[Schedule, Complete(lift=True)]
     positional: ClassVar[int] = 2
 
     @property

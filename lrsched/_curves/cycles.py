@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import HORIZON, MAX_STEPS, Choice, Int, OrNone, Real
 from lrsched._core.value import value
-from lrsched._curves.schedule import Node, Schedule
+from lrsched._curves.schedule import Complete, Schedule
 from lrsched._spaces.clock import Cycles, simple
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
@@ -49,7 +49,7 @@ class Repeat(Schedule):
         Loshchilov & Hutter, SGDR, ICLR 2017. arXiv:1608.03983
     """
 
-    schedule: Annotated[Schedule, Node(bounded=True)]
+    schedule: Annotated[Schedule, Complete(bounded=True)]
     times: Annotated[int | None, OrNone(Int(low=1))] = None
     stretch: Annotated[float, Real(low=0.0, open_low=True, high=1e6)] = 1.0
     scale: Annotated[float, Real(low=0.0, high=1e6, open_low=True)] = 1.0

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched._core.check import Int, Real
-from lrsched._curves.schedule import Node, Schedule
+from lrsched._curves.schedule import Complete, Schedule
 
 Floats = NDArray[np.float64]
 Curve = Schedule | Callable[[int], Any] | Sequence[float] | NDArray[Any]
@@ -89,7 +89,7 @@ def _steps(steps: Any) -> NDArray[np.int64]:
 def _values(name: str, curve: Any, steps: NDArray[np.int64]) -> Floats:
     where = f"equality({name}=...)"
     if isinstance(curve, Schedule):
-        return np.asarray(Node()(where, curve)(steps), dtype=np.float64) + np.zeros(steps.size)
+        return np.asarray(Complete()(where, curve)(steps), dtype=np.float64) + np.zeros(steps.size)
     if callable(curve):
         return np.array([float(curve(step)) for step in steps.tolist()], dtype=np.float64)
     if not isinstance(curve, Sequence | np.ndarray) or isinstance(curve, str | bytes):

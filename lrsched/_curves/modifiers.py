@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from lrsched._core.check import Int, Many, Real, Steps
 from lrsched._core.value import value
 from lrsched._curves.ramps import Cosine, Geometric, Linear, Monomial, NormalizedExponential, Ramp, complement
-from lrsched._curves.schedule import Node, Schedule
+from lrsched._curves.schedule import Complete, Schedule
 from lrsched._spaces.clock import Clock, Values, clock, simple
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
@@ -29,7 +29,7 @@ class Hold(Schedule):
         Hold(PowerLaw(1.0, timescale=100.0), steps=300) >> Linear(0.5, 0.0, steps=50)
     """
 
-    schedule: Annotated[Schedule, Node()]
+    schedule: Annotated[Schedule, Complete()]
     steps: Annotated[int, Int(low=1)]
 
     def _check(self) -> None:
@@ -69,7 +69,7 @@ class Shift(Schedule):
         0.875
     """
 
-    schedule: Annotated[Schedule, Node()]
+    schedule: Annotated[Schedule, Complete()]
     steps: Annotated[float, Steps()]
 
     def _check(self) -> None:
@@ -110,7 +110,7 @@ class Stretch(Schedule):
         0.5
     """
 
-    schedule: Annotated[Schedule, Node()]
+    schedule: Annotated[Schedule, Complete()]
     factor: Annotated[float, Real(low=1e-6, high=1e6)]
 
     def _check(self) -> None:
@@ -150,7 +150,7 @@ class Epochs(Schedule):
         array([1.  , 1.  , 0.5 , 0.25])
     """
 
-    schedule: Annotated[Schedule, Node()]
+    schedule: Annotated[Schedule, Complete()]
     steps_per_epoch: Annotated[int, Int(low=1)]
 
     _blame_length: ClassVar[str] = "steps_per_epoch"
@@ -181,7 +181,7 @@ class Reverse(Schedule):
         0.25
     """
 
-    schedule: Annotated[Schedule, Node(bounded=True)]
+    schedule: Annotated[Schedule, Complete(bounded=True)]
 
     def _check(self) -> None:
         object.__setattr__(self, "_last", self.schedule(0))
@@ -222,7 +222,7 @@ class Extend(Schedule):
         1.0
     """
 
-    schedule: Annotated[Ramp, Node()]
+    schedule: Annotated[Ramp, Complete()]
 
     def _check(self) -> None:
         if not isinstance(self.schedule, Linear | Cosine | Monomial | Geometric | NormalizedExponential):
@@ -280,7 +280,7 @@ class Warp(Schedule):
         Zhang & Li, k-decay: A New Method For Learning Rate Schedule, 2020. arXiv:2004.05909
     """
 
-    schedule: Annotated[Ramp, Node()]
+    schedule: Annotated[Ramp, Complete()]
     power: Annotated[float, Real(low=0.0, open_low=True)]
 
     def _check(self) -> None:

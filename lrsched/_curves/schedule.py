@@ -165,7 +165,7 @@ def _is_open(family: type[Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Node:
+class Complete:
     """A constraint: a complete schedule; a number stands for a constant one if `lift` is set."""
 
     lift: bool = False
@@ -174,9 +174,9 @@ class Node:
 
     def __call__(self, where: str, content: Any) -> Schedule:
         """Return the schedule, or raise an error that names `where`."""
-        if self.lift and not isinstance(content, Schedule):
-            return Constant(Real(low=0.0)(where, content))
         if not isinstance(content, Schedule):
+            if self.lift:
+                return Constant(Real(low=0.0)(where, content))
             raise TypeError(f"{where} must be a schedule, got {content!r}")
         if is_pending(content) and not self.pending:
             raise ValueError(
@@ -244,7 +244,7 @@ class Chain(Schedule):
         Linear(0.0, 1.0, steps=2) >> Constant(1.0, steps=5) >> Linear(1.0, 0.0, steps=4)
     """
 
-    parts: Annotated[tuple[Schedule, ...], Many(Node(pending=True), least=2)]
+    parts: Annotated[tuple[Schedule, ...], Many(Complete(pending=True), least=2)]
 
     def _check(self) -> None:
         parts = [inner for part in self.parts for inner in (part.parts if isinstance(part, Chain) else (part,))]

@@ -13,7 +13,7 @@ from lrsched._curves.decays import InverseTime
 from lrsched._curves.equality import equality
 from lrsched._curves.modifiers import Epochs, Extend, Hold, Shift
 from lrsched._curves.ramps import Linear, Ramp
-from lrsched._curves.schedule import Constant, Node, Schedule
+from lrsched._curves.schedule import Complete, Constant, Schedule
 from lrsched._translate.native import parts
 from lrsched.compat import deepspeed
 
@@ -53,7 +53,7 @@ def to_deepspeed(schedule: Schedule, *, lr: float | None = None) -> dict[str, An
     References:
         DeepSpeed 0.19.8, runtime/lr_schedules.py.
     """
-    node = Node()("to_deepspeed(schedule=...)", schedule)
+    node = Complete()("to_deepspeed(schedule=...)", schedule)
     rate = OrNone(Real(low=0.0))("to_deepspeed(lr=...)", lr)
     shape = _Shape(node)
     nearest, distance = "", math.inf

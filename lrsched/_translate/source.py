@@ -4,7 +4,7 @@ import re
 from itertools import count
 
 from lrsched._core.check import Choice
-from lrsched._curves.schedule import Chain, Node, Schedule
+from lrsched._curves.schedule import Chain, Complete, Schedule
 from lrsched._translate import native as native
 from lrsched._translate.dialects import Jax, Keras, Python
 from lrsched._translate.formula import function
@@ -41,7 +41,7 @@ def to_source(schedule: Schedule, target: str) -> str:
         schedule = optax.warmup_cosine_decay_schedule(init_value=0.0, peak_value=0.0003, warmup_steps=500, \
 decay_steps=10000)
     """
-    node = Node()("to_source(schedule=...)", schedule)
+    node = Complete()("to_source(schedule=...)", schedule)
     Choice(_TARGETS)("to_source(target=...)", target)
     lines = {"torch": _torch, "keras": _keras, "optax": _optax, "transformers": _transformers}[target](node)
     return "\n".join([*_imports(lines), *lines]) + "\n"

@@ -9,7 +9,7 @@ import numpy as np
 
 from lrsched._core.check import Int, short
 from lrsched._curves.equality import equality
-from lrsched._curves.schedule import Node, Schedule
+from lrsched._curves.schedule import Complete, Schedule
 from lrsched._translate.reading import Reading, readings
 from lrsched.compat import transformers
 
@@ -47,7 +47,7 @@ def to_hf_kwargs(schedule: Schedule, steps: int) -> dict[str, Any]:
     References:
         transformers 5.23.0, optimization.py, get_scheduler, and trainer.py, create_scheduler.
     """
-    node = Node()("to_hf_kwargs(schedule=...)", schedule)
+    node = Complete()("to_hf_kwargs(schedule=...)", schedule)
     total = Int(low=1)("to_hf_kwargs(steps=...)", steps)
     probe = Probe(node, total)
     for seen in readings(node, total):

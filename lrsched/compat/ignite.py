@@ -17,15 +17,14 @@ from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Constraint, Flag, Int, OrNone
+from lrsched._core.check import Choice, Constraint, Flag, Int, OneOf, OrNone
 from lrsched._curves.cycles import MAX_CYCLES, Repeat
 from lrsched._curves.modifiers import Stretch
 from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Constant, Node, Schedule
+from lrsched._curves.schedule import Complete, Constant, Schedule
 from lrsched.compat import torch as recipes
 from lrsched.compat._tools.arguments import (
     Count,
-    Kind,
     Lengths,
     OnOff,
     Part,
@@ -100,7 +99,7 @@ def LRScheduler(
     Flag()("LRScheduler(save_history=...)", arguments.pop("save_history", False))
     if isinstance(lr_scheduler, Schedule):
         without_effect("LRScheduler", arguments, ())
-        curve = Node()("LRScheduler(lr_scheduler=...)", lr_scheduler)
+        curve = Complete()("LRScheduler(lr_scheduler=...)", lr_scheduler)
         return _begun(curve, late(curve, taken + use_legacy), use_legacy, found, taken)
     name = Choice(_NAMES)("LRScheduler(lr_scheduler=...)", lr_scheduler)
     build = partial(getattr(recipes, name), **arguments)
@@ -181,7 +180,7 @@ def _cosine(build: "partial[Schedule]", curve: Schedule, use_legacy: bool, rate:
 
 
 _SAME: dict[str, Constraint] = {
-    "param_name": Kind((str,), "a text"),
+    "param_name": OneOf(str, "a text"),
     "save_history": Flag(),
     "param_group_index": OrNone(Int()),
 }
@@ -430,7 +429,7 @@ def create_lr_scheduler_with_warmup(
     References:
         pytorch-ignite 0.5.5, handlers/param_scheduler.py, create_lr_scheduler_with_warmup.
     """
-    simulated = Kind((list, type(None)), "a list or None")
+    simulated = OrNone(OneOf(list, "a list"))
     known: dict[str, Constraint] = {"save_history": Flag(), "output_simulated_values": simulated}
     without_effect("create_lr_scheduler_with_warmup", same, known)
     first = lr_scheduler(0)

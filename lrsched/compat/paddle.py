@@ -17,7 +17,7 @@ from lrsched._core.check import Choice, Int, Many, Real
 from lrsched._curves.decays import Exponential, InverseTime, PowerLaw
 from lrsched._curves.modifiers import Epochs
 from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Constant, Node, Schedule
+from lrsched._curves.schedule import Complete, Constant, Schedule
 from lrsched._recipes.decimals import powers
 from lrsched.compat import keras, torch
 from lrsched.compat._tools.arguments import Fraction, Length, LengthOrNone, OnOff, Positive, Rate, Rates, checked, must
@@ -137,7 +137,7 @@ def PolynomialDecay(
 
 @checked
 def LinearWarmup(
-    learning_rate: Annotated[Schedule | float, Node(lift=True)], warmup_steps: Length, start_lr: Rate, end_lr: Rate
+    learning_rate: Annotated[Schedule | float, Complete(lift=True)], warmup_steps: Length, start_lr: Rate, end_lr: Rate
 ) -> Schedule:
     """A line from `start_lr` to `end_lr`, then another schedule from its own step 0, whatever that has there.
 

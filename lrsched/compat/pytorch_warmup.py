@@ -10,13 +10,13 @@ from lrsched._core.check import Real
 from lrsched._curves.decays import ExponentialWarmup as _Approach
 from lrsched._curves.decays import RectifiedWarmup
 from lrsched._curves.ramps import Linear
-from lrsched._curves.schedule import Node, Schedule
+from lrsched._curves.schedule import Complete, Schedule
 from lrsched.compat._tools.arguments import Length, checked
 from lrsched.compat._tools.pieces import late
 
 __all__ = ["ExponentialWarmup", "LinearWarmup", "RAdamWarmup", "UntunedExponentialWarmup", "UntunedLinearWarmup"]
 
-Main = Annotated[Schedule | float, Node(lift=True)]
+Main = Annotated[Schedule | float, Complete(lift=True)]
 Beta = Annotated[float, Real(low=0.0, high=1.0, open_high=True)]
 
 

@@ -17,7 +17,7 @@ from lrsched._curves.combine import Minimum
 from lrsched._curves.decays import Exponential, PowerLaw
 from lrsched._curves.modifiers import Epochs, Extend
 from lrsched._curves.ramps import Cosine, Linear, Monomial
-from lrsched._curves.schedule import Constant, Node, Schedule
+from lrsched._curves.schedule import Complete, Constant, Schedule
 from lrsched.compat import keras
 from lrsched.compat._tools.arguments import Count, Length, Positive, Rate, Rates, checked, must
 from lrsched.compat._tools.pieces import chain, late, then, warmed
@@ -122,7 +122,7 @@ def PowerDecayWithOffset(
     return Constant(pre_offset_learning_rate, offset + 1) >> law if offset >= 0 else late(law, -offset - 1)
 
 
-Body = Annotated[Schedule, Node(lift=True)]
+Body = Annotated[Schedule, Complete(lift=True)]
 Boundaries = Annotated[Sequence[float], Many(Real())]
 Ends = Annotated[Sequence[int], Many(Int(low=0))]
 

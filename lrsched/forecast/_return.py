@@ -8,17 +8,17 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from lrsched._core.check import Flag, Int, Real
+from lrsched._core.check import Flag, Int, OneOf, OrNone, Real
 from lrsched._core.value import Value, value
 from lrsched._curves.modifiers import Hold
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves.schedule import Complete, Constant, Schedule
 from lrsched.forecast._explain import Explanation, Fan, explain
 from lrsched.forecast._forecast import TRUST, Forecast, Sight, interval, look, spread_of
 from lrsched.forecast._multipower import MultiPowerLaw
 from lrsched.forecast._plan import stable_then_decay
 from lrsched.forecast._prior import Prior
 from lrsched.forecast._record import BINS, Record, advance, continued, points_of
-from lrsched.forecast._state import STATUS, Advantage, Given, ReturnState, Switch, general_prior, restored
+from lrsched.forecast._state import STATUS, Advantage, ReturnState, Switch, general_prior, restored
 
 # In hundredths of the horizon. The law is fitted from FIRST on, every REFIT; the first SKIP are the start of training,
 # which no law describes. A model that acts lowers the rate to DEPTH of the default between DIP[0] and DIP[1], to see
@@ -89,8 +89,8 @@ class ReturnModel(Value):
 
     horizon: Annotated[int, Int(low=BINS)]
     peak: Annotated[float, Real(low=0.0, open_low=True)]
-    default: Annotated[Schedule | None, Given(Schedule)] = None
-    prior: Annotated[Prior | None, Given(Prior)] = None
+    default: Annotated[Schedule | None, OrNone(Complete())] = None
+    prior: Annotated[Prior | None, OrNone(OneOf(Prior, "a Prior"))] = None
     every: Annotated[int, Int(low=1)] = 1
     act: Annotated[bool, Flag()] = False
 

@@ -1,10 +1,7 @@
 """The parts of the return model: its state, what it may be given, what it believes beforehand."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from lrsched._curves.schedule import Node, Schedule
 from lrsched.forecast._prior import FREE, Prior
 from lrsched.forecast._record import Record
 
@@ -15,27 +12,6 @@ STATUS = {
     "late": "the last decay has begun",
     "ready": "the law describes the run",
 }
-
-
-@dataclass(frozen=True)
-class Given:
-    """A constraint: a complete schedule or a prior, or None where the model is to choose."""
-
-    kind: type
-
-    def __call__(self, where: str, content: Any) -> Any:
-        """Return the content, or raise an error that names `where`."""
-        if content is None:
-            return None
-        if self.kind is Schedule:
-            return Node()(where, content)
-        if not isinstance(content, self.kind):
-            raise TypeError(f"{where} must be a {self.kind.__name__} or None, got {content!r}")
-        return content
-
-    def wrong(self) -> Iterator[Any]:
-        """Yield values of each kind that must be refused."""
-        yield from ("0.1", [0.1], lambda step: 0.1)
 
 
 class Switch(NamedTuple):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsched._core.check import Choice, Flag, Int, Many, Real
+from lrsched._core.check import Choice, Flag, Int, Many, OrNone, Real
 from lrsched.compat._tools.names import looks_alike, nearest
 from lrsched.compat._tools.reading import Section, dictionary, number, numbers
 from lrsched.compat.torch import StepLR
@@ -32,7 +32,7 @@ def test_what_is_no_number_stays_as_it_is(text):
 
 
 def test_none_and_truth_are_read_where_they_are_allowed():
-    assert number(Real(optional=True), "None") is number(Int(optional=True), "null") is None
+    assert number(OrNone(Real()), "None") is number(OrNone(Int()), "null") is None
     assert number(Real(), "None") == "None"
     assert [number(Flag(), text) for text in ("true", "False", "1")] == [True, False, "1"]
 

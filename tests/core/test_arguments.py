@@ -7,8 +7,8 @@ import pytest
 
 import lrsched as ls
 from lrsched._core import offers
-from lrsched._core.check import Choice, Flag, Int, Many, Real, Steps, constraints
-from lrsched._curves.schedule import Node
+from lrsched._core.check import Choice, Flag, Int, Many, OneOf, OrNone, Real, Steps, constraints
+from lrsched._curves.schedule import Complete
 
 CLASSES = sorted(offers.CLASSES["schedule"].values(), key=lambda kind: kind.__name__)
 RAMP = ls.Linear(1.0, 0.0, steps=10)
@@ -30,7 +30,8 @@ def valid(kind):
         "b2": 0.99,
     }
     defaults = {Real: 0.5, Int: 10, Steps: 2.5}
-    return {name: special.get(name, defaults.get(type(rule))) for name, _, rule in constraints(kind)}
+    kinds = {name: type(getattr(rule, "rule", rule)) for name, _, rule in constraints(kind)}
+    return {name: special.get(name, defaults.get(rule)) for name, rule in kinds.items()}
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -148,12 +149,27 @@ def test_arrays_of_other_kinds_are_a_type_error(dtype):
 
 
 @pytest.mark.parametrize(
-    "rule", [Real(0.0, 1.0), Int(2, 5), Steps(), Flag(), Choice(("a", "b")), Many(Real()), Node(bounded=True)]
+    "rule",
+    [
+        Real(0.0, 1.0),
+        Int(2, 5),
+        Steps(),
+        Flag(),
+        Choice(("a", "b")),
+        Many(Real()),
+        OneOf(str, "a text"),
+        Complete(bounded=True),
+    ],
 )
-def test_what_a_constraint_calls_wrong_it_refuses(rule):
+def test_what_a_constraint_calls_wrong_it_refuses_and_so_does_one_that_admits_none(rule):
     for wrong in rule.wrong():
         with pytest.raises((TypeError, ValueError), match=r"^here(\[0\])? must "):
             rule("here", wrong)
+        if wrong is not None:
+            with pytest.raises((TypeError, ValueError), match=r"^here(\[0\])? must .*( or None, got |, but )"):
+                OrNone(rule)("here", wrong)
+    assert OrNone(rule)("here", None) is None
+    assert None not in list(OrNone(rule).wrong())
 
 
 def test_a_text_that_looks_like_a_number_gets_a_hint():

@@ -183,9 +183,10 @@ def valid(kind):
     if kind in (fb.DoG, fb.DoWG):
         special["eps"] = 0.5
     defaults = {Real: 0.5, Int: 10, Flag: True}
+    rules = {name: getattr(rule, "rule", rule) for name, _, rule in constraints(kind)}
     return {
         name: rule.options[0] if isinstance(rule, Choice) else special.get(name, defaults.get(type(rule)))
-        for name, _, rule in constraints(kind)
+        for name, rule in rules.items()
     }
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, get_args, get_origin
 
-from lrsched._core.check import Constraint, Flag, Int, Many, OrNone, Real, plain_signature, short
-from lrsched._curves.schedule import Node, Schedule
+from lrsched._core.check import Constraint, Flag, Int, Many, OrNone, Real, plain_signature
+from lrsched._curves.schedule import Complete, Schedule
 from lrsched.compat._tools.names import nearest
 
 P = ParamSpec("P")
@@ -25,15 +25,14 @@ CountOrNone = Annotated[int | None, OrNone(Int(low=0))]
 OnOff = Annotated[bool, Flag()]
 Lengths = Annotated[Sequence[int], Many(Int(low=1))]
 Rates = Annotated[Sequence[float], Many(Real(low=0.0))]
-Part = Annotated[Schedule, Node()]
-Parts = Annotated[Sequence[Schedule], Many(Node())]
+Part = Annotated[Schedule, Complete()]
+Parts = Annotated[Sequence[Schedule], Many(Complete())]
 
 __all__ = [
     "Count",
     "CountOrNone",
     "Default",
     "Fraction",
-    "Kind",
     "Length",
     "LengthOrNone",
     "Lengths",
@@ -167,23 +166,6 @@ class Nothing:
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
         yield from (0, "text", True, [1])
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Whatever is of some types: a text, a list. None is no exception unless its type is among them."""
-
-    kinds: tuple[type, ...]
-    words: str
-
-    def __call__(self, where: str, value: Any) -> Any:
-        if not isinstance(value, self.kinds):
-            raise TypeError(f"{where} must be {self.words}, got {short(value)}")
-        return value
-
-    def wrong(self) -> Iterator[Any]:
-        """Yield values of each kind that must be refused."""
-        yield from (3, True, 0.5, b"text")
 
 
 def without_effect(

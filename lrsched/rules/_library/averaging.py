@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from lrsched._core.check import Flag, OrNone, Real
+from lrsched._core.check import Flag, OneOf, OrNone, Real
 from lrsched._core.value import children, value
-from lrsched.rules._library.base import Instance, Pipeline, Rule
+from lrsched.rules._library.base import Pipeline, Rule
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.ops import Array
 from lrsched.rules._ops.tree import aligned, rebuilt
@@ -58,7 +58,7 @@ class ScheduleFree(Rule):
         Defazio et al., The road less scheduled, NeurIPS 2024. arXiv:2405.15682
     """
 
-    rule: Annotated[Rule, Instance(Rule, "a rule such as Adam(b1=0.0)")]
+    rule: Annotated[Rule, OneOf(Rule, "a rule such as Adam(b1=0.0)")]
     b1: Annotated[float, Real(low=0, high=1, open_low=True, open_high=True)] = 0.9
     power: Annotated[float, Real(low=0)] = 2.0
 

@@ -6,10 +6,9 @@ rule, updates when it stands after it. So a chain holds one rule, and its slots 
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, overload
 
-from lrsched._core.check import Many
+from lrsched._core.check import Many, OneOf
 from lrsched._core.value import Value, children, value
 from lrsched.rules._ops.context import Context, shared
 from lrsched.rules._ops.ops import Array
@@ -179,23 +178,6 @@ def _flat(links: Iterable[Link]) -> Iterator[Link]:
             yield link
 
 
-@dataclass(frozen=True)
-class Instance:
-    """A value of one family, as the constraint of a field."""
-
-    family: type[Link]
-    noun: str
-
-    def __call__(self, where: str, content: Any) -> Any:
-        if not isinstance(content, self.family):
-            raise TypeError(f"{where} must be {self.noun}, got {content!r}")
-        return content
-
-    def wrong(self) -> Iterator[Any]:
-        """Yield values of each kind that must be refused."""
-        yield from (None, 0.1, "Adam()", [], self.family)
-
-
 @value
 class Parts(Part):
     """Parts one after the other, without a rule yet.
@@ -206,7 +188,7 @@ class Parts(Part):
         links: one or more parts; inner `Parts` are flattened.
     """
 
-    links: Annotated[tuple[Part, ...], Many(Instance(Part, "a part such as L2(1e-4)"))]
+    links: Annotated[tuple[Part, ...], Many(OneOf(Part, "a part such as L2(1e-4)"))]
 
     def _check(self) -> None:
         object.__setattr__(self, "links", tuple(_flat(self.links)))
@@ -241,7 +223,7 @@ class Pipeline(Rule):
         ClipByGlobalNorm(1.0) >> L2(0.0001) >> Momentum(0.8)
     """
 
-    links: Annotated[tuple[Link, ...], Many(Instance(Link, "a rule or a part"))]
+    links: Annotated[tuple[Link, ...], Many(OneOf(Link, "a rule or a part"))]
 
     def _check(self) -> None:
         links = tuple(_flat(self.links))

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Flag, Int, OrNone, Real
+from lrsched._core.check import Choice, Flag, Int, OneOf, OrNone, Real
 from lrsched._core.value import value
-from lrsched.rules._library.base import Instance, Rule
+from lrsched.rules._library.base import Rule
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.ops import Array
 from lrsched.rules._update.run import Full
@@ -54,7 +54,7 @@ class Layerwise(Rule):
         You et al., Large batch optimization for deep learning, ICLR 2020 (LAMB). arXiv:1904.00962
     """
 
-    rule: Annotated[Rule, Instance(Rule, "a rule such as Momentum(0.9)")]
+    rule: Annotated[Rule, OneOf(Rule, "a rule such as Momentum(0.9)")]
     trust_coefficient: Annotated[float, Real(low=0, open_low=True)] = 1e-3
     weight_decay: Annotated[float, Real(low=0)] = 0.0
     at: Annotated[str, Choice(("update", "gradient"))] = "update"

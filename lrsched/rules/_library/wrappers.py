@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from lrsched._core.check import Int, Real
+from lrsched._core.check import Int, OneOf, Real
 from lrsched._core.value import value
-from lrsched.rules._library.base import Instance, Rule
+from lrsched.rules._library.base import Rule
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.ops import Array
 from lrsched.rules._update.run import Full
@@ -56,8 +56,8 @@ class Split(Rule):
 
     positional = 2
     shaped: ClassVar[bool] = True
-    rule: Annotated[Rule, Instance(Rule, "a rule such as Muon()")]
-    others: Annotated[Rule, Instance(Rule, "a rule such as Adam()")]
+    rule: Annotated[Rule, OneOf(Rule, "a rule such as Muon()")]
+    others: Annotated[Rule, OneOf(Rule, "a rule such as Adam()")]
     ndim: Annotated[int, Int(low=0, high=64)] = 2
     others_rate: Annotated[float, Real(low=0, open_low=True)] = 1.0
 
@@ -118,7 +118,7 @@ class DecayBefore(Rule):
     """
 
     positional = 2
-    rule: Annotated[Rule, Instance(Rule, "a rule such as Adam()")]
+    rule: Annotated[Rule, OneOf(Rule, "a rule such as Adam()")]
     strength: Annotated[float, Real(low=0)]
 
     def slots(self, full: Full) -> Any:
