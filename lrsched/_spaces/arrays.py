@@ -15,6 +15,7 @@ import numpy as np
 from lrsched._core.check import LARGEST
 from lrsched._spaces.clock import Clock, Cycles, Values
 from lrsched._spaces.clocked import Clocked
+from lrsched._spaces.ops import Ops
 from lrsched._spaces.space import Curve, Part
 
 INT64 = 2**63 - 1
@@ -22,22 +23,32 @@ LEAST_32, LARGEST_32 = (float(end) for end in (np.finfo(np.float32).tiny, np.fin
 
 
 class Arrays(Clocked):
-    """Array operations through a module of the array-API kind; the base of the frameworks below."""
+    """Array operations as a library spells them; the base of the frameworks below.
+
+    Args:
+        ops: how the library spells them.
+        floating: the dtype in which curves are computed.
+        top: the largest step that its dtype can say; None for floats.
+        result: the dtype of what comes out; None if it is `floating`.
+    """
 
     scalar = False
     # Whether curves are computed in float32 and by `exponential`.
     single = False
+    # Whether a compiler may fuse a product with a sum.
+    fuses = False
 
-    def __init__(self, xp: Any, floating: Any, top: int | None, result: Any = None) -> None:
-        self.xp = xp
+    def __init__(self, ops: Ops, floating: Any, top: int | None, result: Any = None) -> None:
+        self.ops = ops
         self.floating = floating
         self.top = top
-        self.result = floating if result is None else result
+        self.result = result
         self.double = "float64" in str(floating)
         self.largest = LARGEST if self.double else LARGEST_32
         self.tiny = 1e-300 if self.double else 1e-37
-        for name in ("sin", "exp", "log", "log1p", "expm1", "sqrt"):
-            setattr(self, name, getattr(xp, name))
+        for name in ("sin", "exp", "log", "log1p", "expm1", "sqrt", "minimum", "maximum"):
+            setattr(self, name, getattr(ops, name))
+        self.counts = ops.isinteger
 
     sin: Callable[[Any], Any]
     exp: Callable[[Any], Any]
@@ -45,48 +56,30 @@ class Arrays(Clocked):
     log1p: Callable[[Any], Any]
     expm1: Callable[[Any], Any]
     sqrt: Callable[[Any], Any]
+    minimum: Callable[[Any, Any], Any]
+    maximum: Callable[[Any, Any], Any]
+    counts: Callable[[Any], bool]
 
     def run(self, curve: Curve, t: Any) -> Any:
         """Return the curve at any steps: negative ones count as 0, and what is not finite gives NaN."""
-        if self.top is not None:
-            return self.finish(curve(t, self))
-        good = self.finite(t)
-        t = self.positive(self.where(good, t, 0.0))
-        return self.finish(self.where(good, curve(t, self), math.nan))
-
-    # What a library spells in its own way.
-
-    def finish(self, value: Any) -> Any:
-        return value
-
-    def finite(self, t: Any) -> Any:
-        return self.xp.isfinite(t)
+        if self.top is None:
+            good = self.ops.isfinite(t)
+            value = self.where(good, curve(self.positive(self.where(good, t, 0.0)), self), math.nan)
+        else:
+            value = curve(t, self)
+        return value if self.result is None else self.ops.cast(value, self.result)
 
     def cast(self, t: Any) -> Any:
-        return self.xp.astype(t, self.floating)
+        return self.ops.cast(t, self.floating)
 
     def constant(self, table: np.ndarray[Any, Any], like: Any) -> Any:
-        return self.xp.asarray(table, dtype=self.floating if table.dtype.kind == "f" else like.dtype)
+        return self.ops.constant(table, self.floating if table.dtype.kind == "f" else like.dtype, like)
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
-        return self.xp.where(condition, self._lift(a, condition), self._lift(b, condition))
+        return self.ops.where(condition, self._lift(a, condition), self._lift(b, condition))
 
     def _lift(self, value: Any, like: Any) -> Any:
-        return self.xp.asarray(value, dtype=self.floating) if isinstance(value, float) else value
-
-    def minimum(self, a: Any, b: Any) -> Any:
-        return self.xp.minimum(a, b)
-
-    def maximum(self, a: Any, b: Any) -> Any:
-        return self.xp.maximum(a, b)
-
-    def search(self, table: Any, t: Any) -> Any:
-        return self.xp.searchsorted(table, t, side="right")
-
-    def gather(self, table: Any, i: Any) -> Any:
-        return table[i]
-
-    # What follows from these.
+        return self.ops.constant(value, self.floating, like) if isinstance(value, float) else value
 
     def real(self, t: Any) -> Any:
         return self.elapsed(t) / self.pace(t) if type(t) is Clock else self.cast(t)
@@ -98,11 +91,8 @@ class Arrays(Clocked):
         """Return the values, and 0 in place of negative ones."""
         return self.where(a > 0.0, a, 0.0) if hasattr(a, "shape") else max(a, 0.0)
 
-    def counts(self, t: Any) -> bool:
-        return "int" in str(t.dtype)
-
     def apart(self, product: Any) -> Any:
-        return product
+        return self.maximum(product, -1.0 / self.tiny) if self.fuses else product
 
     def at_least(self, a: Any, low: float) -> Any:
         return self.maximum(a, low)
@@ -232,7 +222,7 @@ class Arrays(Clocked):
         if type(t) is Clock:
             t = self.at_least(self.turn(t, 1)[0], 0)
         i = self.index(t if self.beyond(t, last) else self.minimum(t, last))
-        return self.gather(self.constant(values.array, i), i)
+        return self.ops.take(self.constant(values.array, i), i)
 
     def grow(self, factor: float, number: Any) -> Any:
         """Return `factor ** number` for whole numbers."""
@@ -257,13 +247,13 @@ class Arrays(Clocked):
             rest, pace = (local.steps, self.pace(local)) if type(local) is Clock else (local, 1.0)
         top = self.top if self.top is not None and self.counts(t) else INT64
         inner = cycles.whole_array[1:-1]
-        i = self.search(self.constant(inner[inner <= top], t), t)
+        i = self.ops.search(self.constant(inner[inner <= top], t), t)
         # A cycle may end after the last step that the dtype can say: that part of its end is a float.
         near = np.minimum(cycles.whole_array, top)
         beyond = (cycles.whole_array - near).astype(np.float64) - cycles.fraction_array
 
         def at(table: np.ndarray[Any, Any], k: int, like: Any) -> Any:
-            return self.gather(self.constant(table, like), i + k)
+            return self.ops.take(self.constant(table, like), i + k)
 
         for _ in range(cycles.crowd if type(rest) is not float else 0):
             # The next cycle may have begun since the last whole step.
@@ -282,4 +272,4 @@ class Arrays(Clocked):
 
     def index(self, t: Any) -> Any:
         """Return a step as an integer; a float is rounded down."""
-        return self.xp.astype(self.xp.floor(t), self.xp.int64) if "float" in str(t.dtype) else t
+        return t if self.counts(t) else self.ops.cast(self.ops.floor(t), self.ops.index)

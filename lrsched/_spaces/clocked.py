@@ -28,7 +28,7 @@ class Clocked:
         """Return steps as floats."""
         raise NotImplementedError
 
-    def counts(self, t: Any) -> bool:
+    def counts(self, t: Any, /) -> bool:
         """Return whether steps are integers."""
         raise NotImplementedError
 
@@ -44,7 +44,7 @@ class Clocked:
         """Return a product that no compiler may fuse with a sum: a bound that it never meets stands between."""
         raise NotImplementedError
 
-    def minimum(self, a: Any, b: Any) -> Any:
+    def minimum(self, a: Any, b: Any, /) -> Any:
         """Return the smaller one."""
         raise NotImplementedError
 

@@ -5,7 +5,6 @@ space belongs to one dtype of step, so that constants are made in the right prec
 """
 
 import sys
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +14,7 @@ from lrsched._core.check import LARGEST, short
 from lrsched._spaces.arrays import INT64, Arrays
 from lrsched._spaces.frameworks import Jax, TensorFlow, Torch
 from lrsched._spaces.numpy import NumPy
+from lrsched._spaces.ops import array_api, ops_named, root_module
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Curve
 
@@ -26,33 +26,11 @@ _NUMPY = {"i": NumPy(INT64), "f": NumPy(None)}
 _CACHE: dict[Any, Arrays] = {}
 
 
-def _cached(key: Any, make: Callable[[], Arrays]) -> Arrays:
-    found = _CACHE.get(key)
+def _cached(kind: type[Arrays], root: str, *facts: Any) -> Arrays:
+    found = _CACHE.get((root, *facts))
     if found is None:
-        found = _CACHE.setdefault(key, make())  # of what two threads make at once, one stays
+        found = _CACHE.setdefault((root, *facts), kind(ops_named(root), *facts))  # of what two threads make, one stays
     return found
-
-
-def root_module(kind: type) -> str:
-    """Return the name of the library that a type comes from: "torch", "jax", "tensorflow", "keras", "numpy", ...
-
-    A subclass made elsewhere (a torch tensor subclass, say) belongs to the first library among its bases.
-    """
-    for base in kind.__mro__:
-        root = base.__module__.partition(".")[0]
-        if root in _FRAMEWORKS:
-            return _FRAMEWORKS[root]
-    return kind.__module__.partition(".")[0]
-
-
-_FRAMEWORKS = {
-    "torch": "torch",
-    "jax": "jax",
-    "jaxlib": "jax",
-    "tensorflow": "tensorflow",
-    "keras": "keras",
-    "numpy": "numpy",
-}
 
 
 def _torch_step(t: Any) -> tuple[Any, Arrays]:
@@ -65,8 +43,8 @@ def _torch_step(t: Any) -> tuple[Any, Arrays]:
     t = t.to(torch.int64).clamp(min=0) if whole else t.to(floating)
     top = INT64 if whole else None
     if torch.compiler.is_compiling():  # what a trace writes into the cache would make the next call trace again
-        return t, Torch(torch, floating, top, result)
-    return t, _cached(("torch", floating, top, result), lambda: Torch(torch, floating, top, result))
+        return t, Torch(ops_named("torch"), floating, top, result)
+    return t, _cached(Torch, "torch", floating, top, result)
 
 
 # Where torch has float64; elsewhere curves are computed in float32.
@@ -74,20 +52,20 @@ _WITH_FLOAT64 = ("cpu", "cuda", "meta")
 
 
 def _jax_step(t: Any) -> tuple[Any, Arrays]:
-    jax, jnp = sys.modules["jax"], sys.modules["jax.numpy"]
+    jnp = sys.modules["jax.numpy"]
     if t.dtype.kind not in "iuf" and "float" not in str(t.dtype):
         raise _kind_error(t)
     floating = np.dtype(jnp.result_type(float)) if t.dtype.kind in "iu" else np.dtype(t.dtype)
     if floating not in (np.dtype(np.float32), np.dtype(np.float64)):
         floating = np.dtype(np.float32)
     if t.dtype.kind not in "iu":
-        return t.astype(floating), _cached(("jax", floating, None), lambda: Jax(jnp, floating, None, jax.jit))
+        return t.astype(floating), _cached(Jax, "jax", floating, None)
     wide = np.dtype(jnp.result_type(int))
     wide = np.dtype(t.dtype) if t.dtype.kind == "i" and t.dtype.itemsize > wide.itemsize else wide
     if t.dtype.kind == "u" and t.dtype.itemsize >= wide.itemsize:
         t = jnp.minimum(t, np.iinfo(wide).max)
     top = int(np.iinfo(wide).max)
-    return jnp.maximum(t.astype(wide), 0), _cached(("jax", floating, top), lambda: Jax(jnp, floating, top, jax.jit))
+    return jnp.maximum(t.astype(wide), 0), _cached(Jax, "jax", floating, top)
 
 
 def _tensorflow_step(t: Any) -> tuple[Any, Arrays]:
@@ -96,11 +74,11 @@ def _tensorflow_step(t: Any) -> tuple[Any, Arrays]:
     if t.dtype.is_floating:
         result = tf.float64 if t.dtype == tf.float64 else tf.float32
         t = tf.cast(t, tf.float64)
-        return t, _cached(("tf", result, None), lambda: TensorFlow(tf, tf.float64, None, result))
+        return t, _cached(TensorFlow, "tensorflow", tf.float64, None, result)
     if not t.dtype.is_integer:
         raise _kind_error(t)
     t = tf.maximum(tf.cast(t, tf.int64), tf.constant(0, tf.int64))
-    return t, _cached(("tf", tf.float32, INT64), lambda: TensorFlow(tf, tf.float64, INT64, tf.float32))
+    return t, _cached(TensorFlow, "tensorflow", tf.float64, INT64, tf.float32)
 
 
 def _module_step(t: Any, xp: Any) -> tuple[Any, Arrays]:
@@ -112,7 +90,7 @@ def _module_step(t: Any, xp: Any) -> tuple[Any, Arrays]:
         t = xp.where(t < 0, xp.zeros_like(t), t)
     elif "float" not in str(t.dtype):
         raise _kind_error(t)
-    return t, Arrays(xp, floating, INT64 if integer else None)
+    return t, Arrays(array_api(xp), floating, INT64 if integer else None)
 
 
 _STEPS = {"torch": _torch_step, "jax": _jax_step, "tensorflow": _tensorflow_step}

@@ -7,6 +7,7 @@ import numpy as np
 
 from lrsched._spaces.arrays import Arrays
 from lrsched._spaces.clock import Clock
+from lrsched._spaces.ops import ops_named
 from lrsched._spaces.space import Curve, Part, Space
 
 
@@ -14,19 +15,13 @@ class NumPy(Arrays):
     """float64 in NumPy."""
 
     def __init__(self, top: int | None) -> None:
-        super().__init__(np, np.float64, top)
-
-    def cast(self, t: Any) -> Any:
-        return t.astype(np.float64, copy=False)
+        super().__init__(ops_named("numpy"), np.float64, top)
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         return np.where(condition, a, b)
 
     def full(self, t: Any, value: float) -> Any:
         return value
-
-    def counts(self, t: Any) -> bool:
-        return t.dtype.kind in "iu"
 
     def bounded(self, t: Any, n: int, curve: Part, end: float) -> Any:
         def ramp(t: Any, space: Space) -> Any:
@@ -89,9 +84,3 @@ class NumPy(Arrays):
             return np.log1p(-y)
         with np.errstate(divide="ignore"):
             return np.log(x) if not near.any() else np.where(near, np.log1p(-np.where(near, y, 0.0)), np.log(x))
-
-    def constant(self, table: np.ndarray[Any, Any], like: Any) -> Any:
-        return table
-
-    def index(self, t: Any) -> Any:
-        return t if t.dtype.kind in "iu" else np.floor(t).astype(np.int64)

@@ -20,7 +20,7 @@ class Scalar(Clocked):
     log = staticmethod(math.log)
     log1p = staticmethod(math.log1p)
     sqrt = root = staticmethod(math.sqrt)
-    minimum = staticmethod(min)  # type: ignore[assignment]  # it takes more than two
+    minimum = staticmethod(min)
     maximum = staticmethod(max)
 
     largest = LARGEST

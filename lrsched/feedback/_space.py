@@ -7,14 +7,13 @@ int an integer, a bool a truth value.
 
 import math
 import operator
-import sys
 from ctypes import c_float
 from typing import Any, TypeVar
 
 import numpy as np
 
 from lrsched._core.check import short
-from lrsched._spaces.namespace import root_module
+from lrsched._spaces.ops import Ops, ops_named, root_module
 
 INF = math.inf
 
@@ -42,33 +41,39 @@ class Scalars:
         return c_float(x).value
 
 
-class Arrays:
-    """0-d arrays through a module `xp`, in float32, or in float64 if any of them is float64."""
+class ScalarArrays:
+    """0-d arrays of one library, in float32, or in float64 if any of them is float64.
 
-    def __init__(self, xp: Any, double: bool) -> None:
-        self.xp = xp
+    Args:
+        xp: how the library spells its operations.
+        like: an array on the device of all.
+        double: one of them is float64.
+    """
+
+    def __init__(self, xp: Ops, like: Any, double: bool) -> None:
+        self.xp, self.like = xp, like
         self.floating = xp.float64 if double else xp.float32
-
-    # What a library spells in its own way.
 
     def lift(self, x: Any) -> Any:
         """Return a number as an array; a float gets the working precision."""
         if isinstance(x, (bool, int)):
-            return self.xp.asarray(x)
+            return self.xp.constant(x, None, self.like)
         return self.real(x) if isinstance(x, float) or "float" in str(x.dtype) else x
 
     def real(self, x: Any) -> Any:
         """Return a number as a float of the working precision."""
-        return self.xp.asarray(x, dtype=self.floating)
+        # A tuple: torch 2.9 does not trace `int | float`.
+        if isinstance(x, (int, float)):
+            return self.xp.constant(x, self.floating, self.like)
+        return self.xp.cast(x, self.floating)
 
     def single(self, x: Any) -> Any:
         """Return x rounded to float32, in the working precision."""
-        return self.real(self.xp.asarray(x, dtype=self.xp.float32))
-
-    # What follows from these.
+        return self.real(self.xp.cast(x, self.xp.float32))
 
     def no(self, condition: Any) -> Any:
-        return ~condition
+        # The optimizer of TensorFlow's graphs turns `~(a <= b)` into `a > b`, which is another thing for NaN.
+        return self.xp.where(condition, False, True)
 
     def sqrt(self, x: Any) -> Any:
         return self.xp.sqrt(x)
@@ -86,53 +91,11 @@ class Arrays:
         return self.xp.minimum(self.lift(a), self.lift(b))
 
 
-class Torch(Arrays):
-    """0-d tensors on one device, without gradients: a state must not keep a graph alive."""
-
-    def __init__(self, xp: Any, double: bool, device: Any) -> None:
-        super().__init__(xp, double)
-        self.device = device
-
-    def lift(self, x: Any) -> Any:
-        if isinstance(x, (bool, int)):
-            return self.xp.tensor(x, device=self.device)
-        return self.real(x) if isinstance(x, float) or x.is_floating_point() else x
-
-    def real(self, x: Any) -> Any:
-        if isinstance(x, float):
-            return self.xp.tensor(x, dtype=self.floating, device=self.device)
-        return x.detach().to(self.floating)
-
-    def single(self, x: Any) -> Any:
-        return x.to(self.xp.float32).to(self.floating)
-
-
-class TensorFlow(Arrays):
-    """0-d tensors of TensorFlow; integers are int64."""
-
-    def lift(self, x: Any) -> Any:
-        if isinstance(x, bool):
-            return self.xp.constant(x)
-        if isinstance(x, int):
-            return self.xp.constant(x, self.xp.int64)
-        return self.real(x) if isinstance(x, float) or x.dtype.is_floating else x
-
-    def real(self, x: Any) -> Any:
-        return self.xp.constant(x, self.floating) if isinstance(x, float) else self.xp.cast(x, self.floating)
-
-    def no(self, condition: Any) -> Any:
-        # The optimizer of graphs turns `not (a <= b)` into `a > b`, which is another thing for NaN.
-        return self.xp.where(condition, False, True)
-
-    def single(self, x: Any) -> Any:
-        return self.xp.cast(self.xp.cast(x, self.xp.float32), self.floating)
-
-
-Space = Scalars | Arrays
+Space = Scalars | ScalarArrays
 SCALARS = Scalars()
 _PYTHON = {float, int, bool}
 _NUMPY = (np.generic, np.ndarray)
-_MODULES = {"jax": "jax.numpy", "torch": "torch", "tensorflow": "tensorflow"}
+_LIBRARIES = ("jax", "torch", "tensorflow")
 
 
 def finite(x: Number) -> Any:
@@ -175,12 +138,14 @@ def _mapped(state: S, function: Any) -> S:
 
 
 def _plain(x: Any) -> Any:
-    """Return a number of NumPy as a Python number, a Keras variable as a tensor, and anything else as it is."""
+    """Return a number of NumPy as a Python number, a Keras variable as a tensor, and else what stands in no graph."""
     if type(x) in _PYTHON:
         return x
     if isinstance(x, _NUMPY) and x.shape == ():
         return x.item()
-    return x.value if root_module(type(x)) == "keras" and hasattr(x, "value") else x
+    x = x.value if root_module(type(x)) == "keras" and hasattr(x, "value") else x
+    # A state must not keep a graph of torch alive.
+    return x.detach() if root_module(type(x)) == "torch" and hasattr(x, "detach") else x
 
 
 def _observed(where: str, x: Any) -> Any:
@@ -191,16 +156,12 @@ def _observed(where: str, x: Any) -> Any:
             return float(content)
         except OverflowError:
             return INF if content > 0 else -INF
-    known = root_module(type(content)) in _MODULES and hasattr(content, "dtype")
+    known = root_module(type(content)) in _LIBRARIES and hasattr(content, "dtype")
     if not known or content.shape != () or "bool" in str(content.dtype) or "complex" in str(content.dtype):
         raise TypeError(f"{where} must be a real number or a 0-d array of one, got {short(x)}")
     return content
 
 
-def _space(arrays: list[Any]) -> Arrays:
+def _space(arrays: list[Any]) -> ScalarArrays:
     double = any("float64" in str(x.dtype) for x in arrays)
-    root = root_module(type(arrays[0]))
-    xp = sys.modules[_MODULES[root]]
-    if root == "torch":
-        return Torch(xp, double, arrays[0].device)
-    return TensorFlow(xp, double) if root == "tensorflow" else Arrays(xp, double)
+    return ScalarArrays(ops_named(root_module(type(arrays[0]))), arrays[0], double)

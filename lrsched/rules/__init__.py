@@ -31,6 +31,7 @@ A new rule that treats each tensor by itself is a subclass of `Local` with two m
 needs sums over elements is a subclass of `Rule` with `slots` and `body`.
 """
 
+from lrsched._spaces.ops import Ops, ops_of
 from lrsched.pickling import publish as _publish
 from lrsched.rules._apply import apply, init
 from lrsched.rules._library.adafactor import Adafactor, AdafactorSlots
@@ -57,7 +58,6 @@ from lrsched.rules._library.sgd import SGD, Lion, LionSlots, Momentum, MomentumS
 from lrsched.rules._library.signs import Rprop, RpropSlots, SignSGD
 from lrsched.rules._library.wrappers import DecayBefore, Split, SplitSlots
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Ops, ops_of
 from lrsched.rules._update.rows import Rows, RowTables, next_reduction
 from lrsched.rules._update.run import Full, map_arrays
 

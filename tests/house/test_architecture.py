@@ -195,7 +195,7 @@ def test_an_adapter_without_rooms_has_no_circle(package: str):
         (upward, "lrsched._curves.ramps", "from lrsched.compat.torch import StepLR"),
         (upward, "lrsched._recipes.recipes", "from lrsched import Cosine"),
         (upward, "lrsched._draw.svg", "import lrsched._recipes"),
-        (upward, "lrsched.rules._ops.ops", "from lrsched.rules._blocks import tape"),
+        (upward, "lrsched.rules._ops.context", "from lrsched.rules._blocks import tape"),
         (upward, "lrsched.rules._library.sgd", "from lrsched.rules import Adam"),
         (upward, "lrsched.feedback._plateau", "def f():\n    from lrsched.rules import Adam"),
         (upward, "lrsched.forecast._law", "import lrsched.compat.torch"),

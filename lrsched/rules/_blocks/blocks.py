@@ -20,12 +20,12 @@ from itertools import chain
 from operator import is_
 from typing import Any
 
+from lrsched._spaces.ops import Array, Ops
 from lrsched.rules._blocks.memory import Library, Scratch, library_for
 from lrsched.rules._blocks.passes import Unit
 from lrsched.rules._blocks.recorded import Recorded, Update
 from lrsched.rules._blocks.threads import share
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Array, Ops
 from lrsched.rules._ops.slots import SHAPE, Lists, flat, listed, rows
 
 # Tensors, or elements in all, from which on blocks pay.

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from lrsched._spaces.ops import Array, Ops, ops_named
 from lrsched.rules._blocks import stacks, threads
 from lrsched.rules._blocks.tape import RETURNING, WRITING
-from lrsched.rules._ops.ops import Array, Ops
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,12 @@ def _copy(x: np.ndarray, out: np.ndarray) -> np.ndarray:
     return out
 
 
+def _functions(xp: Ops, own: dict[str, Callable[..., Array]]) -> dict[str, Callable[..., Array]]:
+    """Return each operation of a tape; those that write are the functions of the library, which take `out`."""
+    writing = {name: getattr(xp.module, name) for name in WRITING - OWN}
+    return RETURNING | writing | {"where": xp.where, "rows": _rows} | own
+
+
 _NUMPY = Library(
     sizes=lambda: NUMPY,
     threads=threads.workers,
@@ -131,16 +137,15 @@ _NUMPY = Library(
     write=_write,
     combines=False,
     dots=True,
-    functions=RETURNING
-    | {name: getattr(np, name) for name in WRITING - OWN}
-    | {"copy": _copy, "where": np.where, "rows": _rows, "dots": _dots},
+    functions=_functions(ops_named("numpy"), {"copy": _copy, "dots": _dots}),
     plain=lambda arrays: set(map(type, arrays)) <= {np.ndarray},
     writable=lambda arrays: all(map(attrgetter("flags.writeable"), arrays)),
     whole=lambda x: x.flags.c_contiguous,
 )
 
 
-def _torch(torch: Any) -> Library:
+def _torch(xp: Ops) -> Library:
+    torch = xp.module
     kinds = (torch.Tensor, torch.nn.Parameter)
 
     def plain(arrays: Sequence[Array]) -> bool:
@@ -156,13 +161,16 @@ def _torch(torch: Any) -> Library:
     def empty(shape: tuple[int, ...], dtype: Any) -> Array:
         return torch.empty(shape, dtype=dtype)
 
-    def sign(x: Array, out: Array) -> Array:  # torch takes the sign of NaN for 0
-        return out.copy_(torch.where(torch.isnan(x), x, torch.sign(x)))
-
     def gather(arrays: Sequence[Array], memory: Array) -> Array:
         joined = (torch.cat if arrays[0].ndim else torch.stack)(arrays)
         return joined.reshape(-1).to(memory.dtype)
 
+    own: dict[str, Callable[..., Array]] = {
+        "add_scaled": lambda x, y, c, out: torch.add(x, y, alpha=c.item(), out=out),
+        "subtract_scaled": lambda x, y, c, out: torch.sub(x, y, alpha=c.item(), out=out),
+        "copy": lambda x, out: out.copy_(x),
+        "sign": lambda x, out: out.copy_(xp.sign(x)),
+    }
     return Library(
         sizes=lambda: TORCH,
         threads=lambda: 1,  # it has its own
@@ -175,16 +183,7 @@ def _torch(torch: Any) -> Library:
         write=lambda targets, contents: torch._foreach_copy_(targets, contents),
         combines=True,
         dots=False,
-        functions=RETURNING
-        | {name: getattr(torch, name) for name in WRITING - OWN - {"sign"}}
-        | {
-            "add_scaled": lambda x, y, c, out: torch.add(x, y, alpha=c.item(), out=out),
-            "subtract_scaled": lambda x, y, c, out: torch.sub(x, y, alpha=c.item(), out=out),
-            "copy": lambda x, out: out.copy_(x),
-            "sign": sign,
-            "where": torch.where,
-            "rows": _rows,
-        },
+        functions=_functions(xp, own),
         plain=plain,
         writable=lambda arrays: True,
         whole=lambda x: x.is_contiguous(),
@@ -199,10 +198,10 @@ def library_for(xp: Ops, donate: bool) -> Library | None:
     if xp.name == "numpy":
         return _NUMPY
     # Unless it may write, torch differentiates or traces what it is given.
-    if xp.name != "torch" or not donate or sys.modules["torch"].compiler.is_compiling():
+    if xp.name != "torch" or not donate or xp.module.compiler.is_compiling():
         return None
     if not _TORCH:
-        _TORCH.append(_torch(sys.modules["torch"]))
+        _TORCH.append(_torch(xp))
     return _TORCH[0]
 
 

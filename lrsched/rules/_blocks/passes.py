@@ -4,10 +4,10 @@ import math
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from lrsched._spaces.ops import Array
 from lrsched.rules._blocks.memory import Scratch
 from lrsched.rules._blocks.recorded import Pass, Recorded, Update
 from lrsched.rules._blocks.threads import share
-from lrsched.rules._ops.ops import Array
 
 # Blocks that a thread takes at a time.
 RUN = 4

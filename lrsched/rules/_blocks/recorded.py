@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lrsched._spaces.ops import Array, Ops
 from lrsched.rules._blocks.memory import Library
 from lrsched.rules._blocks.tape import Program, Reduction, Tape, needed, program
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Array, Ops
 from lrsched.rules._ops.slots import flat, refilled
 
 # What fewer operations make is not kept.

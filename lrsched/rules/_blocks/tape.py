@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lrsched._spaces.ops import Array, Ops
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Array, Ops
 
 # Operations that write floating-point numbers, element by element, where they are told to.
 WRITING = frozenset(

@@ -4,9 +4,9 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._core.check import Flag, OneOf, OrNone, Real
 from lrsched._core.value import children, value
+from lrsched._spaces.ops import Array
 from lrsched.rules._library.base import Pipeline, Rule
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Array
 from lrsched.rules._ops.tree import aligned, rebuilt
 from lrsched.rules._update.run import Full
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, overload
 
 from lrsched._core.check import Many, OneOf
 from lrsched._core.value import Value, children, value
+from lrsched._spaces.ops import Array
 from lrsched.rules._ops.context import Context, shared
-from lrsched.rules._ops.ops import Array
 from lrsched.rules._update.run import Full, FullLike, parameter_ops, run
 
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._core.check import Choice, Flag, Int, Many, Real
 from lrsched._core.value import value
+from lrsched._spaces.ops import Array, shape_of
 from lrsched.rules._library.base import Rule
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Array, shape_of
 from lrsched.rules._update.run import Full
 
 # The factor that each way of scaling gives a matrix of some rows and columns.

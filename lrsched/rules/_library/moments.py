@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lrsched._spaces.ops import Array
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Array
 
 # log(1 - x / 2) for x in (0, 1] as a power series: after this many terms nothing is left in float64.
 TERMS = 54

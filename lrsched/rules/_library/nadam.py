@@ -5,11 +5,11 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._core.check import Choice, Flag, OrNone, Real
 from lrsched._core.value import value
+from lrsched._spaces.ops import Array
 from lrsched.rules._library.adaptive import Decay, Positive
 from lrsched.rules._library.base import Kernel, Local
 from lrsched.rules._library.moments import average, direction, product_series, rooted, warmed_direction
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Array
 from lrsched.rules._update.run import Full
 
 

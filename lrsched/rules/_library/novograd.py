@@ -4,11 +4,11 @@ from typing import Annotated, Any, NamedTuple
 
 from lrsched._core.check import Real
 from lrsched._core.value import value
+from lrsched._spaces.ops import Array
 from lrsched.rules._library.adaptive import Decay, Positive
 from lrsched.rules._library.base import Rule
 from lrsched.rules._library.moments import average
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Array
 from lrsched.rules._update.run import Full
 
 

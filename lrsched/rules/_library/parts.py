@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar
 
 from lrsched._core.check import Flag, Int, Real
 from lrsched._core.value import value
+from lrsched._spaces.ops import Array
 from lrsched.rules._library.base import Part
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Array
 
 
 @value

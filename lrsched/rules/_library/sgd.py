@@ -4,9 +4,9 @@ from typing import Annotated, NamedTuple
 
 from lrsched._core.check import Choice, Flag, Real
 from lrsched._core.value import value
+from lrsched._spaces.ops import Array
 from lrsched.rules._library.base import Kernel, Local
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Array
 from lrsched.rules._update.run import Full
 
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from lrsched._spaces.ops import Array, Ops
 from lrsched.rules._ops.jax_sums import Given, ahead
-from lrsched.rules._ops.ops import Array, Ops
 
 T = TypeVar("T")
 R = TypeVar("R")

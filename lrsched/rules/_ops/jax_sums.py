@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from lrsched.rules._ops.ops import Array
+from lrsched._spaces.ops import Array
 
 # A tensor of so many elements is cut, into pieces of about so many.
 LARGE = 1 << 18

@@ -8,7 +8,7 @@ from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from lrsched.rules._ops.ops import Array
+from lrsched._spaces.ops import Array
 
 SHAPE, DTYPE = attrgetter("shape"), attrgetter("dtype")
 

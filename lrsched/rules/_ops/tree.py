@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from lrsched.rules._ops.ops import described
+from lrsched._spaces.ops import described
 
 _CONTAINERS = (dict, list, tuple, type(None))
 

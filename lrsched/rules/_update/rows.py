@@ -5,15 +5,14 @@ vector gathered by row to `(R, 1)`. So one kernel of static shape updates any li
 """
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lrsched._spaces.ops import Array, Ops, ops_of
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.ops import Array, Ops, ops_of
 from lrsched.rules._update.run import map_arrays, working_dtype
 
 WIDTH = 1024
@@ -67,75 +66,6 @@ def next_reduction(body: Callable[[Context], Any], context: Context, known: Sequ
     return None
 
 
-@dataclass(frozen=True)
-class _Library:
-    """What packing needs beyond the operations of rules."""
-
-    concatenate: Callable[[list[Array]], Array]
-    zeros: Callable[[Array, int], Array]  # (an array of the dtype and the device, length)
-    index: Callable[[Array, np.ndarray], Array]  # (an array of the device, integers)
-    take: Callable[[Array, Array], Array]
-    row_sum: Callable[[Array], Array]
-    # (sum of each row, the tensor of each row, rows of each tensor)
-    segment_sum: Callable[[Array, Array, Array], Array]
-
-
-def _numpy() -> _Library:
-    return _Library(
-        np.concatenate,
-        lambda x, n: np.zeros(n, x.dtype),
-        lambda x, index: index,
-        lambda x, index: x[index],
-        lambda x: x.sum(axis=1),
-        lambda x, owner, counts: np.add.reduceat(x, np.cumsum(counts) - counts),
-    )
-
-
-def _jax() -> _Library:
-    jax = sys.modules["jax"]
-    jnp = jax.numpy
-
-    def segment_sum(x: Array, owner: Array, counts: Array) -> Array:
-        return jax.ops.segment_sum(x, owner, num_segments=len(counts), indices_are_sorted=True)
-
-    return _Library(
-        jnp.concatenate,
-        lambda x, n: jnp.zeros(n, x.dtype),
-        lambda x, index: index,
-        lambda x, index: x[index],
-        lambda x: x.sum(axis=1),
-        segment_sum,
-    )
-
-
-def _torch() -> _Library:
-    torch = sys.modules["torch"]
-    return _Library(
-        torch.cat,
-        lambda x, n: torch.zeros(n, dtype=x.dtype, device=x.device),
-        lambda x, index: torch.from_numpy(index).to(x.device),
-        lambda x, index: torch.index_select(x, 0, index),
-        lambda x: x.sum(dim=1),
-        # Not index_add, which on a GPU adds in another order each time.
-        lambda x, owner, counts: torch.segment_reduce(x, "sum", lengths=counts, unsafe=True),
-    )
-
-
-def _tensorflow() -> _Library:
-    tf = sys.modules["tensorflow"]
-    return _Library(
-        lambda arrays: tf.concat(arrays, 0),
-        lambda x, n: tf.zeros([n], x.dtype),
-        lambda x, index: tf.constant(index),
-        tf.gather,
-        lambda x: tf.reduce_sum(x, axis=1),
-        lambda x, owner, counts: tf.math.segment_sum(x, owner),
-    )
-
-
-_LIBRARIES = {"numpy": _numpy, "jax": _jax, "torch": _torch, "tensorflow": _tensorflow}
-
-
 class Rows:
     """Tensors packed in whole rows of one buffer.
 
@@ -175,22 +105,22 @@ class Rows:
 
     def pack(self, arrays: Sequence[Array]) -> Array:
         """Return the buffer `(R, width)` of the tensors, with zeros after each."""
-        library = _library_of(arrays[0])
-        pieces = []
+        xp, pieces = _ops(arrays[0]), []
         for x, size, count in zip(arrays, self.sizes, self.counts.tolist(), strict=True):
-            pieces += [_reshaped(x, (size,)), library.zeros(x, count * self.width - size)]
-        return _reshaped(library.concatenate(pieces), (len(self), self.width))
+            pieces += [xp.reshape(x, (size,)), xp.full(x, 0.0, (count * self.width - size,), x.dtype)]
+        return xp.reshape(xp.concatenate(pieces), (len(self), self.width))
 
     def unpack(self, buffer: Array) -> list[Array]:
         """Return the tensors of a buffer."""
-        flat = _reshaped(buffer, (len(self) * self.width,))
-        return [_reshaped(flat[own], shape) for own, shape in zip(self.slices(), self.shapes, strict=True)]
+        xp = _ops(buffer)
+        flat = xp.reshape(buffer, (len(self) * self.width,))
+        return [xp.reshape(flat[own], shape) for own, shape in zip(self.slices(), self.shapes, strict=True)]
 
     def tables(self, like: Array) -> "RowTables":
         """Return what the layout says of each row and of each tensor, as arrays of the library and device of `like`."""
-        index = _library_of(like).index
-        ranks = np.array([len(shape) for shape in self.shapes])
-        return RowTables(*(index(like, x) for x in (self.owner, self.counts, self.starts, ranks[self.owner][:, None])))
+        xp = _ops(like)
+        ndims = np.array([len(shape) for shape in self.shapes])[self.owner][:, None]
+        return RowTables(*(xp.constant(x, None, like) for x in (self.owner, self.counts, self.starts, ndims)))
 
     def init(self, rule: Any, like: Array) -> Any:
         """Return the slots of the buffer: what belongs to a tensor is a vector `(T,)`, all else like the buffer.
@@ -234,11 +164,13 @@ class RowTables(NamedTuple):
 
     def spread(self, vector: Array) -> Array:
         """Return what belongs to each tensor, `(T,)`, gathered by row: `(R, 1)`."""
-        return _reshaped(_library_of(vector).take(vector, self.owner), (-1, 1))
+        xp = _ops(vector)
+        return xp.reshape(xp.take(vector, self.owner), (-1, 1))
 
     def gathered(self, column: Array) -> Array:
         """Return for each tensor, `(T,)`, what stands in its first row of `(R, 1)`: the inverse of `spread`."""
-        return _library_of(column).take(_reshaped(column, (-1,)), self.starts)
+        xp = _ops(column)
+        return xp.take(xp.reshape(column, (-1,)), self.starts)
 
     def context(self, xp: Ops, lr: Any, step: Any) -> Context:
         """Return the context in which a body sees the buffer as its only array.
@@ -248,11 +180,9 @@ class RowTables(NamedTuple):
             lr: learning rate; a scalar, or an array `(T,)` with one for each tensor.
             step: updates done before this one; likewise.
         """
-        library = _library(xp.name)
 
         def sums(arrays: Sequence[Array], owners: Sequence[int]) -> list[Array]:
-            rows = (library.row_sum(x) for x in arrays)
-            return [self.spread(library.segment_sum(x, self.owner, self.counts)) for x in rows]
+            return [self.spread(xp.segment_sum(xp.row_sum(x), self.owner, self.counts)) for x in arrays]
 
         def total(arrays: Sequence[Array]) -> Array:
             return sum(xp.total(x) for x in arrays)
@@ -303,23 +233,8 @@ class _FullRows:
         return self.xp.full(self.like, value, wanted, dtype)
 
 
-_MADE: dict[str, _Library] = {}
-
-
-def _library(name: str) -> _Library:
-    if name not in _MADE:
-        _MADE.setdefault(name, _LIBRARIES[name]())
-    return _MADE[name]
-
-
-def _library_of(x: Array) -> _Library:
+def _ops(x: Array) -> Ops:
     xp = ops_of(x)
     if xp is None:
         raise TypeError(f"Rows must get arrays of a known library, got {x!r}")
-    return _library(xp.name)
-
-
-def _reshaped(x: Array, shape: tuple[int, ...]) -> Array:
-    if hasattr(x, "reshape"):
-        return x.reshape(shape)
-    return sys.modules["tensorflow"].reshape(x, shape)
+    return xp

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lrsched._spaces.ops import FLOATS, Array, Ops, described, dtype_name, ops_of, same_shape, shape_of
 from lrsched.rules._blocks.blocks import in_blocks
 from lrsched.rules._ops.context import Context, shared
-from lrsched.rules._ops.ops import FLOATS, Array, Ops, described, dtype_name, ops_of, same_shape, shape_of
 from lrsched.rules._ops.slots import DTYPE, SHAPE, Expected, Expecting, Lists, alike, columns, flat, listed
 
 # What the names of the dtypes of scalars begin with.
