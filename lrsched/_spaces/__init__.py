@@ -1,1 +1,1 @@
-"""What a curve may ask of numbers and of each array library, and how it is compiled. Imports `_core`."""
+"""How each array library spells operations, what a curve may ask of it, how it is compiled. Imports `_core`."""

@@ -1,4 +1,1 @@
-"""Operations on arrays of each library, slots, containers, and the context a rule runs in.
-
-Imports `_core` and `_spaces`.
-"""
+"""Slots, containers, and the context a rule runs in. Imports `_core` and `_spaces`."""
