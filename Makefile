@@ -103,6 +103,7 @@ lint: $(READY)  ## check style, formatting and types
 	$(VENV)/bin/ruff check . || failed=1; \
 	$(VENV)/bin/ruff format --check . || failed=1; \
 	$(RUN) -m mypy || failed=1; \
+	$(RUN) tests/house/check_calls.py || failed=1; \
 	exit $$failed
 
 bench: $(READY)  ## run the benchmarks

@@ -153,14 +153,16 @@ def _picture(schedule: Schedule) -> dict[str, Any]:
 PICTURES["schedule"] = _picture
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module 'lrsched' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # to whom it would give any name
 
-    globals()[name] = item = getattr(import_module(f"lrsched.{_LATE[name]}"), name)
-    _publish(__name__)
-    return item
+    def __getattr__(name: str) -> Any:
+        if name not in _LATE:
+            raise AttributeError(f"module 'lrsched' has no attribute {name!r}")
+        from importlib import import_module
+
+        globals()[name] = item = getattr(import_module(f"lrsched.{_LATE[name]}"), name)
+        _publish(__name__)
+        return item
 
 
 def __dir__() -> list[str]:

@@ -66,7 +66,7 @@ def test_every_suite_runs_and_the_last_line_names_those_that_fail(make, failing)
     assert lines[-1] == (f"FAILED: {' '.join(failing)}" if failing else f"passed: {' '.join(SUITES)}")
 
 
-@pytest.mark.parametrize("failing", ["check .", "format"])
+@pytest.mark.parametrize("failing", ["check .", "format", "check_calls"])
 def test_a_fault_of_style_does_not_hide_those_of_types(make, failing):
     status, _, log = make("lint", failing=[failing])
     assert status != 0
