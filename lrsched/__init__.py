@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lrsched._core.config import from_config, to_config
+from lrsched._core.installed import warn_of_twin as _warn_of_twin
 from lrsched._core.offers import PICTURES
 from lrsched._curves.batches import Batches
 from lrsched._curves.combine import Maximum, Minimum, Power, Product, Sum, clip
@@ -172,3 +173,4 @@ def __dir__() -> list[str]:
 
 
 _publish(__name__)
+_warn_of_twin(__path__[0])
