@@ -262,8 +262,9 @@ def test_a_tensor_that_has_left_the_cpu_is_an_error():
 
 def test_what_a_tensor_has_for_itself_keeps_it_whole():
     written = _program.LoopPhase((), (), False, (("p", "slot0"),))
-    (stage,) = _cpp.stages_of(_program.LoopProgram(("p",), ("slot0",), (written,), ()))
-    assert not stage.pieces
+    program = _program.LoopProgram(("p",), ("slot0",), (written,), ())
+    (stage,) = _cpp.stages_of(program)
+    assert not _cpp.cuts_anywhere(program, stage)
 
 
 def test_a_dtype_without_arithmetic_is_left_to_inductor():

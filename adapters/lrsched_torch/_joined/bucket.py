@@ -14,17 +14,11 @@ from lrsched_torch._shared.update import Member
 WIDTH = 1024
 
 
-class Limits(NamedTuple):
-    """From how many elements on a tensor stands alone, and how many a bucket holds at most."""
-
-    alone: int
-    bucket: int
-
-
-# Measured on a CPU. On a GPU a launch costs as much as to copy some million elements, which is not measured.
-CPU, GPU = Limits(2**16, 2**18), Limits(2**20, 2**24)
+# From how many elements on a tensor stands alone, and how many a bucket holds at most. Measured on a CPU. On a GPU a
+# launch costs as much as to copy some million elements, which is not measured.
+CPU, GPU = (2**16, 2**18), (2**20, 2**24)
 # A native kernel takes a list of tensors, so that few need to be joined.
-NATIVE = Limits(2**12, 2**18)
+NATIVE = 2**12, 2**18
 
 
 class Home(NamedTuple):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from operator import is_
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,16 +16,6 @@ from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.jobs import Executor
 from lrsched_torch._shared.update import Member
 from lrsched_torch._traced.graphs import Env
-
-
-class Engine(Protocol):
-    """Runs the passes of a rule over one bucket."""
-
-    def reduce(self, loaded: Loaded, index: int) -> Any:
-        """Return the result of reduction number `index`; the ones before are known."""
-
-    def finish(self, loaded: Loaded) -> None:
-        """Write the new parameter and slots; all reductions are known."""
 
 
 class Buckets(Executor):
@@ -65,9 +55,9 @@ class Buckets(Executor):
         if not all(bucket.fits() for bucket in self._buckets):
             self._plan(members, self._dtypes)
         buckets = self._buckets if self.kernel is None else self._natively(self.kernel, gs)
-        engine: Engine = (
-            Compiled(self.rule, self.facts, self.captured) if self.compile else Eager(self.rule, self.facts)
-        )
+        engine: Eager | Compiled = Eager(self.rule, self.facts)
+        if self.compile:
+            engine = Compiled(self.rule, self.facts, self.captured)
         if self.facts.totals:
             self._together(engine, buckets, gs)
         else:
@@ -106,7 +96,7 @@ class Buckets(Executor):
             _run_kernel(kernel, together)
         return rest
 
-    def _together(self, engine: Engine, buckets: Sequence[Bucket], gs: Sequence[Tensor]) -> None:
+    def _together(self, engine: Eager | Compiled, buckets: Sequence[Bucket], gs: Sequence[Tensor]) -> None:
         """Do all passes over all buckets, one pass after the other."""
         kept: list[tuple[list[Any], Env]] = [([], {}) for _ in buckets]
         count = len(self.facts.reductions)
@@ -130,9 +120,9 @@ class Buckets(Executor):
         """Lay out the members anew; their state goes on."""
         if self.captured:
             self._counts = self.captured.settle(members)
-        limits = NATIVE if self.kernel else CPU
+        alone, most = NATIVE if self.kernel else CPU
         if any(m.p.device.type != "cpu" for m in members):
-            limits = GPU
+            alone, most = GPU
         self._buckets = []
         open_: dict[Any, tuple[list[Member], list[int], int]] = {}
 
@@ -146,13 +136,13 @@ class Buckets(Executor):
             rank = p.dim() if self.facts.ranked and self.facts.elementwise else 0
             key = (member.number, label(member.state["step"]), rank, p.dtype, dtype, p.device, home is not None)
             size = p.numel()
-            if size >= limits.alone and (home is None or not (self.compile or self.facts.elementwise)):
+            if size >= alone and (home is None or not (self.compile or self.facts.elementwise)):
                 self._buckets.append(Bucket([member], [i], self.facts, "master" in member.state, None))
                 continue
             if key in open_:
                 own, _, total = open_[key]
                 apart = home is not None and self.homes[own[-1].p].end != home.begin
-                if apart or (home is None and total + size > limits.bucket):
+                if apart or (home is None and total + size > most):
                     close(key)
             own, indices, total = open_.setdefault(key, ([], [], 0))
             own.append(member)

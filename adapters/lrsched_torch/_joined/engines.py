@@ -29,18 +29,6 @@ class Loaded(NamedTuple):
     env: Env
 
 
-# Runs the body of a rule in a context.
-Body = Callable[[rules.Context], Any]
-
-
-class Target(NamedTuple):
-    """Where the results of one piece go."""
-
-    p: Tensor
-    low: Tensor | None
-    slots: list[Tensor]
-
-
 class Eager:
     """Runs the body of a rule piece by piece."""
 
@@ -64,20 +52,19 @@ class Eager:
     def finish(self, loaded: Loaded) -> None:
         """Write the new parameter and slots."""
         numbers: list[tuple[Tensor, Tensor]] = []
-        for call, context, target in self._pieces(loaded):
-            p = target.p
+        for call, context, (p, low, slots) in self._pieces(loaded):
             (update,), (new,) = call(context.replaying(loaded.known) if loaded.known else context)
             new = new if loaded.bucket.tables is None else loaded.bucket.tables.narrow(new)
             # A slot may keep what the parameter or another slot was.
-            contents = apart([p, *target.slots], [update, *self.facts.arrays(new)])[1:]
+            contents = apart([p, *slots], [update, *self.facts.arrays(new)])[1:]
             if p.dtype == update.dtype:
                 p.sub_(update)
             else:
                 p.copy_(p.to(update.dtype) - update)
-            if target.low is not None:
-                target.low.copy_(p)
+            if low is not None:
+                low.copy_(p)
             numbers = []
-            for old, content in zip(target.slots, contents, strict=True):
+            for old, content in zip(slots, contents, strict=True):
                 if old.dim() == p.dim():
                     old.copy_(content)
                 else:
@@ -85,8 +72,10 @@ class Eager:
         for old, content in numbers:
             old.copy_(content)
 
-    def _pieces(self, loaded: Loaded) -> Iterator[tuple[Body, rules.Context, Target]]:
-        """Yield for each piece what calls the body, the context, and where the results go."""
+    def _pieces(
+        self, loaded: Loaded
+    ) -> Iterator[tuple[Callable[[rules.Context], Any], rules.Context, tuple[Tensor, Tensor | None, list[Tensor]]]]:
+        """Yield for each piece what calls the body, the context, and where parameter, its copy and slots go."""
         bucket, tables = loaded.bucket, loaded.bucket.tables
         lr = bucket.group["lr"]
         lr = lr.to(bucket.work) if isinstance(lr, Tensor) else float(lr)
@@ -106,7 +95,7 @@ class Eager:
                 [-g if bucket.maximize else g],
                 [state if tables is None else tables.wide(state)],
             )
-            yield partial(self._body, inputs), context, Target(p, low, old)
+            yield partial(self._body, inputs), context, (p, low, old)
 
     def _body(self, inputs: tuple[list[Tensor], list[Tensor], list[Any]], context: rules.Context) -> Any:
         return self.rule.body(context, *inputs)

@@ -12,7 +12,6 @@ order and computes what a tensor needs once, such as its trust ratio. All kernel
 """
 
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 
@@ -22,9 +21,7 @@ from lrsched_torch._traced.graphs import Form
 from lrsched_torch._traced.program import (
     TRUTHS,
     Level,
-    LoopOperation,
     LoopPhase,
-    LoopProgram,
     Unsupported,
     loads,
     program_of,
@@ -36,59 +33,46 @@ BLOCK = 1024
 ARGUMENTS = "table, keys, values, owner, partials, total, chunks, chunk, BLOCK: tl.constexpr"
 
 
-@dataclass(frozen=True)
-class Source:
-    """The kernels of a form, what the columns of their tables hold, and how `scalars` follow from the first ones."""
+class KernelSource:
+    """The kernels of a form, and what the columns of their tables hold.
 
-    text: str
-    operations: tuple[LoopOperation, ...]
-    arrays: tuple[str, ...]
-    scalars: tuple[str, ...]
-    values: tuple[str, ...]
-    links: tuple[bool, ...]  # whether a pass has a `link`
-
-
-@lru_cache(maxsize=64)
-def source_of(form: Form) -> Source:
-    """Return the text of the kernels.
+    Attributes:
+        text: of the kernels.
+        once: the operations by which the other `scalars` follow from learning rate, step and rank.
+        arrays: what a row of the table has the addresses of.
+        scalars: what a row of `keys` holds.
+        values: what a row of `values` holds.
+        links: whether a pass has a `link`.
 
     Raises:
         NotImplementedError: the body uses an operation that has no translation.
     """
-    try:
-        # A total is known to the device only, and what follows from it there alone.
-        program = program_of(form, Level.OWN)
-    except Unsupported as error:
-        raise untranslated(error.args[1]) from error
-    return _Writer(form, early_slots(program)).source()
 
-
-class _Writer:
-    """Writes the kernels of one form."""
-
-    def __init__(self, form: Form, program: LoopProgram) -> None:
+    def __init__(self, form: Form) -> None:
+        try:
+            # A total is known to the device only, and what follows from it there alone.
+            program = early_slots(program_of(form, Level.OWN))
+        except Unsupported as error:
+            raise untranslated(error.args[1]) from error
         self.form, self.program, self.phases, self.known = form, program, program.phases, program.known
         self.wide, self.numbers = program.wide, program.numbers
         self.arrays = (*self.wide, *self.numbers)
         self.operations = {op.name: op for phase in self.phases for op in phase.operations}
+        self.once = tuple(op for op in self.operations.values() if op.level == Level.KEY)
         self.scalars = tuple(dict.fromkeys([*form.scalars, *self._handed(Level.KEY)]))
         self.values = tuple(dict.fromkeys([*self.numbers, *chain(*self.known), *self._handed(Level.OWN)]))
         self.type = TYPES[form.work]
         self.dtypes = dict.fromkeys(self.arrays, form.work) | {"g": form.g, "low" if form.master else "p": form.p}
-
-    def _handed(self, level: Level) -> Iterator[str]:
-        return chain.from_iterable(phase.handed(level) for phase in self.phases)
-
-    def source(self) -> Source:
         for phase in self.phases:
             for op in phase.operations:
                 if op.level == Level.AFTER and (op.kind != "sum" or op.name not in phase.gives):
                     raise untranslated(op.kind)
-        links = tuple(i > 0 or bool({*self.values} & x.later(Level.OWN)) for i, x in enumerate(self.phases))
-        kernels = [_kernel(f"link{i}", self._link(i)) for i, wanted in enumerate(links) if wanted]
-        kernels += [_kernel(f"main{i}", self._main(i)) for i in range(len(self.phases))]
-        once = tuple(op for op in self.operations.values() if op.level == Level.KEY)
-        return Source("\n\n".join(kernels), once, self.arrays, self.scalars, self.values, links)
+        self.links = tuple(i > 0 or bool({*self.values} & x.later(Level.OWN)) for i, x in enumerate(self.phases))
+        kernels = [_kernel(f"link{i}", self._link(i)) for i, wanted in enumerate(self.links) if wanted]
+        self.text = "\n\n".join([*kernels, *(_kernel(f"main{i}", self._main(i)) for i in range(len(self.phases)))])
+
+    def _handed(self, level: Level) -> Iterator[str]:
+        return chain.from_iterable(phase.handed(level) for phase in self.phases)
 
     def _link(self, index: int) -> Iterator[str]:
         """Yield the kernel that computes what each tensor needs once before a pass."""
@@ -220,3 +204,9 @@ class _Writer:
 def _kernel(name: str, lines: Iterator[str]) -> str:
     body = "".join(f"    {line}\n" for line in lines)
     return f'@triton.jit(do_not_specialize=["chunks"])\ndef {name}({ARGUMENTS}):\n{body}'
+
+
+@lru_cache(maxsize=64)
+def source_of(form: Form) -> KernelSource:
+    """Return the kernels of a form, written once."""
+    return KernelSource(form)

@@ -287,7 +287,7 @@ class KernelTable:
         return env | captured.told(self.device)
 
     def _stacked(self, env: dict[str, Tensor], rows: int) -> Tensor:
-        env = computed(self.source.operations, env)
+        env = computed(self.source.once, env)
         columns = [env[name].to(torch.float64).expand(rows) for name in self.source.scalars]
         return sent(torch.stack(columns, 1).to(self.form.work), self.device)
 

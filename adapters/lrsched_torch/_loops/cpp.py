@@ -7,7 +7,6 @@ over pieces of fixed length and in a fixed order, so that it does not depend on 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -37,49 +36,36 @@ _FORMS = {
 WALK = Path(__file__).with_name("walk.h").read_text()
 
 
-class Stage(NamedTuple):
-    """Passes between which nothing is known of other tensors: the last one asks for a total, or writes.
+def stages_of(program: LoopProgram) -> list[tuple[int, ...]]:
+    """Return the numbers of the passes of each stage.
 
-    Args:
-        phases: the numbers of the passes.
-        pieces: whether threads may cut tensors anywhere, as none of them needs anything for itself.
+    Within one nothing is known of other tensors: its last pass asks for a total, or writes.
     """
-
-    phases: tuple[int, ...]
-    pieces: bool
-
-
-def stages_of(program: LoopProgram) -> tuple[Stage, ...]:
-    """Return the stages of a program."""
     found, open_ = [], []
     for i, phase in enumerate(program.phases):
         open_.append(i)
         if phase.total or i == len(program.phases) - 1:
-            own = [op for j in open_ for op in program.phases[j].operations if op.level in (Level.OWN, Level.AFTER)]
-            narrow = own or any(target in program.numbers for target, _ in phase.stores)
-            taken = {*phase.used(Level.WIDE), *(value for _, value in phase.stores)}
-            takes = bool(taken & _own_inputs(program))
-            found.append(Stage(tuple(open_), not narrow and not takes and len(open_) == 1 and not phase.total))
+            found.append(tuple(open_))
             open_ = []
-    return tuple(found)
+    return found
 
 
-def _own_inputs(program: LoopProgram) -> set[str]:
-    return {*program.numbers, *(x for i, names in enumerate(program.known) if not _is_total(program, i) for x in names)}
-
-
-def _is_total(program: LoopProgram, index: int) -> bool:
-    return index < len(program.phases) - 1 and program.phases[index].total
+def cuts_anywhere(program: LoopProgram, stage: tuple[int, ...]) -> bool:
+    """Return whether threads may cut tensors anywhere in a stage, as none of them needs anything for itself."""
+    phase = program.phases[stage[-1]]
+    taken = {*phase.used(Level.WIDE), *(value for _, value in phase.stores)}
+    return (
+        len(stage) == 1
+        and not phase.total
+        and all(op.level in (Level.KEY, Level.WIDE) for op in phase.operations)
+        and all(target in program.wide for target, _ in phase.stores)
+        and taken.isdisjoint((*program.numbers, *program.sums(total=False)))
+    )
 
 
 def scalar_names(program: LoopProgram) -> list[str]:
     """Return what is known once for all tensors, in the order in which a stage takes it."""
-    return [*KEY, *(x for i, names in enumerate(program.known) if _is_total(program, i) for x in names)]
-
-
-def known_sums(program: LoopProgram) -> list[str]:
-    """Return what becomes known of each tensor, in the order in which it is kept."""
-    return [x for i, names in enumerate(program.known) if not _is_total(program, i) for x in names]
+    return [*KEY, *program.sums(total=True)]
 
 
 def source_of(program: LoopProgram, work: torch.dtype, dtypes: Mapping[str, torch.dtype]) -> str:
@@ -104,11 +90,11 @@ def source_of(program: LoopProgram, work: torch.dtype, dtypes: Mapping[str, torc
     for i in range(len(program.phases)):
         lines += printer.phase(i)
     for i, stage in enumerate(stages_of(program)):
-        passes = ", ".join(f"Pass{j}" for j in stage.phases)
+        passes = ", ".join(f"Pass{j}" for j in stage)
         lines += [
             f'extern "C" void stage{i}(int64_t count, void* const* at, const int64_t* size, const int32_t* key,',
             "  int64_t keys, const double* scalars, double* known, double* totals, int threads) {",
-            f"  {'pieces' if stage.pieces else 'tensors'}<{passes}>"
+            f"  {'pieces' if cuts_anywhere(program, stage) else 'tensors'}<{passes}>"
             "({count, at, size, key, keys, scalars, known, totals, threads});",
             "}",
         ]
@@ -119,7 +105,7 @@ class _Printer:
     def __init__(self, program: LoopProgram, types: Mapping[str, str]) -> None:
         self.program, self.types = program, types
         self.arrays = [*program.wide, *program.numbers]
-        self.scalars, self.sums = scalar_names(program), known_sums(program)
+        self.scalars, self.sums = scalar_names(program), program.sums(total=False)
 
     # What an operation is in C++.
 

@@ -5,15 +5,15 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._loops.build import CannotBuild, build
-from lrsched_torch._loops.cpp import known_sums, scalar_names, source_of, stages_of
-from lrsched_torch._loops.unmoved import AT, BIG, INT, OnlyPass, UnmovedMembers, start
+from lrsched_torch._loops.cpp import scalar_names, source_of, stages_of
+from lrsched_torch._loops.unmoved import AT, BIG, INT, UnmovedMembers, start
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.update import Member
 from lrsched_torch._traced.graphs import KEY, Form
@@ -48,8 +48,10 @@ class LoopTable:
         work = torch.float64 if p == torch.float64 else torch.float32
         form = Form(rule, False, p, g, work, maximize, master, "cpu")
         facts = facts_of(rule)
-        self.built = library(form, tuple(kept))
-        program = self.built.program
+        program, self._calls = library(form, tuple(kept))
+        # With how many totals each stage ends, and how many numbers it takes for each learning rate and step.
+        last = [program.phases[stage[-1]] for stage in stages_of(program)]
+        self._gives, self._width = [len(x.gives) if x.total else 0 for x in last], len(scalar_names(program))
         self.members, self.indices, self.maximize, self.resident = members, indices, maximize, resident
         self.ps, self.states = [m.p for m in members], [m.state for m in members]
         self.count = len(members)
@@ -74,11 +76,11 @@ class LoopTable:
             self._point(label, found)
         self._leading = "low" if master else "p"
         # Whether looking and updating is one call.
-        self.at_once = sole and len(self.built.calls) == 1 and sum(self.sizes) <= BRIEF
+        self.at_once = sole and len(self._calls) == 1 and sum(self.sizes) <= BRIEF
         self._told = self._updated = False
         self._number(ranked)
-        self.known = array("d", bytes(8 * self.count * max(len(known_sums(program)), 1)))
-        self.totals = array("d", bytes(8 * max(*self.built.gives, 1)))
+        self.known = array("d", bytes(8 * self.count * max(len(program.sums(total=False)), 1)))
+        self.totals = array("d", bytes(8 * max(*self._gives, 1)))
         # What the tables point to, and what only this update needs.
         self._gs: Sequence[Tensor] = []
         self._copied = False
@@ -139,8 +141,8 @@ class LoopTable:
                 self._watched = False
                 return False
         scalars = self._scalars([])
-        then = OnlyPass(ctypes.cast(self.built.calls[0], AT).value, *self._where(scalars)) if self.at_once else None
-        self._told = self._watch.again(then)
+        call = ctypes.cast(self._calls[0], AT).value or 0
+        self._told = self._watch.again(array("q", [call, *self._where(scalars)]) if self.at_once else None)
         self._updated = self._told and self.at_once
         return self._told
 
@@ -207,18 +209,18 @@ class LoopTable:
     @property
     def stages(self) -> int:
         """How many stages the update still has."""
-        return 0 if self._updated else len(self.built.calls)
+        return 0 if self._updated else len(self._calls)
 
     def run(self, stage: int, totals: Sequence[float]) -> list[float]:
         """Do the passes of a stage, and return the totals that it ends with."""
         scalars = self._scalars(totals)
-        self.built.calls[stage](*self._where(scalars))
-        return list(self.totals[: self.built.gives[stage]])
+        self._calls[stage](*self._where(scalars))
+        return list(self.totals[: self._gives[stage]])
 
     def _scalars(self, totals: Sequence[float]) -> "array[float]":
         """Return what members of one learning rate, step and rank have in common."""
         found = array("d")
-        rest = [0.0] * (self.built.width - len(KEY) - len(totals))
+        rest = [0.0] * (self._width - len(KEY) - len(totals))
         for (group, _), step, rank in zip(self.firsts, self.steps, self.ranks, strict=True):
             found.extend((float(group["lr"]), float(step), rank, *totals, *rest))
         return found
@@ -257,25 +259,9 @@ def _laid_out(x: Tensor, strides: tuple[int, ...]) -> Tensor:
     return x.new_empty_strided(x.shape, strides).copy_(x)
 
 
-class LoopLibrary(NamedTuple):
-    """A rule, built.
-
-    Args:
-        program: the passes of the rule.
-        calls: the functions of its stages.
-        gives: with how many totals each stage ends.
-        width: how many numbers there are for each learning rate and step.
-    """
-
-    program: LoopProgram
-    calls: tuple[Call, ...]
-    gives: tuple[int, ...]
-    width: int
-
-
 @lru_cache(maxsize=64)
-def library(form: Form, kept: tuple[torch.dtype, ...]) -> LoopLibrary:
-    """Return a rule, built for some dtypes.
+def library(form: Form, kept: tuple[torch.dtype, ...]) -> tuple[LoopProgram, tuple[Call, ...]]:
+    """Return the passes of a rule, and the functions of their stages, built for some dtypes of the slots.
 
     Raises:
         CannotBuild: there is no compiler for it.
@@ -285,11 +271,7 @@ def library(form: Form, kept: tuple[torch.dtype, ...]) -> LoopLibrary:
     dtypes = dict(zip(facts_of(form.rule).labels, kept, strict=True))
     dtypes |= {"p": form.work if form.master else form.p, "low": form.p, "g": form.g}
     built = build(source_of(program, form.work, {x: dtypes[x] for x in (*program.wide, *program.numbers)}))
-    calls, gives = [], []
-    for i, stage in enumerate(stages_of(program)):
-        call = getattr(built, f"stage{i}")
+    calls = [getattr(built, f"stage{i}") for i in range(len(stages_of(program)))]
+    for call in calls:
         call.argtypes, call.restype = (BIG, AT, AT, AT, BIG, AT, AT, AT, INT), None
-        calls.append(call)
-        last = program.phases[stage.phases[-1]]
-        gives.append(len(last.gives) if last.total else 0)
-    return LoopLibrary(program, tuple(calls), tuple(gives), len(scalar_names(program)))
+    return program, tuple(calls)

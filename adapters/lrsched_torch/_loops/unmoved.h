@@ -1,5 +1,6 @@
-// Looks at many tensors at once, through functions of PyTorch's C interface. A tensor is told by the address of its
-// `at::Tensor`, which lies in the Python object; each function returns an error code, 0 without one.
+// Tells whether many tensors still lie where a table says, through functions of PyTorch's C interface. A tensor is told
+// by the address of its `at::Tensor`, which lies in the Python object; each function returns an error code, 0 without
+// one. `unmoved.py` builds this text and says where the tensors are; the pass that may follow is one of `walk.h`.
 #include <cstdint>
 
 struct Torch {
@@ -69,6 +70,8 @@ bool lie(const Torch* torch, int64_t count, const void* const* tensors, const in
     if (!torch->lies(tensors[i], at[i])) return false;
   return true;
 }
+
+int32_t dtype_of(const Torch* torch, const void* tensor) { return torch->kind(tensor, torch->dtype); }
 
 void release(const Torch* torch, int64_t count, void** held) {
   for (int64_t i = 0; i < count; i++) torch->release(held[i]);

@@ -1,6 +1,10 @@
 """Asks where many tensors lie in one call, as a call of Python for each takes longer than the update of a small one.
 
-What `unmoved.h` says runs on PyTorch's C interface. Where that cannot be had, those who ask do so in Python.
+A tensor is a Python object, of which `id` is the address; behind what all objects have, PyTorch keeps its own tensor.
+Its address goes into an array once, and before each update `unmoved.h` takes it from there, asks PyTorch's C interface
+where the memory begins, and compares that with the table of `table.py`: nothing of Python is called for it. A gradient
+is new at each step, so it is taken from its parameter, asked for its kind, and its address is written into the table.
+Where the C interface cannot be had, those who ask do so in Python.
 """
 
 import ctypes
@@ -9,7 +13,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,51 +33,24 @@ OF_TORCH = (
 BIG, AT, INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int32
 
 
-class _Functions(NamedTuple):
-    """The functions of `unmoved.h`, and those that they call."""
-
-    lie: Any
-    again: Any
-    release: Any
-    torch: "array[int]"
-    dtype: Any
-
-
-class _Members(ctypes.Structure):
-    """What `unmoved.h` calls Members."""
-
-    _fields_ = [(name, BIG) for name in ("count", "kept", "leaves", "states", "names", "tensors", "rows", "head")]
-
-
-class OnlyPass(ctypes.Structure):
-    """The pass of a rule that has one only."""
-
-    _fields_ = [
-        (name, BIG)
-        for name in ("run", "count", "table", "sizes", "keys", "groups", "scalars", "known", "totals", "threads")
-    ]
-
-
 @lru_cache(maxsize=1)
-def functions() -> _Functions | None:
-    """Return the functions, None where they cannot be had."""
+def functions() -> "tuple[Any, array[int]] | None":
+    """Return the functions of `unmoved.h` and the addresses that make its `Torch`, None where they cannot be had."""
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return None  # what is borrowed from a dictionary might vanish
     try:
         # A library finds what those find that it needs.
         native = ctypes.CDLL(torch._C.__file__)
         found = [getattr(native, name) for name in OF_TORCH]
-        built = build(SOURCE, ctypes.PyDLL)
+        built: Any = build(SOURCE, ctypes.PyDLL)
     except (AttributeError, CannotBuild, OSError):
         return None
     found.append(ctypes.pythonapi.PyDict_GetItemWithError)
     built.lie.argtypes, built.lie.restype = (AT, BIG, AT, AT), ctypes.c_bool
     built.again.argtypes, built.again.restype = (AT, AT, AT, AT, BIG, INT, AT, AT), ctypes.c_bool
     built.release.argtypes, built.release.restype = (AT, BIG, AT), None
-    dtype = found[OF_TORCH.index("aoti_torch_get_dtype")]
-    dtype.argtypes, dtype.restype = (AT, AT), INT
-    addresses = array("q", [ctypes.cast(f, AT).value or 0 for f in found])
-    return _Functions(built.lie, built.again, built.release, addresses, dtype)
+    built.dtype_of.argtypes, built.dtype_of.restype = (AT, AT), INT
+    return built, array("q", [ctypes.cast(f, AT).value or 0 for f in found])
 
 
 def _tensors(xs: Iterable[Tensor]) -> "array[int]":
@@ -110,8 +87,8 @@ class Unmoved:
         """Return whether none has moved."""
         if self._functions is None:
             return list(map(Tensor.data_ptr, self.xs)) == self.at.tolist()
-        tensors, at = start(self._tensors), start(self.at)
-        return bool(self._functions.lie(start(self._functions.torch), len(self.xs), tensors, at))
+        built, interface = self._functions
+        return bool(built.lie(start(interface), len(self.xs), start(self._tensors), start(self.at)))
 
 
 class UnmovedMembers:
@@ -138,7 +115,7 @@ class UnmovedMembers:
         found = functions()
         if found is None or any(type(state) is not dict for state in states):
             raise CannotBuild("no functions that ask for many tensors at once")
-        self._functions, self._sizes, self._table, self._g = found, sizes, table, g
+        (self._built, self._torch), self._sizes, self._table, self._g = found, sizes, table, g
         slots = [state[name] for name, _ in kept for state in states]
         own = _tensors(leaves)
         # What the addresses stand for must live.
@@ -147,25 +124,24 @@ class UnmovedMembers:
             own, array("q", map(id, states)), array("q", [*(id(name) for name, _ in kept), 0]),
             array("q", [*_tensors(slots), *own]), array("q", [*(i for _, i in kept), row]),
         )  # fmt: skip
-        self._members = _Members(len(leaves), len(kept) + 1, *map(start, self._arrays), HEAD)
+        self._members = array("q", [len(leaves), len(kept) + 1, *map(start, self._arrays), HEAD])
         self._held = array("q", bytes(8 * len(leaves)))
         self._holds = False
-        like, code = torch.empty(0, dtype=dtype), INT()
-        found.dtype(id(like) + HEAD, ctypes.byref(code))
-        self._dtype = code.value
+        like = torch.empty(0, dtype=dtype)
+        self._dtype = self._built.dtype_of(start(self._torch), id(like) + HEAD)
 
-    def again(self, then: OnlyPass | None = None) -> bool:
+    def again(self, then: "array[int] | None" = None) -> bool:
         """Return whether all is as it was, with gradients of the same kind; then the table says where they lie.
 
         Autograd is told that the parameters have changed.
 
         Args:
-            then: what runs at once in that case, while Python waits and nobody can take a gradient away. Without it the
-                gradients live until `release`.
+            then: the `OnlyPass` of `unmoved.h`, which runs at once in that case, while Python waits and nobody can take
+                a gradient away. Without it the gradients live until `release`.
         """
-        found: bool = self._functions.again(
-            start(self._functions.torch), ctypes.byref(self._members), start(self._sizes), start(self._table), self._g,
-            self._dtype, start(self._held), ctypes.byref(then) if then else None,
+        found: bool = self._built.again(
+            start(self._torch), start(self._members), start(self._sizes), start(self._table), self._g, self._dtype,
+            start(self._held), start(then) if then else None,
         )  # fmt: skip
         self._holds = found and then is None
         return found
@@ -174,7 +150,7 @@ class UnmovedMembers:
         """Let the gradients go; until then their memory stays."""
         if self._holds:
             self._holds = False
-            self._functions.release(start(self._functions.torch), len(self._held), start(self._held))
+            self._built.release(start(self._torch), len(self._held), start(self._held))
 
 
 def start(x: "array[Any]") -> int:

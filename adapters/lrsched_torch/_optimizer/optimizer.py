@@ -211,7 +211,7 @@ class RuleOptimizer(Optimizer):
         else:
             refuse()
         for job in self._current_jobs():
-            job.step(self)
+            job.step(self.new_state)
         if self._captured:
             self._captured.finish(self.param_groups, self._schedules)
         else:

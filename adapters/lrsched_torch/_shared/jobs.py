@@ -1,26 +1,21 @@
 """The parameters of one rule in an optimizer, and what updates them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from operator import attrgetter, is_, is_not
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._shared.facts import facts_of, rebuilt
-from lrsched_torch._shared.update import Leaf, Member, Update, batch_of
+from lrsched_torch._shared.update import Batch, Member, Update
 
 _layout = attrgetter("layout")
-
-
-class Owner(Protocol):
-    """What a job needs of the optimizer."""
-
-    def new_state(self, rule: rules.Rule, p: Tensor) -> dict[str, Any]:
-        """Return the state of a parameter before its first update."""
+# What makes the state of a parameter before its first update.
+NewState = Callable[[rules.Rule, Tensor], dict[str, Any]]
 
 
 class Executor(ABC):
@@ -80,20 +75,20 @@ class Job:
             and all(map(is_, ps, self.ps))
         )
 
-    def step(self, owner: Owner) -> None:
+    def step(self, new_state: NewState) -> None:
         """Do one update of the parameters that have a gradient."""
         if self._all and self.executor.again():
             return
         gs = [p.grad for p in self.ps]
         # Gradients that stay the same objects, as views of a buffer do, have been looked at.
         if len(gs) != len(self._gs) or not all(map(is_, gs, self._gs)):
-            self._look(gs, owner)
+            self._look(gs, new_state)
         if self._found or self.executor.always:
             self.executor(self._members, self._found)
         if not self.resident:
             self._gs, self._found = [], []  # or they would live on during the next backward pass
 
-    def _look(self, gs: list[Tensor | None], owner: Owner) -> None:
+    def _look(self, gs: list[Tensor | None], new_state: NewState) -> None:
         """Take what is there, and make the state of parameters that are new."""
         whole = self._all = all(map(is_not, gs, repeat(None)))
         found: list[Any] = gs if whole else [g for g in gs if g is not None]
@@ -110,7 +105,7 @@ class Job:
                 if none:
                     continue
                 if not self.state[p]:
-                    self.state[p].update(owner.new_state(self.rule, p))
+                    self.state[p].update(new_state(self.rule, p))
                 self._members.append(Member(p, self.state[p], self.groups[self.numbers.index(i)], i))
         self._gs, self._found = gs, found
 
@@ -121,7 +116,7 @@ class WholeTensors(Executor):
     Args:
         update: does it.
         rule: the rule.
-        apart: whether each tensor is a bucket of its own, which needs the least memory.
+        apart: whether each tensor is updated by itself, which needs the least memory.
         always: whether an update without a tensor is one too.
     """
 
@@ -130,17 +125,24 @@ class WholeTensors(Executor):
 
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members."""
-        leaves = [self._leaf(m, g) for m, g in zip(members, gs, strict=True)]
-        self.update(batch_of(leaves, lambda leaf: id(leaf.p) if self.apart else (leaf.group, leaf.step)))
+        alike: dict[Any, list[int]] = {}
+        for i, m in enumerate(members):
+            alike.setdefault(i if self.apart else (m.number, m.state["step"]), []).append(i)
+        firsts = [members[own[0]] for own in alike.values()]
+        batch = Batch(
+            ps=[m.state.get("master", m.p) for m in members],
+            gs=gs,
+            slots=[self._slots(m.state) for m in members],
+            maximize=tuple(m.group["maximize"] for m in members),
+            alike=tuple(map(tuple, alike.values())),
+            lrs=[m.group["lr"] for m in firsts],
+            steps=[m.state["step"] for m in firsts],
+        )
+        self.update(batch)
         for member in members:
             if "master" in member.state:
                 member.p.copy_(member.state["master"])
             member.state["step"] += 1
 
-    def _leaf(self, member: Member, g: Tensor) -> Leaf:
-        state, group = member.state, member.group
-        names = [name for name in state if name not in ("step", "master")]
-        slots = rebuilt(facts_of(self.rule), [state[name] for name in names])
-        return Leaf(
-            state.get("master", member.p), g, slots, group["lr"], state["step"], member.number, group["maximize"]
-        )
+    def _slots(self, state: dict[str, Any]) -> Any:
+        return rebuilt(facts_of(self.rule), [x for name, x in state.items() if name not in ("step", "master")])

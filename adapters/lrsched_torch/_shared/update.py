@@ -23,26 +23,24 @@ class Member(NamedTuple):
     number: int
 
 
-class Leaf(NamedTuple):
-    """A parameter that has a gradient, and what its group and its state say."""
-
-    p: Tensor
-    g: Tensor
-    slots: Any
-    lr: float | Tensor
-    step: int
-    group: int
-    maximize: bool
-
-
 class Batch(NamedTuple):
-    """The leaves of one update, as lists; a bucket holds the indices of leaves of one learning rate and one step."""
+    """The tensors of one update, as lists.
+
+    Args:
+        ps: parameters, or the copies that lead.
+        gs: a gradient of each.
+        slots: those of each, in their structure.
+        maximize: whether each goes up.
+        alike: the indices of tensors of one learning rate and one step, a tuple for each of these.
+        lrs: the learning rate of each such tuple.
+        steps: updates done before, likewise.
+    """
 
     ps: list[Tensor]
     gs: list[Tensor]
     slots: list[Any]
     maximize: tuple[bool, ...]
-    buckets: tuple[tuple[int, ...], ...]
+    alike: tuple[tuple[int, ...], ...]
     lrs: list[float | Tensor]
     steps: list[int | Tensor]
 
@@ -51,34 +49,17 @@ class Batch(NamedTuple):
 Update = Callable[[Batch], None]
 
 
-def batch_of(leaves: Sequence[Leaf], key: Callable[[Leaf], Any]) -> Batch:
-    """Return the leaves in buckets of equal key; leaves of equal key must have equal learning rates and steps."""
-    buckets: dict[Any, list[int]] = {}
-    for i, leaf in enumerate(leaves):
-        buckets.setdefault(key(leaf), []).append(i)
-    firsts = [leaves[own[0]] for own in buckets.values()]
-    return Batch(
-        ps=[leaf.p for leaf in leaves],
-        gs=[leaf.g for leaf in leaves],
-        slots=[leaf.slots for leaf in leaves],
-        maximize=tuple(leaf.maximize for leaf in leaves),
-        buckets=tuple(tuple(own) for own in buckets.values()),
-        lrs=[leaf.lr for leaf in firsts],
-        steps=[leaf.step for leaf in firsts],
-    )
-
-
 def update_with(rule: rules.Rule) -> Update:
     """Return the function that does one update with the rule.
 
-    A rule that looks at all tensors together sees the whole batch, each tensor with the learning rate and the step of
-    its bucket. Another one sees one bucket after the other, so that the memory of one is free for the next.
+    A rule that looks at all tensors together sees the whole batch, each tensor with its own learning rate and step.
+    Another one sees those that are alike after each other, so that the memory of some is free for the next.
     """
 
     def update(batch: Batch) -> None:
         lrs, steps = spread(batch.lrs, batch), spread(batch.steps, batch)
         gs = [-g if up else g for g, up in zip(batch.gs, batch.maximize, strict=True)]
-        for own in [range(len(gs))] if rule.couples else batch.buckets:
+        for own in [range(len(gs))] if rule.couples else batch.alike:
             ps, slots = [batch.ps[i] for i in own], [batch.slots[i] for i in own]
             rates, counts = [lrs[i] for i in own], [steps[i] for i in own]
             new, kept = rules.apply(rule, ps, [gs[i] for i in own], slots, lr=rates, step=counts)
@@ -89,9 +70,9 @@ def update_with(rule: rules.Rule) -> Update:
 
 
 def spread(scalars: Sequence[Any], batch: Batch) -> list[Any]:
-    """Return for each leaf what belongs to its bucket."""
+    """Return for each tensor what belongs to those like it."""
     found: list[Any] = [None] * len(batch.ps)
-    for own, scalar in zip(batch.buckets, scalars, strict=True):
+    for own, scalar in zip(batch.alike, scalars, strict=True):
         for i in own:
             found[i] = scalar
     return found

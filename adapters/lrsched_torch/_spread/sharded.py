@@ -43,7 +43,7 @@ def sharded_update_with(rule: rules.Rule, *, compile: bool = False, totals_over:
             if compile and groups:
                 plain[groups] = compiled(lambda batch: shards.at_once(batch))
             else:
-                plain[groups] = shards.in_pieces if rule.packs else shards.at_once
+                plain[groups] = shards.in_pieces if facts.packs else shards.at_once
         return plain[groups]
 
     def update(batch: Batch) -> None:
@@ -76,7 +76,7 @@ def _among(batch: Batch, own: Sequence[int]) -> Batch:
         gs=[batch.gs[i] for i in own],
         slots=[batch.slots[i] for i in own],
         maximize=tuple(batch.maximize[i] for i in own),
-        buckets=tuple((i,) for i in range(len(own))),
+        alike=tuple((i,) for i in range(len(own))),
         lrs=[lrs[i] for i in own],
         steps=[steps[i] for i in own],
     )

@@ -12,6 +12,7 @@ from torch.distributed import ProcessGroup
 
 from lrsched import rules
 from lrsched_torch._joined.native import Kernel, kernel_of, links_of
+from lrsched_torch._shared.facts import facts_of, ops
 from lrsched_torch._shared.update import Batch, apart, arrays_of, put, spread
 
 # The processes whose shards make up a tensor, one group for each mesh dimension that shards it; () for a whole one.
@@ -26,7 +27,7 @@ PIECE_ON_CPU, PIECE = 2**16, 2**22
 class Cut(NamedTuple):
     """What one call of a body sees of a tensor: elements in the order of memory, or, without an end, all as it is."""
 
-    leaf: int
+    i: int  # of the tensor
     begin: int = 0
     end: int | None = None
 
@@ -46,9 +47,6 @@ class Shards:
 
     def __init__(self, rule: rules.Rule, groups: Sequence[Groups], totals_over: ProcessGroup | None) -> None:
         self.rule, self.groups, self.totals_over = rule, groups, totals_over
-        ops = rules.ops_of(torch.empty(0))
-        assert ops is not None  # torch is a library that the core knows
-        self.ops = ops
 
     def at_once(self, batch: Batch) -> None:
         """Do the update in one call of the body."""
@@ -71,7 +69,7 @@ class Shards:
         parts, kernel = _native(self.rule)
         pieces = list(_pieces(batch, whole=kernel is not None and not parts))
         known: list[list[Any]] = [[] for _ in pieces]
-        for kind in _reductions(self.rule, self.ops):
+        for asked in facts_of(self.rule).reductions:
             found: list[Sums] = []
             for cuts, results in zip(pieces, known, strict=True):
                 local, inputs = self._prepared(batch, cuts)
@@ -82,9 +80,10 @@ class Shards:
             for part in found:
                 for key, scalar in part.items():
                     merged[key] = merged[key] + scalar if key in merged else scalar
-            everywhere: Any = self._total(merged, batch) if kind == "total" else self._added(merged)
+            total = asked.kind == "total"
+            everywhere: Any = self._total(merged, batch) if total else self._added(merged)
             for part, results in zip(found, known, strict=True):
-                results.append(everywhere if kind == "total" else _looked_up(part, everywhere))
+                results.append(everywhere if total else _looked_up(part, everywhere))
         last: list[tuple[Tensor, Tensor]] = []
         for cuts, results in zip(pieces, known, strict=True):
             if kernel is None or not self._natively(batch, cuts, parts, kernel, results):
@@ -96,17 +95,16 @@ class Shards:
     def _prepared(self, batch: Batch, cuts: Sequence[Cut]) -> tuple[rules.Context, tuple[Any, Any, Any]]:
         """Return the context and the inputs of the body for some tensors; the sums of the context have their keys."""
         widened = partial(_cast, dtype=_wide(batch))
-        ps = [widened(cut.of(batch.ps[cut.leaf])) for cut in cuts]
-        gs = [widened(cut.of(batch.gs[cut.leaf])) for cut in cuts]
-        gs = [-g if batch.maximize[cut.leaf] else g for cut, g in zip(cuts, gs, strict=True)]
+        ps = [widened(cut.of(batch.ps[cut.i])) for cut in cuts]
+        gs = [widened(cut.of(batch.gs[cut.i])) for cut in cuts]
+        gs = [-g if batch.maximize[cut.i] else g for cut, g in zip(cuts, gs, strict=True)]
         slots = [
-            rules.map_arrays(widened, rules.map_arrays(partial(_like, batch, cut), batch.slots[cut.leaf]))
-            for cut in cuts
+            rules.map_arrays(widened, rules.map_arrays(partial(_like, batch, cut), batch.slots[cut.i])) for cut in cuts
         ]
         # Equal rates stay the same object, so that what a rule computes of them is computed once.
-        lr: Any = [widened(batch.lrs[cut.leaf]) for cut in cuts] or 0.0  # without tensors, a number
-        step: Any = [widened(batch.steps[cut.leaf]) for cut in cuts] or 0
-        context = rules.Context.of_list(self.ops, [batch.ps[cut.leaf].ndim for cut in cuts], lr, step)
+        lr: Any = [widened(batch.lrs[cut.i]) for cut in cuts] or 0.0  # without tensors, a number
+        step: Any = [widened(batch.steps[cut.i]) for cut in cuts] or 0
+        context = rules.Context.of_list(ops(), [batch.ps[cut.i].ndim for cut in cuts], lr, step)
 
         def sums(arrays: Sequence[Tensor], owners: Sequence[int]) -> Any:
             return _keyed(cuts, arrays, owners)
@@ -126,9 +124,9 @@ class Shards:
         last = []
         for cut, p, were, u, slots in zip(cuts, inputs[0], inputs[2], *outputs, strict=True):
             moved, *contents = apart([p, *arrays_of(were)], [p - u, *arrays_of(slots)])
-            put(cut.of(batch.ps[cut.leaf]), moved)
-            for old, new in zip(arrays_of(batch.slots[cut.leaf]), contents, strict=True):
-                if cut.end is not None and old.shape != batch.ps[cut.leaf].shape:
+            put(cut.of(batch.ps[cut.i]), moved)
+            for old, new in zip(arrays_of(batch.slots[cut.i]), contents, strict=True):
+                if cut.end is not None and old.shape != batch.ps[cut.i].shape:
                     last.append((old, new))
                 else:
                     put(cut.of(old), new)
@@ -140,14 +138,14 @@ class Shards:
         """Update some tensors by a native kernel, or return False if it does not take them."""
         ps, gs, slots = [], [], []
         for cut in cuts:
-            ps.append(cut.of(batch.ps[cut.leaf]))
-            gs.append(cut.of(batch.gs[cut.leaf]))
-            slots.append([cut.of(x) for x in arrays_of(batch.slots[cut.leaf])])
-        work, first = _wide(batch), cuts[0].leaf
+            ps.append(cut.of(batch.ps[cut.i]))
+            gs.append(cut.of(batch.gs[cut.i]))
+            slots.append([cut.of(x) for x in arrays_of(batch.slots[cut.i])])
+        work, first = _wide(batch), cuts[0].i
         lr, step, up = batch.lrs[first], batch.steps[first], batch.maximize[first]
         alike = all(
-            (batch.lrs[c.leaf] is lr or (not isinstance(lr, Tensor) and batch.lrs[c.leaf] == lr))
-            and (batch.steps[c.leaf], batch.maximize[c.leaf]) == (step, up)
+            (batch.lrs[c.i] is lr or (not isinstance(lr, Tensor) and batch.lrs[c.i] == lr))
+            and (batch.steps[c.i], batch.maximize[c.i]) == (step, up)
             for c in cuts
         )
         if not alike or any(x.dtype != work or not x.numel() for x in (*ps, *gs)):
@@ -198,25 +196,12 @@ def _keyed(
     result = []
     for x, owner in zip(arrays, owners, strict=True):
         counts[owner] = counts.get(owner, -1) + 1
-        result.append(((cuts[owner].leaf, counts[owner]), torch.sum(x)))
+        result.append(((cuts[owner].i, counts[owner]), torch.sum(x)))
     return result
 
 
 def _looked_up(part: Sums, everywhere: Sums) -> list[Tensor]:
     return [everywhere[key] for key in part]
-
-
-def _reductions(rule: rules.Rule, ops: rules.Ops) -> list[str]:
-    """Return the kinds of the reductions of the body: tried on one matrix, as the tensors make no difference."""
-    p = torch.ones(1, 1)
-    kinds: list[str] = []
-    known: list[Any] = []
-    inputs = ([p], [p], [rule.init(p)])
-    context = rules.Context.of_list(ops, [2], 1.0, 0)
-    while (reduction := rules.next_reduction(lambda c: rule.body(c, *inputs), context, known)) is not None:
-        kinds.append(reduction.kind)
-        known.append(reduction.result)
-    return kinds
 
 
 def _native(rule: rules.Rule) -> tuple[tuple[rules.Part, ...], Kernel | None]:
@@ -230,9 +215,9 @@ def _native(rule: rules.Rule) -> tuple[tuple[rules.Part, ...], Kernel | None]:
 
 
 def _each(batch: Batch) -> Batch:
-    """Return the batch with a bucket for each leaf."""
+    """Return the batch with a learning rate and a step for each tensor."""
     everyone = tuple((i,) for i in range(len(batch.ps)))
-    return batch._replace(buckets=everyone, lrs=spread(batch.lrs, batch), steps=spread(batch.steps, batch))
+    return batch._replace(alike=everyone, lrs=spread(batch.lrs, batch), steps=spread(batch.steps, batch))
 
 
 def _pieces(batch: Batch, whole: bool) -> Iterator[list[Cut]]:
@@ -251,7 +236,7 @@ def _pieces(batch: Batch, whole: bool) -> Iterator[list[Cut]]:
     for i, (p, g) in enumerate(zip(batch.ps, batch.gs, strict=True)):
         most = PIECE_ON_CPU if p.device.type == "cpu" else PIECE
         numel = p.numel()
-        if own and (size + numel > most or p.device != batch.ps[own[0].leaf].device):
+        if own and (size + numel > most or p.device != batch.ps[own[0].i].device):
             yield own
             own, size = [], 0
         wide = [x for x in arrays_of(batch.slots[i]) if x.shape == p.shape]
@@ -266,7 +251,7 @@ def _pieces(batch: Batch, whole: bool) -> Iterator[list[Cut]]:
 
 def _like(batch: Batch, cut: Cut, x: Tensor) -> Tensor:
     """Return the part of a slot that belongs to a cut: all of a number."""
-    return cut.of(x) if x.shape == batch.ps[cut.leaf].shape else x
+    return cut.of(x) if x.shape == batch.ps[cut.i].shape else x
 
 
 def _wide(batch: Batch) -> torch.dtype:

@@ -6,7 +6,7 @@ computes again what it needs. Lengths are dynamic, so one compilation serves eve
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -100,13 +100,15 @@ def phases_of(form: Form) -> tuple[GraphPhase, ...]:
         wide = {label for label, name in zip(facts.labels, facts.names, strict=True) if name in facts.wide}
         unique, main = _split(main, {*main.takes} - {"p", "low", "g", *wide}, f"own{i}_")
         for env in (tiny, large):
-            _run_examples(env, key, unique, tiny)
+            # Of the right shape and dtype; contents do not matter.
+            env |= key(tiny)
+            env |= unique(env)
         keys.append(key)
         uniques.append(unique)
         mains.append(main)
     passes = []
     for i, (key, main) in enumerate(zip(keys, mains, strict=True)):
-        piece = main if i == count else _named(main, known_names(facts, i))
+        piece = main if i == count else replace(main, gives=tuple(known_names(facts, i)))
         # It follows from the sums, in the same graph; without sums it is a graph of its own.
         own = Piece((), (), lambda: ()) if _after_sums(facts, i) else uniques[i]
         if i < count and _after_sums(facts, i + 1):
@@ -281,10 +283,6 @@ def _writes(node: Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
-def _named(piece: Piece, gives: Sequence[str]) -> Piece:
-    return Piece(piece.takes, tuple(gives), piece.run)
-
-
 def _joined(first: Piece, second: Piece, tiny: Env) -> Piece:
     """Return one graph that runs both and gives the results of both."""
     takes = tuple(dict.fromkeys([*first.takes, *(n for n in second.takes if n not in first.gives)]))
@@ -298,9 +296,3 @@ def _joined(first: Piece, second: Piece, tiny: Env) -> Piece:
     with torch.no_grad():
         graph = make_fx(function)(*(tiny[name] for name in takes))
     return Piece(takes, (*first.gives, *second.gives), graph)
-
-
-def _run_examples(env: Env, key: Piece, unique: Piece, tiny: Env) -> None:
-    """Add what the pieces give to the examples: of the right shape and dtype; contents do not matter."""
-    env |= key(tiny)
-    env |= unique(env)

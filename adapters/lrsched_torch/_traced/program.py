@@ -122,6 +122,11 @@ class LoopProgram(NamedTuple):
     phases: tuple[LoopPhase, ...]
     known: tuple[tuple[str, ...], ...]
 
+    def sums(self, *, total: bool) -> list[str]:
+        """Return the names of what reductions find out: over all tensors, or of each tensor for itself."""
+        pairs = zip(self.phases, self.known, strict=False)  # the last pass has none
+        return [name for phase, names in pairs if phase.total == total for name in names]
+
 
 @lru_cache(maxsize=64)
 def program_of(form: Form, totals: Level = Level.KEY) -> LoopProgram:
