@@ -1,4 +1,11 @@
-"""How parameters are laid out for a rule: large ones where they are, small ones together in buckets."""
+"""How parameters are laid out for a rule: large ones where they are, small ones together in buckets.
+
+A large weight stays where it is, seen in one dimension. The slots of a small one become views of buffers that its
+bucket keeps; the weight and its gradient are copied in and out at each step, unless they live side by side in one
+buffer already, as `flat=True` makes them (`_optimizer/flat.py`). If a tensor of the rule has a sum or a number for
+itself, it gets whole rows of `WIDTH`, filled up with zeros, so that sums of rows can be added up for each; else they
+lie end to end.
+"""
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter

@@ -1,4 +1,12 @@
-"""The updates of one rule on parameters that may be cut and joined."""
+"""The updates of one rule on parameters that may be cut and joined.
+
+A small weight comes from `_shared/jobs.py` with its state and its gradient. At the first step it gets a place in a
+bucket beside others of its group, step and dtype, and its slots move to their places in the buffers of that bucket
+(`bucket.py`). At each step `load` copies weight and gradient beside those of the others, into buffers that all buckets
+share; an engine (`engines.py`) or PyTorch's own kernel of the rule (`native.py`) updates all of them as one tensor, as
+a call for each would take longer than its work; and `store` copies the weight back. A large weight is a bucket by
+itself, where it lies.
+"""
 
 from collections.abc import Sequence
 from operator import is_

@@ -1,4 +1,11 @@
-"""Two ways to run the body of a rule over a bucket: eagerly, piece by piece, and compiled."""
+"""Two ways to run the body of a rule over a bucket: eagerly, piece by piece, and compiled.
+
+A bucket comes from `buckets.py` as `Loaded`: one array for the parameters, one for the gradients, one for each slot.
+For each sum that the rule asks for, `reduce` runs its body as far as that question; then `finish` runs all of it, with
+the answers, and writes parameters and slots in place. `Eager` does so for pieces that fit in the cache, as each
+operation of torch by itself reads and writes all it is given. `Compiled` hands the arrays to the graphs of
+`_traced/graphs.py`, in which a pass is one loop, and computes only once what follows from learning rate and step alone.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial

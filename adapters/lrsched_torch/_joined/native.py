@@ -1,4 +1,8 @@
-"""Rules that PyTorch has as one native kernel."""
+"""Rules that PyTorch has as one native kernel.
+
+Such a kernel takes lists of parameters, gradients and slots and updates all in one call, each where it lies, so large
+tensors of `buckets.py` go in together. A rule is found here only if the kernel computes the same in every option.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache

@@ -2,6 +2,9 @@
 
 LAMB needs the gradient for its moments only. If the pass of the norms writes the moments, the last one has them from
 there, and 40 bytes are moved for each parameter instead of 44.
+
+An operation that makes a new slot moves with its store from the last pass (`last`) to the one before (`before`); where
+the last pass needs the result, it reads the slot. Not if it needs the old content too, nor if more would be moved.
 """
 
 from collections.abc import Mapping

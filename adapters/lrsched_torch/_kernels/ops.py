@@ -1,4 +1,8 @@
-"""Operations of a rule as expressions of Triton, rounded as PyTorch rounds them, or done by PyTorch."""
+"""Operations of a rule as expressions of Triton, rounded as PyTorch rounds them, or done by PyTorch.
+
+What is computed for each element or tensor becomes text for `source.py`. What follows from learning rate and step alone
+is computed here and now, by `computed`, on a column with a number for each of these.
+"""
 
 from collections.abc import Iterable
 

@@ -9,6 +9,11 @@ order and computes what a tensor needs once, such as its trust ratio. All kernel
 * `values`: `(T, values)`, what belongs to each tensor: its numbers, its sums, what follows from them.
 * `owner`: `(chunks,)` int32, the tensor of each chunk. `partials`: `(sums, chunks)`. `total`: one float64 number.
 * `chunks`: how many there are. `chunk`: elements of one, a multiple of `BLOCK`.
+
+So a weight enters as a row of `table`. A program of `main{i}` knows its chunk, finds its tensor in `owner`, reads from
+the row where parameter, gradient and slots begin, goes through the chunk in blocks and writes them in place; or it
+leaves its sum in `partials`, which the program of `link{i+1}` for that tensor adds up. `triton.py` fills the tables and
+launches.
 """
 
 from collections.abc import Iterator, Sequence, Set

@@ -3,6 +3,11 @@
 A launch covers all tensors of one device and one combination of dtypes, over a table of their addresses and one of
 chunks. Nothing is gathered or scattered, and no array is kept but for the sums. What follows from learning rate and
 step is computed in float64, once for all tensors that have them in common.
+
+A weight comes from `_shared/jobs.py` with its state and gradient and gets a row in the `KernelTable` of its dtypes, and
+as many chunks as it is long. At each step `take` writes the address of the new gradient into the row and sends the
+table to the device, `run` launches the kernels of `source.py` for each pass, and `finish` counts. No step waits for the
+device.
 """
 
 import importlib

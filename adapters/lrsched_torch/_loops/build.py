@@ -1,4 +1,8 @@
-"""Builds C++ into a library of this process, and keeps it on the disk for the next ones."""
+"""Builds C++ into a library of this process, and keeps it on the disk for the next ones.
+
+A text enters from `cpp.py` or `unmoved.py`; its name on the disk is a hash of all that the machine code depends on, so
+what was built before for the same processor is loaded at once.
+"""
 
 import ctypes
 import hashlib

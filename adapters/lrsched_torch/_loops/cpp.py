@@ -1,5 +1,10 @@
 """The passes of a rule as C++; `walk.h` walks with them over a list of tensors, by all threads of torch.
 
+Each pass of a program (`_traced/program.py`) becomes a struct of four functions: `key` computes what follows from
+learning rate and step, once for all tensors; `own` what a tensor needs once, as its trust ratio; `wide` is the loop
+that loads an element of parameter, gradient and slots, computes and stores it; `after` makes results of the sums of a
+tensor. `build.py` compiles the text, and `table.py` calls it.
+
 Elements are computed in the working dtype; what there is one of for each tensor, and sums, in float64. A sum is taken
 over pieces of fixed length and in a fixed order, so that it does not depend on the number of threads.
 """

@@ -1,4 +1,11 @@
-"""Updates on a CPU by a library that walks over parameters, gradients and slots where they lie: nothing is gathered."""
+"""Updates on a CPU by a library that walks over parameters, gradients and slots where they lie: nothing is gathered.
+
+A weight comes from `_shared/jobs.py` with its state and its gradient, and joins those of the same dtypes in a table of
+addresses (`table.py`). From then on a step in which only gradients are new is `again`: one call looks whether all else
+still lies where the table says (`unmoved.py`), and a rule of one pass is done in that call too. After any other change
+`__call__` brings the tables up to date. Between passes that need a total over all tensors, those of all tables are
+added.
+"""
 
 import warnings
 from collections.abc import Callable

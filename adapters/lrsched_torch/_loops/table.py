@@ -1,4 +1,12 @@
-"""Members of the same dtypes, and the library that updates them where they are."""
+"""Members of the same dtypes, and the library that updates them where they are.
+
+A weight enters as addresses: a column of `table` says where the weight, its gradient and each of its slots begin.
+Beside it stand its number of elements, and which of the learning rates and steps at hand are its own. `run` gives all
+of that to the library that `cpp.py` writes for the rule, which follows the addresses (`walk.h`) and writes in place, so
+nothing comes back. An address that is no longer true would let it write anywhere: before each update `again` asks
+`unmoved.py`, or `fits` and its kin compare in Python. What no address can say, gaps between elements or another layout,
+is copied first.
+"""
 
 import ctypes
 from array import array

@@ -1,5 +1,14 @@
-// Walks over a list of tensors where they lie. Before this text stand the type W in which elements are computed and the
-// numbers ARRAYS (of each tensor), SCALARS (of each key) and KNOWN (sums of each tensor); after it the passes of a rule:
+// Walks over a list of tensors where they lie.
+//
+// A tensor enters as a column of addresses (`List::find`). If the rule has nothing for it alone, its borders do not
+// matter: each thread takes an equal share of all elements (`pieces`). Else a small tensor goes to one thread, which
+// takes it through all passes of the stage while the cache has it (`alone`), and a large one to all threads, chunk by
+// chunk (`together`). What is written goes to the addresses; sums go to `known`, where the next pass of this tensor
+// finds them, or to `totals`, which `cpp_loops.py` hands to the next stage. A sum is added up by chunks of fixed length
+// and in a fixed order, so that it does not depend on the number of threads.
+//
+// Before this text stand the type W in which elements are computed and the numbers ARRAYS (of each tensor), SCALARS (of
+// each key) and KNOWN (sums of each tensor); after it the passes of a rule:
 //
 //   struct Pass {
 //     struct Key;                            what tensors of one learning rate, step and rank have in common

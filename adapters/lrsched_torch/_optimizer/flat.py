@@ -1,4 +1,11 @@
-"""One buffer for many parameters, and one for their gradients."""
+"""One buffer for many parameters, and one for their gradients.
+
+When the optimizer is built, the content of a weight is copied into the buffer of its group and dtype, and the weight
+becomes a view of it (`p.data`); its gradient gets the same place in the other buffer at `zero_grad`, where the backward
+pass adds to it. Neighbours in a buffer are a bucket then (`_joined/bucket.py`), so an update copies nothing. Others may
+give a weight other memory at any time: `attach` asks at each step whether all still lie here (`_loops/unmoved.py`), and
+copies those that do not.
+"""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

@@ -3,6 +3,11 @@
 What depends on the learning rate and the step alone is cut out and computed once for all tensors, in float64, as the
 rest would otherwise compute it again for each element. Between two graphs no array is kept, only sums: the next graph
 computes again what it needs. Lengths are dynamic, so one compilation serves every tensor and every bucket.
+
+Here a tensor is a name in an `Env`: "p", "g", "slot0", ... `_traced` runs the body of the rule once on tiny examples
+and writes down what it does to them; `_split` takes from that graph what belongs to the update (`key`), then what
+belongs to a tensor or a row (`own`); the rest, `main`, is compiled to one loop. `_joined/engines.py` runs the three in
+this order, each adding its results to the `Env`. `program.py` takes the same graph apart for C++ and Triton instead.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,6 +2,10 @@
 
 Each operation of a graph is done as seldom as it can be: once for all tensors that share learning rate and step, once
 for each tensor, once for each element, or once for each tensor after its sums are known.
+
+A tensor is a name here too: the graph of `graphs.py` takes "p", "g", "slot0", ... `_phase` goes through its nodes,
+gives each result a name, and a level, which is the latest of what it is computed from. A writing of the graph becomes a
+store, done when all is read. `_loops/cpp.py` and `_kernels/source.py` then write one function for each level of a pass.
 """
 
 from collections.abc import Iterable, Iterator
