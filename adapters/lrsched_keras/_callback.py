@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from lrsched import Schedule, feedback
-from lrsched_keras._feedback import Dial, Loop, write_json
+from lrsched_keras._feedback import Dial, FeedbackLoop, write_json
 from lrsched_keras._schedule import complete
 
 _UNITS = ("epoch", "batch")
@@ -88,7 +88,7 @@ class LRCallback(keras.callbacks.Callback):
         backup: str | Path | None = None,
     ) -> None:
         super().__init__()
-        self._loop = Loop(schedule, monitor) if isinstance(schedule, feedback.Feedback) else None
+        self._loop = FeedbackLoop(schedule, monitor) if isinstance(schedule, feedback.Feedback) else None
         self.schedule: Any = schedule if self._loop else complete("LRCallback(schedule)", schedule)
         if unit not in _UNITS:
             raise ValueError(f"LRCallback(unit=...) must be one of {', '.join(map(repr, _UNITS))}, got {unit!r}")

@@ -13,11 +13,11 @@ from lrsched_keras._schedule import LRSchedule
 # JAX traces a training step with the variables of the optimizer as its arguments and compiles anything else into it.
 # Keras finds the variables of an optimizer among its attributes: on JAX the schedule is one.
 _ON_JAX = keras.config.backend() == "jax"
-_Factor: Any = keras.Variable if _ON_JAX else object
+_Base: Any = keras.Variable if _ON_JAX else object
 
 
 @keras.saving.register_keras_serializable(package="lrsched")
-class FeedbackSchedule(keras.optimizers.schedules.LearningRateSchedule, _Factor):
+class FeedbackSchedule(keras.optimizers.schedules.LearningRateSchedule, _Base):
     """A schedule times a factor, which `LRCallback` turns by a feedback rule.
 
     It makes a compiled schedule answer a metric: `Adam(FeedbackSchedule(schedule))` and
@@ -125,7 +125,7 @@ class Dial:
             self.schedule.factor = number
 
 
-class Loop:
+class FeedbackLoop:
     """A feedback rule, its state, and the numbers that its factor multiplies; all of it can be saved as JSON."""
 
     def __init__(self, rule: feedback.Feedback, monitor: str) -> None:

@@ -18,7 +18,7 @@ DTYPES = (tf.float32, tf.float64)
 ROUNDING = 5e-5
 
 
-class Kernel(NamedTuple):
+class VariableKernel(NamedTuple):
     """A native kernel.
 
     Args:
@@ -35,7 +35,7 @@ def native(rule: rules.Rule) -> Native | None:
     return native_of(rule, _kernel_of)
 
 
-def _kernel_of(rule: rules.Rule) -> Kernel | None:
+def _kernel_of(rule: rules.Rule) -> VariableKernel | None:
     if isinstance(rule, rules.SGD):
         return _sgd()
     if isinstance(rule, rules.Momentum):
@@ -45,14 +45,14 @@ def _kernel_of(rule: rules.Rule) -> Kernel | None:
     return None
 
 
-def _sgd() -> Kernel:
+def _sgd() -> VariableKernel:
     def apply(v: Any, g: Any, slots: Sequence[Any], scalars: Sequence[Any]) -> None:
         tf.raw_ops.ResourceApplyGradientDescent(var=v.handle, alpha=scalars[0], delta=g)
 
-    return Kernel(lambda context, dtype: (context.lr,), apply)
+    return VariableKernel(lambda context, dtype: (context.lr,), apply)
 
 
-def _momentum(rule: rules.Momentum) -> Kernel:
+def _momentum(rule: rules.Momentum) -> VariableKernel:
     scaled = rule.lr_in_buffer or rule.dampening > 0.0
 
     def scalars(context: rules.Context, dtype: Any) -> tuple[Any, ...]:
@@ -67,10 +67,10 @@ def _momentum(rule: rules.Momentum) -> Kernel:
             use_nesterov=rule.nesterov,
         )  # fmt: skip
 
-    return Kernel(scalars, apply)
+    return VariableKernel(scalars, apply)
 
 
-def _adam(rule: rules.Adam) -> Kernel | None:
+def _adam(rule: rules.Adam) -> VariableKernel | None:
     if rule.eps_at == "inside" or rule.eps_root or rule.amsgrad != "off" or not (rule.correct_m and rule.correct_v):
         return None
     if any(abs(float(np.float32(b)) - b) > ROUNDING * (1.0 - b) for b in (rule.b1, rule.b2)):
@@ -91,7 +91,7 @@ def _adam(rule: rules.Adam) -> Kernel | None:
             lr=rate, beta1=b1, beta2=b2, epsilon=eps, grad=g,
         )  # fmt: skip
 
-    return Kernel(scalars, apply)
+    return VariableKernel(scalars, apply)
 
 
 def update(

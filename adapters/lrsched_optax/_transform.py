@@ -152,12 +152,12 @@ def _init(rule: Rule, params: Tree) -> RuleState:
     tree: Any
     leaves, tree = jax.tree.flatten(params)
     layout = _layout(rule)
-    slots = [layout.flatten_up_to(rule.slots(_FullLike(p))) for p in leaves]
+    slots = [layout.flatten_up_to(rule.slots(_SlotsOfLeaf(p))) for p in leaves]
     columns = [tree.unflatten([own[i] for own in slots]) for i in range(layout.num_leaves)]
     return RuleState(jnp.zeros([], jnp.int32), layout.unflatten(columns))
 
 
-class _FullLike(NamedTuple):
+class _SlotsOfLeaf(NamedTuple):
     """Makes the slots of a parameter."""
 
     p: Any

@@ -14,7 +14,7 @@ CYCLING = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
 # The steps at which the parts of a sequence begin, where it has stepped ahead that much.
 Starts = Callable[[Any, int], list[int]]
 # Reads the cycle of one scheduler for a group.
-Cycle = Callable[[Any, int], Schedule]
+CycleReader = Callable[[Any, int], Schedule]
 
 
 class Written(NamedTuple):
@@ -42,7 +42,7 @@ def momentum_of(group: dict[str, Any]) -> float:
     return float(group["betas"][0] if "betas" in group else group["momentum"])
 
 
-def read_momentum(scheduler: Any, i: int, starts: Starts, cycle: Cycle) -> Schedule:
+def read_momentum(scheduler: Any, i: int, starts: Starts, cycle: CycleReader) -> Schedule:
     """Return the momentum of group i; what no part writes stays as it was."""
     written = _written(scheduler, i, 0, starts, cycle)
     # Building the schedulers has written the first value of the last.
@@ -55,14 +55,14 @@ def read_momentum(scheduler: Any, i: int, starts: Starts, cycle: Cycle) -> Sched
     return recipes.SequentialLR(parts, [piece.start for piece in written[1:]])
 
 
-def _cycles(scheduler: Any, i: int, cycle: Cycle) -> list[Schedule]:
+def _cycles(scheduler: Any, i: int, cycle: CycleReader) -> list[Schedule]:
     parts = getattr(scheduler, "_schedulers", None)
     if parts is not None:
         return [curve for part in parts for curve in _cycles(part, i, cycle)]
     return [cycle(scheduler, i)] if cycles_momentum(scheduler) else []
 
 
-def _written(scheduler: Any, i: int, ahead: int, starts: Starts, cycle: Cycle) -> list[Written]:
+def _written(scheduler: Any, i: int, ahead: int, starts: Starts, cycle: CycleReader) -> list[Written]:
     """Return what a scheduler writes when; `ahead` as for its rates."""
     if not hasattr(scheduler, "_schedulers"):
         return [Written(0, cycle(scheduler, i) if cycles_momentum(scheduler) else None)]

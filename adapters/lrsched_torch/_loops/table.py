@@ -27,7 +27,6 @@ from lrsched_torch._shared.update import Member
 from lrsched_torch._traced.graphs import KEY, Form
 from lrsched_torch._traced.program import LoopProgram, program_of
 
-Call = Any  # a function of `ctypes`
 # Up to how many elements Python may wait for a pass.
 BRIEF = 2**22
 
@@ -268,7 +267,7 @@ def _laid_out(x: Tensor, strides: tuple[int, ...]) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def library(form: Form, kept: tuple[torch.dtype, ...]) -> tuple[LoopProgram, tuple[Call, ...]]:
+def library(form: Form, kept: tuple[torch.dtype, ...]) -> tuple[LoopProgram, tuple[Any, ...]]:
     """Return the passes of a rule, and the functions of their stages, built for some dtypes of the slots.
 
     Raises:
