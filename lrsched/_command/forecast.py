@@ -21,7 +21,7 @@ _MOST = 50_000
 _LR, _LOSS = ("lr", "learning_rate"), ("loss", "train_loss")
 
 
-class Run(NamedTuple):
+class LoggedRun(NamedTuple):
     """What was logged of a run; the arrays have one length."""
 
     step: NDArray[np.int64]
@@ -78,7 +78,7 @@ def _print_table(model: ReturnModel, state: ReturnState, plans: dict[str, Schedu
         print(f"{mean:>10.5g}  {lo:>10.5g} to {hi:>9.5g}  {gain:>10}  {name}")
 
 
-def replay(model: ReturnModel, run: Run, warmup: int) -> ReturnState:
+def replay(model: ReturnModel, run: LoggedRun, warmup: int) -> ReturnState:
     """Show a run to a model, with the rates that the run had.
 
     Args:
@@ -105,7 +105,7 @@ def replay(model: ReturnModel, run: Run, warmup: int) -> ReturnState:
     return state._replace(record=state.record._replace(refused=0))
 
 
-def read_run(path: Path, lr: str | None = None, loss: str | None = None) -> Run:
+def read_run(path: Path, lr: str | None = None, loss: str | None = None) -> LoggedRun:
     """Read a run from a CSV file or a TensorBoard log directory.
 
     Args:
@@ -131,7 +131,7 @@ def read_run(path: Path, lr: str | None = None, loss: str | None = None) -> Run:
     if not steps:
         raise UserError(f"{path}: there is no row with a step, a learning rate and a loss")
     rates, losses = np.array(numbers, dtype=np.float64).T
-    return Run(np.array(steps, dtype=np.int64), rates, losses)
+    return LoggedRun(np.array(steps, dtype=np.int64), rates, losses)
 
 
 Rows = Iterable[tuple[str, float, float, float]]
