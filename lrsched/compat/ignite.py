@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict, Unpack
 
 from lrsched._core.check import Choice, Constraint, Flag, Int, OneOf, OrNone
 from lrsched._curves.cycles import MAX_CYCLES, Repeat
@@ -179,11 +179,14 @@ def _cosine(build: "partial[Schedule]", curve: Schedule, use_legacy: bool, rate:
     return then(bottom - first, late(build(lr=low + swing), first), late(curve, bottom))
 
 
-_SAME: dict[str, Constraint] = {
-    "param_name": OneOf(str, "a text"),
-    "save_history": Flag(),
-    "param_group_index": OrNone(Int()),
-}
+class Same(TypedDict, total=False):
+    """What most schedulers of ignite take and leaves the curve as it is."""
+
+    param_name: Annotated[str, OneOf(str, "a text")]
+    save_history: OnOff
+    param_group_index: Annotated[int | None, OrNone(Int())]
+
+
 CycleSize = Annotated[int, Int(low=2)]
 Shape = Callable[[float, float, int], Schedule]
 
@@ -255,7 +258,7 @@ def LinearCyclicalScheduler(
     end_value_mult: Positive = 1.0,
     warmup_duration: Count = 0,
     monotonic: OnOff = False,
-    **same: Any,
+    **same: Unpack[Same],
 ) -> Schedule:
     """A triangular wave from `start_value` to `end_value` and back, or with `monotonic` a saw that goes there only.
 
@@ -284,7 +287,6 @@ def LinearCyclicalScheduler(
         pytorch-ignite 0.5.5, handlers/param_scheduler.py, LinearCyclicalScheduler.
     """
     where = "LinearCyclicalScheduler"
-    without_effect(where, same, _SAME)
     must(monotonic or warmup_duration == 0, f"{where}(warmup_duration=...)", "0 unless monotonic", warmup_duration)
 
     def triangle(start: float, end: float, size: int) -> Schedule:
@@ -306,7 +308,7 @@ def CosineAnnealingScheduler(
     start_value_mult: Positive = 1.0,
     end_value_mult: Positive = 1.0,
     warmup_duration: Count = 0,
-    **same: Any,
+    **same: Unpack[Same],
 ) -> Schedule:
     """Half a cosine from `start_value` to `end_value`, again and again: it restarts unless another schedule follows.
 
@@ -331,7 +333,6 @@ def CosineAnnealingScheduler(
         pytorch-ignite 0.5.5, handlers/param_scheduler.py, CosineAnnealingScheduler.
     """
     where = "CosineAnnealingScheduler"
-    without_effect(where, same, _SAME)
     ends = (start_value, end_value, cycle_size, cycle_mult, start_value_mult, end_value_mult, warmup_duration)
     return _cyclical(where, Cosine, *ends)
 
@@ -366,7 +367,7 @@ def ConcatScheduler(schedulers: Parts, durations: Lengths, **same: Any) -> Sched
 
 
 @checked
-def PiecewiseLinear(milestones_values: Sequence[tuple[int, float]], **same: Any) -> Schedule:
+def PiecewiseLinear(milestones_values: Sequence[tuple[int, float]], **same: Unpack[Same]) -> Schedule:
     """Straight lines between points, level before the first and after the last.
 
     Args:
@@ -384,7 +385,6 @@ def PiecewiseLinear(milestones_values: Sequence[tuple[int, float]], **same: Any)
         pytorch-ignite 0.5.5, handlers/param_scheduler.py, PiecewiseLinear.
     """
     where = "PiecewiseLinear(milestones_values=...)"
-    without_effect("PiecewiseLinear", same, _SAME)
     must(len(milestones_values) > 0, where, "one or more pairs (event, value)", milestones_values)
     for pair in milestones_values:
         must(len(pair) == 2, where, "pairs (event, value)", pair)

@@ -3,14 +3,16 @@
 Its Trainer, in which it runs, uses it one update late: see `lrsched.compat.composer`.
 """
 
+from typing import Unpack
+
 from lrsched._curves.combine import Sum
 from lrsched._curves.decays import PowerLaw
 from lrsched._curves.modifiers import Hold
 from lrsched._curves.ramps import Linear
 from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import LengthOrNone, Positive, Rate, checked, must
+from lrsched.compat._tools.arguments import Rate, checked, must
 from lrsched.compat._tools.pieces import then, warmed
-from lrsched.compat.composer.time import Clock, EveryBatch, Time
+from lrsched.compat.composer.time import Batches, Clock, Time
 
 __all__ = ["InverseSquareRootWithWarmupScheduler"]
 
@@ -26,9 +28,7 @@ def InverseSquareRootWithWarmupScheduler(
     alpha_f_cooldown: Rate = 0.0,
     *,
     max_duration: Time,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Batches],
 ) -> Schedule:
     """Linear warm-up, inverse square root, linear cool-down from wherever that is.
 
@@ -65,7 +65,7 @@ def InverseSquareRootWithWarmupScheduler(
     for name, time in (("t_warmup", t_warmup), ("t_scale", t_scale), ("t_cooldown", t_cooldown)):
         same = time[1] == max_duration[1]
         must(same, f"{where}({name}=...)", f"in the unit of max_duration, {max_duration[1]!r}", f"{time[0]}{time[1]}")
-    clock = Clock(where, max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock(where, {"max_duration": max_duration, **training})
     warmup, scale = clock.batches(t_warmup, scaled=False), clock.length("t_scale", t_scale)
     cooldown = clock.batches(t_cooldown)
     body = max(clock.batches(t_max) - cooldown - warmup, 0)

@@ -118,7 +118,7 @@ def test_the_defaults_of_a_group_are_filled_in_and_the_rest_is_as_given():
         1.0,
         {"begin": 2.0, "words": None, "verbose": True, "anything": b"x"},
     )
-    assert arguments_of(whole, 1) == {"lr": 1.0, "begin": 0.5}
+    assert arguments_of(whole, 1) == {"lr": 1.0, "shared": {"begin": 0.5}}
 
 
 def test_the_arguments_of_a_group_are_held_to_their_constraints():

@@ -145,7 +145,8 @@ def _binder(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mapping[st
 
 def arguments_of(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> dict[str, Any]:
     """Return all arguments with which a `checked` function would run, by name, without running it."""
-    return dict(_binder(function)(args, kwargs).arguments)
+    bound = _binder(function)(args, kwargs)
+    return inspect.signature(inspect.unwrap(function)).bind(*bound.args, **bound.kwargs).arguments
 
 
 def must(holds: bool, where: str, what: str, got: Any) -> None:
@@ -158,10 +159,10 @@ def must(holds: bool, where: str, what: str, got: Any) -> None:
 class Nothing:
     """None, and why nothing else."""
 
-    why: str
+    why: str = ""
 
     def __call__(self, where: str, value: Any) -> None:
-        must(value is None, where, f"None ({self.why})", value)
+        must(value is None, where, f"None ({self.why})" if self.why else "None", value)
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""

@@ -13,7 +13,7 @@ whose batches are counted by then. A batch that is split (`device_train_microbat
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, Unpack
 
 from lrsched._core.check import Many, Real
 from lrsched._curves.decays import Exponential
@@ -21,9 +21,9 @@ from lrsched._curves.modifiers import Epochs
 from lrsched._curves.ramps import Cosine, Linear, Polynomial
 from lrsched._curves.schedule import Constant, Schedule
 from lrsched._recipes.decimals import powers
-from lrsched.compat._tools.arguments import LengthOrNone, OnOff, Positive, Rate, checked, must
+from lrsched.compat._tools.arguments import OnOff, Positive, Rate, checked, must
 from lrsched.compat._tools.pieces import late, stairs, then, truncated_cycles
-from lrsched.compat.composer.time import Clock, EveryBatch, Time, TimeOrNone, TimeText
+from lrsched.compat.composer.time import Clock, Time, TimeText, Training
 
 __all__ = [
     "ConstantScheduler",
@@ -47,11 +47,7 @@ def StepScheduler(
     lr: Rate,
     step_size: Time,
     gamma: Positive = 0.1,
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """A staircase, `lr * gamma ** floor(t / step_size)`.
 
@@ -71,7 +67,7 @@ def StepScheduler(
     References:
         Composer 0.32.1, optim/scheduler.py; so for all of this module.
     """
-    clock = Clock("StepScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("StepScheduler", training)
     return clock.used(Epochs(Exponential(lr, gamma), clock.length("step_size", step_size)))
 
 
@@ -80,11 +76,7 @@ def MultiStepScheduler(
     lr: Rate,
     milestones: Annotated[Sequence[str], Many(TimeText(), least=0)],
     gamma: Rate = 0.1,
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """The rate times `gamma` at each milestone.
 
@@ -101,7 +93,7 @@ def MultiStepScheduler(
         >>> MultiStepScheduler(1.0, ["0.5dur", "9ep"], max_duration="10ep", dataloader_len=10)
         Constant(1.0, steps=51) >> Constant(0.1, steps=40) >> Constant(0.01)
     """
-    clock = Clock("MultiStepScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("MultiStepScheduler", training)
     steps = sorted(clock.batches(time) for time in milestones)
     return clock.used(stairs(steps, powers(lr, gamma, len(steps))))
 
@@ -111,11 +103,7 @@ def ConstantScheduler(
     lr: Rate,
     alpha: Rate = 1.0,
     t_max: Time = "1dur",
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """A constant multiplier that returns to 1 at `t_max`.
 
@@ -132,7 +120,7 @@ def ConstantScheduler(
         >>> ConstantScheduler(0.1, alpha=0.5, t_max="8ba")
         Constant(0.05, steps=9) >> Constant(0.1)
     """
-    clock = Clock("ConstantScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("ConstantScheduler", training)
     steps = clock.batches(t_max)
     return clock.used(then(steps, Constant(lr * alpha, max(steps, 1)), Constant(lr)))
 
@@ -143,11 +131,7 @@ def LinearScheduler(
     alpha_i: Rate = 1.0,
     alpha_f: Rate = 0.0,
     t_max: Time = "1dur",
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """A line from `alpha_i` to `alpha_f` times the rate; by default a decay.
 
@@ -167,7 +151,7 @@ def LinearScheduler(
         >>> LinearScheduler(1.0, max_duration="4ep", dataloader_len=5, step_schedulers_every_batch=False)
         Epochs(Table((1.0, 0.75, 0.5, 0.25, 0.0)), steps_per_epoch=5)
     """
-    clock = Clock("LinearScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("LinearScheduler", training)
     return clock.used(Linear(lr * alpha_i, lr * alpha_f, clock.length("t_max", t_max)))
 
 
@@ -176,11 +160,7 @@ def ExponentialScheduler(
     lr: Rate,
     gamma: Positive,
     decay_period: Time = "1ep",
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """Exponential decay, `lr * gamma ** (t / decay_period)`, batch by batch.
 
@@ -197,7 +177,7 @@ def ExponentialScheduler(
         >>> ExponentialScheduler(1.0, 0.25, dataloader_len=10)(6)
         0.5
     """
-    clock = Clock("ExponentialScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("ExponentialScheduler", training)
     return clock.used(Exponential(lr, gamma, clock.length("decay_period", decay_period)))
 
 
@@ -206,11 +186,7 @@ def CosineAnnealingScheduler(
     lr: Rate,
     t_max: Time = "1dur",
     alpha_f: Rate = 0.0,
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """Half a cosine from the rate to `alpha_f` times the rate.
 
@@ -227,7 +203,7 @@ def CosineAnnealingScheduler(
         >>> CosineAnnealingScheduler(0.1, max_duration="500ba")
         Constant(0.1, steps=1) >> Cosine(0.1, 0.0, steps=500)
     """
-    clock = Clock("CosineAnnealingScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("CosineAnnealingScheduler", training)
     return clock.used(Cosine(lr, lr * alpha_f, clock.length("t_max", t_max)))
 
 
@@ -237,11 +213,7 @@ def CosineAnnealingWarmRestartsScheduler(
     t_0: Time,
     t_mult: Positive = 1.0,
     alpha_f: Rate = 0.0,
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """Half cosines with restarts; each cycle lasts `int(t_mult * cycle)` batches, rounded down each time.
 
@@ -261,7 +233,7 @@ def CosineAnnealingWarmRestartsScheduler(
         Constant(1.0, steps=1) >> Repeat(Cosine(1.0, 0.0, steps=10))
     """
     where = "CosineAnnealingWarmRestartsScheduler"
-    clock = Clock(where, max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock(where, training)
     steps = clock.length("t_0", t_0)
     return clock.used(truncated_cycles(steps, t_mult, lambda _, n: Cosine(lr, lr * alpha_f, n), f"{where}(t_mult=...)"))
 
@@ -272,11 +244,7 @@ def PolynomialScheduler(
     power: Positive,
     t_max: Time = "1dur",
     alpha_f: Rate = 0.0,
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """A power of the part left, `lr * (alpha_f + (1 - alpha_f) * (1 - t / t_max) ** power)`.
 
@@ -294,7 +262,7 @@ def PolynomialScheduler(
         >>> PolynomialScheduler(1.0, 2.0, max_duration="100ba")(51)
         0.25
     """
-    clock = Clock("PolynomialScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("PolynomialScheduler", training)
     return clock.used(Polynomial(lr, lr * alpha_f, clock.length("t_max", t_max), power))
 
 
@@ -325,11 +293,7 @@ def MultiStepWithWarmupScheduler(
     milestones: Annotated[Sequence[str], Many(TimeText(), least=0)],
     gamma: Rate = 0.1,
     scale_warmup: OnOff = False,
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """A linear warm-up laid over a staircase: milestones within it act when it ends.
 
@@ -349,7 +313,7 @@ def MultiStepWithWarmupScheduler(
         >>> s(3), s(8), s(9)
         (0.5, 1.0, 0.1)
     """
-    clock = Clock("MultiStepWithWarmupScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("MultiStepWithWarmupScheduler", training)
     steps = sorted(clock.batches(time) for time in milestones)
     body = stairs(steps, powers(lr, gamma, len(steps)))
     return _warmed(clock, t_warmup, scale_warmup, lr, late(body, clock.batches(t_warmup, scaled=False)))
@@ -362,11 +326,7 @@ def ConstantWithWarmupScheduler(
     alpha: Rate = 1.0,
     t_max: Time = "1dur",
     scale_warmup: OnOff = False,
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """A linear warm-up to `alpha` times the rate, and that for ever (unlike `ConstantScheduler`).
 
@@ -385,7 +345,7 @@ def ConstantWithWarmupScheduler(
         >>> ConstantWithWarmupScheduler(0.1, "4ba", max_duration="20ba")
         Constant(0.0, steps=1) >> Linear(0.0, 0.1, steps=4) >> Constant(0.1)
     """
-    clock = Clock("ConstantWithWarmupScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("ConstantWithWarmupScheduler", training)
     top = lr * alpha
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, top, lambda steps: Constant(top))
 
@@ -398,11 +358,7 @@ def LinearWithWarmupScheduler(
     alpha_f: Rate = 0.0,
     t_max: Time = "1dur",
     scale_warmup: OnOff = False,
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """A linear warm-up to `alpha_i` times the rate, then a line to `alpha_f` times it at `t_max`.
 
@@ -422,7 +378,7 @@ def LinearWithWarmupScheduler(
         >>> LinearWithWarmupScheduler(0.1, "1ep", max_duration="10ep", dataloader_len=8)
         Constant(0.0, steps=1) >> Linear(0.0, 0.1, steps=8) >> Linear(0.1, 0.0, steps=72)
     """
-    clock = Clock("LinearWithWarmupScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("LinearWithWarmupScheduler", training)
     top = lr * alpha_i
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, top, lambda steps: Linear(top, lr * alpha_f, steps))
 
@@ -434,11 +390,7 @@ def CosineAnnealingWithWarmupScheduler(
     t_max: Time = "1dur",
     alpha_f: Rate = 0.0,
     scale_warmup: OnOff = False,
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """A linear warm-up, then half a cosine to `alpha_f` times the rate at `t_max`.
 
@@ -457,7 +409,7 @@ def CosineAnnealingWithWarmupScheduler(
         >>> CosineAnnealingWithWarmupScheduler(0.1, "0.1dur", max_duration="100ba")
         Constant(0.0, steps=1) >> Linear(0.0, 0.1, steps=10) >> Cosine(0.1, 0.0, steps=90)
     """
-    clock = Clock("CosineAnnealingWithWarmupScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("CosineAnnealingWithWarmupScheduler", training)
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, lr, lambda steps: Cosine(lr, lr * alpha_f, steps))
 
 
@@ -469,11 +421,7 @@ def PolynomialWithWarmupScheduler(
     t_max: Time = "1dur",
     alpha_f: Rate = 0.0,
     scale_warmup: OnOff = False,
-    *,
-    max_duration: TimeOrNone = None,
-    dataloader_len: LengthOrNone = None,
-    ssr: Positive = 1.0,
-    step_schedulers_every_batch: EveryBatch = True,
+    **training: Unpack[Training],
 ) -> Schedule:
     """A linear warm-up, then a power of the part left, to `alpha_f` times the rate at `t_max`.
 
@@ -493,6 +441,6 @@ def PolynomialWithWarmupScheduler(
         >>> PolynomialWithWarmupScheduler(1.0, "20ba", max_duration="100ba")(61)
         0.25
     """
-    clock = Clock("PolynomialWithWarmupScheduler", max_duration, dataloader_len, ssr, step_schedulers_every_batch)
+    clock = Clock("PolynomialWithWarmupScheduler", training)
     end = lr * alpha_f
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, lr, lambda steps: Polynomial(lr, end, steps, power))

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from lrsched._core.check import Flag, OrNone
 from lrsched._curves.cycles import MAX_CYCLES
 from lrsched._curves.modifiers import Epochs, Table
 from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import must
+from lrsched.compat._tools.arguments import Default, LengthOrNone, Positive, must
 from lrsched.compat._tools.pieces import delayed
 
 _TIME = re.compile(r"([-+.\deE_]+)\s*(ep|ba|dur)")
@@ -41,11 +41,21 @@ class TimeText:
 Time = Annotated[str, TimeText()]
 
 
-TimeOrNone = Annotated[str | None, OrNone(TimeText())]
+class Batches(TypedDict, total=False):
+    """How the Trainer counts: batches of an epoch, the factor of times, whether it steps with every batch."""
+
+    dataloader_len: Annotated[LengthOrNone, Default(None)]
+    ssr: Annotated[Positive, Default(1.0)]
+    # Composer's own default, None, steps its schedulers with each batch.
+    step_schedulers_every_batch: Annotated[bool | None, Flag(default=True), Default(True)]
 
 
-# Composer's own default, None, steps its schedulers with each batch.
-EveryBatch = Annotated[bool | None, Flag(default=True)]
+class _Duration(TypedDict, total=False):
+    max_duration: Annotated[str | None, OrNone(TimeText()), Default(None)]
+
+
+class Training(_Duration, Batches, total=False):
+    """The same, after how long it trains."""
 
 
 Parsed = tuple[float, str]
@@ -54,18 +64,12 @@ Parsed = tuple[float, str]
 class Clock:
     """Turns times into batches as Composer does, rounding down, and functions of time into rates of updates."""
 
-    def __init__(
-        self,
-        where: str,
-        max_duration: Any,
-        dataloader_len: int | None,
-        ssr: float = 1.0,
-        every_batch: bool | None = True,
-    ) -> None:
-        self.where, self.max_duration, self.epoch, self.ssr = where, max_duration, dataloader_len, ssr
-        self.every_batch = every_batch
-        wrong = max_duration is not None and max_duration[1] == "dur"
-        must(not wrong, f"{where}(max_duration=...)", "a time in 'ep' or 'ba'", max_duration)
+    def __init__(self, where: str, training: Training) -> None:
+        self.where, self.epoch, self.ssr = where, training["dataloader_len"], training["ssr"]
+        self.max_duration: Any = training["max_duration"]
+        self.every_batch = training["step_schedulers_every_batch"]
+        wrong = self.max_duration is not None and self.max_duration[1] == "dur"
+        must(not wrong, f"{where}(max_duration=...)", "a time in 'ep' or 'ba'", self.max_duration)
 
     def _per(self, unit: str) -> int:
         if unit == "ba":

@@ -1,12 +1,12 @@
 """The schedulers of MMEngine, one by one."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Unpack
 
 from lrsched._core.check import Choice, Many, OrNone, Real, Steps
 from lrsched._curves.schedule import Schedule
-from lrsched.compat._tools.arguments import Fraction, LengthOrNone, OnOff, Positive, Rate, RateOrNone, checked
-from lrsched.compat.mmengine.build import INF, alone
+from lrsched.compat._tools.arguments import Fraction, OnOff, Positive, Rate, RateOrNone, checked
+from lrsched.compat.mmengine.build import INF, Shared, alone
 
 Moment = Annotated[float, Steps()]
 
@@ -18,10 +18,7 @@ def StepLR(
     gamma: Positive = 0.1,
     begin: Moment = 0,
     end: Moment = INF,
-    *,
-    convert_to_iter_based: OnOff = False,
-    epoch_length: LengthOrNone = None,
-    **same: Any,
+    **same: Unpack[Shared],
 ) -> Schedule:
     """The rate times `gamma` after each `step_size` steps.
 
@@ -42,7 +39,7 @@ def StepLR(
     References:
         MMEngine 0.10.7, optim/scheduler/param_scheduler.py; so for all of this module.
     """
-    return alone("StepLR", lr, begin, end, convert_to_iter_based, epoch_length, same, step_size=step_size, gamma=gamma)
+    return alone("StepLR", lr, begin, end, same, step_size=step_size, gamma=gamma)
 
 
 @checked
@@ -52,10 +49,7 @@ def MultiStepLR(
     gamma: Rate = 0.1,
     begin: Moment = 0,
     end: Moment = INF,
-    *,
-    convert_to_iter_based: OnOff = False,
-    epoch_length: LengthOrNone = None,
-    **same: Any,
+    **same: Unpack[Shared],
 ) -> Schedule:
     """The rate times `gamma` at each milestone.
 
@@ -73,9 +67,7 @@ def MultiStepLR(
         >>> MultiStepLR(1.0, milestones=[5], gamma=0.5, begin=10)(15)
         0.5
     """
-    return alone(
-        "MultiStepLR", lr, begin, end, convert_to_iter_based, epoch_length, same, milestones=milestones, gamma=gamma
-    )
+    return alone("MultiStepLR", lr, begin, end, same, milestones=milestones, gamma=gamma)
 
 
 @checked
@@ -84,10 +76,7 @@ def ConstantLR(
     factor: Fraction = 1 / 3,
     begin: Moment = 0,
     end: Moment = INF,
-    *,
-    convert_to_iter_based: OnOff = False,
-    epoch_length: LengthOrNone = None,
-    **same: Any,
+    **same: Unpack[Shared],
 ) -> Schedule:
     """The rate times `factor`, and the rate itself again at step `end - 1`, the last one at which the scheduler acts.
 
@@ -104,7 +93,7 @@ def ConstantLR(
         >>> ConstantLR(1.0, factor=0.5, end=5)
         Constant(0.5, steps=4) >> Constant(1.0)
     """
-    return alone("ConstantLR", lr, begin, end, convert_to_iter_based, epoch_length, same, factor=factor)
+    return alone("ConstantLR", lr, begin, end, same, factor=factor)
 
 
 @checked
@@ -113,10 +102,7 @@ def ExponentialLR(
     gamma: Positive,
     begin: Moment = 0,
     end: Moment = INF,
-    *,
-    convert_to_iter_based: OnOff = False,
-    epoch_length: LengthOrNone = None,
-    **same: Any,
+    **same: Unpack[Shared],
 ) -> Schedule:
     """The rate times `gamma` after each step.
 
@@ -133,7 +119,7 @@ def ExponentialLR(
         >>> ExponentialLR(1.0, gamma=0.5, end=2)(9)
         0.5
     """
-    return alone("ExponentialLR", lr, begin, end, convert_to_iter_based, epoch_length, same, gamma=gamma)
+    return alone("ExponentialLR", lr, begin, end, same, gamma=gamma)
 
 
 @checked
@@ -143,10 +129,7 @@ def LinearLR(
     end_factor: Fraction = 1.0,
     begin: Moment = 0,
     end: Moment = INF,
-    *,
-    convert_to_iter_based: OnOff = False,
-    epoch_length: LengthOrNone = None,
-    **same: Any,
+    **same: Unpack[Shared],
 ) -> Schedule:
     """A line of factors whose end is reached at step `end - 1`, the last one at which the scheduler acts.
 
@@ -164,17 +147,7 @@ def LinearLR(
         >>> LinearLR(1.0, start_factor=0.2, end=5)
         Linear(0.2, 1.0, steps=4)
     """
-    return alone(
-        "LinearLR",
-        lr,
-        begin,
-        end,
-        convert_to_iter_based,
-        epoch_length,
-        same,
-        start_factor=start_factor,
-        end_factor=end_factor,
-    )
+    return alone("LinearLR", lr, begin, end, same, start_factor=start_factor, end_factor=end_factor)
 
 
 @checked
@@ -182,10 +155,7 @@ def QuadraticWarmupLR(
     lr: Rate,
     begin: Moment = 0,
     end: Moment = INF,
-    *,
-    convert_to_iter_based: OnOff = False,
-    epoch_length: LengthOrNone = None,
-    **same: Any,
+    **same: Unpack[Shared],
 ) -> Schedule:
     """The warm-up that MMDetection, MMPose and MMYOLO add: `lr * ((t + 1) / (end - begin))**2`.
 
@@ -204,7 +174,7 @@ def QuadraticWarmupLR(
     References:
         MMDetection, mmdet/engine/schedulers/quadratic_warmup.py.
     """
-    return alone("QuadraticWarmupLR", lr, begin, end, convert_to_iter_based, epoch_length, same)
+    return alone("QuadraticWarmupLR", lr, begin, end, same)
 
 
 MomentOrNone = Annotated[float | None, OrNone(Steps())]
@@ -218,10 +188,7 @@ def CosineAnnealingLR(
     begin: Moment = 0,
     end: Moment = INF,
     eta_min_ratio: RateOrNone = None,
-    *,
-    convert_to_iter_based: OnOff = False,
-    epoch_length: LengthOrNone = None,
-    **same: Any,
+    **same: Unpack[Shared],
 ) -> Schedule:
     """Half a cosine to `eta_min`, and back again if the scheduler acts for more than `T_max` steps.
 
@@ -245,18 +212,7 @@ def CosineAnnealingLR(
         >>> round(CosineAnnealingLR(1.0, T_max=10)(5), 12)
         0.5
     """
-    return alone(
-        "CosineAnnealingLR",
-        lr,
-        begin,
-        end,
-        convert_to_iter_based,
-        epoch_length,
-        same,
-        T_max=T_max,
-        eta_min=eta_min,
-        eta_min_ratio=eta_min_ratio,
-    )
+    return alone("CosineAnnealingLR", lr, begin, end, same, T_max=T_max, eta_min=eta_min, eta_min_ratio=eta_min_ratio)
 
 
 @checked
@@ -266,10 +222,7 @@ def PolyLR(
     power: Positive = 1.0,
     begin: Moment = 0,
     end: Moment = INF,
-    *,
-    convert_to_iter_based: OnOff = False,
-    epoch_length: LengthOrNone = None,
-    **same: Any,
+    **same: Unpack[Shared],
 ) -> Schedule:
     """A power of the part left, which reaches `eta_min` at step `end - 1`, the last one at which the scheduler acts.
 
@@ -287,7 +240,7 @@ def PolyLR(
         >>> PolyLR(1.0, power=2.0, end=11)(5)
         0.25
     """
-    return alone("PolyLR", lr, begin, end, convert_to_iter_based, epoch_length, same, eta_min=eta_min, power=power)
+    return alone("PolyLR", lr, begin, end, same, eta_min=eta_min, power=power)
 
 
 @checked
@@ -302,10 +255,7 @@ def OneCycleLR(
     three_phase: OnOff = False,
     begin: Moment = 0,
     end: Moment = INF,
-    *,
-    convert_to_iter_based: OnOff = False,
-    epoch_length: LengthOrNone = None,
-    **same: Any,
+    **same: Unpack[Shared],
 ) -> Schedule:
     """The one-cycle policy of torch, whose last value is held after its last step.
 
@@ -340,8 +290,6 @@ def OneCycleLR(
         lr,
         begin,
         end,
-        convert_to_iter_based,
-        epoch_length,
         same,
         eta_max=eta_max,
         total_steps=total_steps,
@@ -362,10 +310,7 @@ def CosineRestartLR(
     eta_min_ratio: RateOrNone = None,
     begin: Moment = 0,
     end: Moment = INF,
-    *,
-    convert_to_iter_based: OnOff = False,
-    epoch_length: LengthOrNone = None,
-    **same: Any,
+    **same: Unpack[Shared],
 ) -> Schedule:
     """Half cosines of given lengths, each from `lr * weight` to `eta_min`; the value before the last step stays.
 
@@ -394,8 +339,6 @@ def CosineRestartLR(
         lr,
         begin,
         end,
-        convert_to_iter_based,
-        epoch_length,
         same,
         periods=periods,
         restart_weights=restart_weights,

@@ -4,16 +4,19 @@ The warm-up is `lr * (t + 1) / (warmup_steps + 1)`: never 0, and at its top at s
 `max_steps` every policy has `min_lr`.
 """
 
+from typing import Unpack
+
 from lrsched._curves.combine import Maximum
 from lrsched._curves.decays import PowerLaw
 from lrsched._curves.ramps import Cosine, Linear, Polynomial
 from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import CountOrNone, Length, LengthOrNone, OnOff, Positive, Rate, checked, must
+from lrsched.compat._tools.arguments import Length, LengthOrNone, OnOff, Positive, Rate, checked, must
 from lrsched.compat._tools.pieces import late, then
 from lrsched.compat.nemo.hold import (
     NoamHoldAnnealing,
-    Part,
     PolynomialHoldDecayAnnealing,
+    Tailed,
+    Warmed,
     WarmupHoldAnnealLinear,
     WarmupHoldAnnealOneMinusSquareRoot,
     WarmupHoldPolicy,
@@ -45,10 +48,9 @@ __all__ = [
 def WarmupPolicy(
     lr: Rate,
     *,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
     max_steps: LengthOrNone = None,
     min_lr: Rate = 0.0,
+    **given: Unpack[Warmed],
 ) -> Schedule:
     """A warm-up, then the rate itself.
 
@@ -67,13 +69,13 @@ def WarmupPolicy(
     References:
         NeMo 3.0.0, core/optim/lr_scheduler.py; so for all of this module.
     """
-    steps = _steps("WarmupPolicy", "warmup", warmup_steps, warmup_ratio, max_steps)
+    steps = _steps("WarmupPolicy", "warmup", max_steps, given)
     return _policy(lr, steps, 0, Constant(lr), max_steps, min_lr)
 
 
-def _risen(where: str, steps: int | None, ratio: float | None, end: int) -> _Phases:
+def _risen(where: str, end: int, given: Warmed) -> _Phases:
     """Return the phases of a policy without a hold; a warm-up of all steps leaves none to the decay."""
-    return _Phases(_steps(where, "warmup", steps, ratio, end), 0, end)
+    return _Phases(_steps(where, "warmup", end, given), 0, end)
 
 
 @checked
@@ -82,8 +84,7 @@ def SquareAnnealing(
     *,
     max_steps: Length,
     min_lr: Rate = 1e-5,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
+    **given: Unpack[Warmed],
 ) -> Schedule:
     """Warm-up, then `max(min_lr, lr * (1 - x) ** 2)`, x the part of the steps after the warm-up gone.
 
@@ -98,12 +99,10 @@ def SquareAnnealing(
         >>> SquareAnnealing(1.0, max_steps=10)(5)
         0.25
     """
-    phases = _risen("SquareAnnealing", warmup_steps, warmup_ratio, max_steps)
-
-    def body() -> Schedule:
-        return _floored(Polynomial(lr, 0.0, max_steps - phases.warmup, 2.0), min_lr)
-
-    return phases.policy(lr, phases.warmup, body, min_lr)
+    phases = _risen("SquareAnnealing", max_steps, given)
+    return phases.policy(
+        lr, phases.warmup, lambda: _floored(Polynomial(lr, 0.0, max_steps - phases.warmup, 2.0), min_lr), min_lr
+    )
 
 
 @checked
@@ -112,8 +111,7 @@ def SquareRootAnnealing(
     *,
     max_steps: Length,
     min_lr: Rate = 0.0,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
+    **given: Unpack[Warmed],
 ) -> Schedule:
     """Warm-up, then `max(min_lr, lr * sqrt(1 - t / max_steps))`: the decay counts from step 0, and jumps in.
 
@@ -128,7 +126,7 @@ def SquareRootAnnealing(
         >>> SquareRootAnnealing(1.0, max_steps=4)(3)
         0.5
     """
-    warmup = _steps("SquareRootAnnealing", "warmup", warmup_steps, warmup_ratio, max_steps)
+    warmup = _steps("SquareRootAnnealing", "warmup", max_steps, given)
     body = _floored(Polynomial(lr, 0.0, max_steps, 0.5), min_lr)
     return _policy(lr, warmup, 0, body, max_steps, min_lr)
 
@@ -139,10 +137,7 @@ def CosineAnnealing(
     *,
     max_steps: Length,
     min_lr: Rate = 0.0,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
-    constant_steps: CountOrNone = None,
-    constant_ratio: Part = None,
+    **given: Unpack[Tailed],
 ) -> Schedule:
     """Warm-up, half a cosine to `min_lr`, then that for the last `constant_steps`.
 
@@ -164,8 +159,8 @@ def CosineAnnealing(
         (0.2, 1.0, 0.5)
     """
     where = "CosineAnnealing"
-    phases = _risen(where, warmup_steps, warmup_ratio, max_steps)
-    constant = _steps(where, "constant", constant_steps, constant_ratio, max_steps)
+    phases = _risen(where, max_steps, given)
+    constant = _steps(where, "constant", max_steps, given)
     rest = max_steps - constant - phases.warmup
     if not constant:
         must(lr >= min_lr or not phases.decays, f"{where}(min_lr=...)", f"<= lr={lr!r}", min_lr)
@@ -184,10 +179,9 @@ def NoamAnnealing(
     lr: Rate,
     *,
     d_model: Length,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
     max_steps: LengthOrNone = None,
     min_lr: Rate = 0.0,
+    **given: Unpack[Warmed],
 ) -> Schedule:
     """The transformer's schedule, `lr * d_model ** -0.5 * min(n ** -0.5, n * warmup_steps ** -1.5)`, n = max(t, 1).
 
@@ -205,7 +199,7 @@ def NoamAnnealing(
         (0.0625, 0.0625, 0.25, 0.125)
     """
     must(lr >= min_lr, "NoamAnnealing(min_lr=...)", f"<= lr={lr!r}", min_lr)
-    warmup = _steps("NoamAnnealing", "warmup", warmup_steps, warmup_ratio, max_steps)
+    warmup = _steps("NoamAnnealing", "warmup", max_steps, given)
     unit = max(warmup, 1)
     peak = lr * (d_model * unit) ** -0.5
     fall: Schedule = PowerLaw(peak, 0.5, timescale=unit)
@@ -223,8 +217,7 @@ def WarmupAnnealing(
     *,
     max_steps: Length,
     min_lr: Rate = 0.0,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
+    **given: Unpack[Warmed],
 ) -> Schedule:
     """Warm-up, then a line to `min_lr` at step `max_steps`.
 
@@ -239,7 +232,7 @@ def WarmupAnnealing(
         >>> WarmupAnnealing(1.0, max_steps=10, warmup_steps=4)(7)
         0.5
     """
-    phases = _risen("WarmupAnnealing", warmup_steps, warmup_ratio, max_steps)
+    phases = _risen("WarmupAnnealing", max_steps, given)
     return phases.policy(lr, phases.warmup, lambda: Linear(lr, min_lr, max_steps - phases.warmup), min_lr)
 
 
@@ -249,8 +242,7 @@ def InverseSquareRootAnnealing(
     *,
     max_steps: Length,
     min_lr: Rate = 0.0,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
+    **given: Unpack[Warmed],
 ) -> Schedule:
     """Warm-up, then `lr * sqrt((warmup_steps + 1) / (t + 1))`, and a jump to `min_lr` after step `max_steps`.
 
@@ -265,7 +257,7 @@ def InverseSquareRootAnnealing(
         >>> InverseSquareRootAnnealing(1.0, max_steps=100, warmup_steps=3)(15)
         0.5
     """
-    warmup = _steps("InverseSquareRootAnnealing", "warmup", warmup_steps, warmup_ratio, max_steps)
+    warmup = _steps("InverseSquareRootAnnealing", "warmup", max_steps, given)
     return _policy(lr, warmup, warmup, PowerLaw(lr, 0.5, timescale=warmup + 1), max_steps, min_lr)
 
 
@@ -298,8 +290,7 @@ def PolynomialDecayAnnealing(
     min_lr: Rate = 0.0,
     power: Positive = 1.0,
     cycle: OnOff = False,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
+    **given: Unpack[Warmed],
 ) -> Schedule:
     """Warm-up, then `min_lr + (lr - min_lr) * (1 - x) ** power`, x the part of the steps after the warm-up gone.
 
@@ -316,5 +307,5 @@ def PolynomialDecayAnnealing(
         >>> PolynomialDecayAnnealing(1.0, max_steps=10, power=2.0)(5)
         0.25
     """
-    phases = _risen("PolynomialDecayAnnealing", warmup_steps, warmup_ratio, max_steps)
+    phases = _risen("PolynomialDecayAnnealing", max_steps, given)
     return phases.policy(lr, phases.warmup, lambda: Polynomial(lr, min_lr, max_steps - phases.warmup, power), min_lr)

@@ -1,22 +1,43 @@
 """The policies of NeMo that hold the rate after the warm-up."""
 
-from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple, TypedDict, Unpack
 
 from lrsched._core.check import OrNone, Real
 from lrsched._curves.combine import Maximum
 from lrsched._curves.decays import PowerLaw
 from lrsched._curves.ramps import Linear, Monomial, Polynomial
 from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import CountOrNone, Length, OnOff, Positive, Rate, checked, must
+from lrsched.compat._tools.arguments import CountOrNone, Default, Length, OnOff, Positive, Rate, checked, must
 from lrsched.compat._tools.pieces import late, then
 
 Part = Annotated[float | None, OrNone(Real(low=0.0, high=1.0))]
-# A number of steps, or a part of all steps.
-Phase = tuple[int | None, float | None]
 
 
-def _steps(where: str, name: str, steps: int | None, ratio: float | None, total: int | None) -> int:
+class Warmed(TypedDict, total=False):
+    """A warm-up: a number of steps, or a part of all."""
+
+    warmup_steps: Annotated[CountOrNone, Default(None)]
+    warmup_ratio: Annotated[Part, Default(None)]
+
+
+class Held(Warmed, total=False):
+    """A warm-up, and how long the rate is held after it."""
+
+    hold_steps: Annotated[CountOrNone, Default(None)]
+    hold_ratio: Annotated[Part, Default(None)]
+
+
+class Tailed(Warmed, total=False):
+    """A warm-up, and how long the last rate is held at the end."""
+
+    constant_steps: Annotated[CountOrNone, Default(None)]
+    constant_ratio: Annotated[Part, Default(None)]
+
+
+def _steps(where: str, name: str, total: int | None, given: Mapping[str, Any]) -> int:
+    steps: int | None = given[f"{name}_steps"]
+    ratio: float | None = given[f"{name}_ratio"]
     must(steps is None or ratio is None, f"{where}({name}_ratio=...)", f"None if {name}_steps is given", ratio)
     if ratio is None:
         return steps or 0
@@ -68,18 +89,17 @@ class _Phases(NamedTuple):
         return _policy(lr, self.warmup, begin, made, self.end, min_lr, self.hold)
 
 
-def _held(where: str, end: int, warmup: Phase, hold: Phase, divides: bool = True) -> _Phases:
-    """Return the phases of a policy, each of them given by a number of steps or by a part of all.
+def _held(where: str, end: int, given: Held, divides: bool = True) -> _Phases:
+    """Return the phases of a policy with a hold.
 
     Args:
         where: what an error names.
         end: last step.
-        warmup: the warm-up.
-        hold: the hold.
+        given: the warm-up and the hold.
         divides: whether NeMo divides by the steps after the hold.
     """
-    rise = _steps(where, "warmup", *warmup, end)
-    found = _Phases(rise, 0 if hold == (None, None) else rise + _steps(where, "hold", *hold, end), end)
+    rise, holds = _steps(where, "warmup", end, given), (given["hold_steps"], given["hold_ratio"]) != (None, None)
+    found = _Phases(rise, rise + _steps(where, "hold", end, given) if holds else 0, end)
     fails = divides and found.decays and found.hold == end
     must(not fails, f"{where}(max_steps=...)", f"other than {found.hold}, where the hold ends: NeMo divides by 0", end)
     return found
@@ -91,10 +111,7 @@ def WarmupHoldPolicy(
     *,
     max_steps: Length,
     min_lr: Rate = 0.0,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
-    hold_steps: CountOrNone = None,
-    hold_ratio: Part = None,
+    **given: Unpack[Held],
 ) -> Schedule:
     """A warm-up, then the rate itself until step `max_steps`.
 
@@ -111,8 +128,7 @@ def WarmupHoldPolicy(
         >>> WarmupHoldPolicy(1.0, max_steps=10, warmup_steps=3, hold_steps=4)(10)
         1.0
     """
-    rise, hold = (warmup_steps, warmup_ratio), (hold_steps, hold_ratio)
-    phases = _held("WarmupHoldPolicy", max_steps, rise, hold, divides=False)
+    phases = _held("WarmupHoldPolicy", max_steps, given, divides=False)
     return phases.policy(lr, 0, lambda: Constant(lr), min_lr)
 
 
@@ -122,10 +138,7 @@ def WarmupHoldAnnealOneMinusSquareRoot(
     *,
     max_steps: Length,
     min_lr: Rate = 0.0,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
-    hold_steps: CountOrNone = None,
-    hold_ratio: Part = None,
+    **given: Unpack[Held],
 ) -> Schedule:
     """Warm-up, hold, then `max(min_lr, lr * (1 - sqrt(x)))`, x the part of the steps after the hold gone.
 
@@ -145,12 +158,10 @@ def WarmupHoldAnnealOneMinusSquareRoot(
         0.5
     """
     where = "WarmupHoldAnnealOneMinusSquareRoot"
-    phases = _held(where, max_steps, (warmup_steps, warmup_ratio), (hold_steps, hold_ratio))
-
-    def body() -> Schedule:
-        return _floored(Monomial(lr, 0.0, max_steps - phases.hold, power=0.5), min_lr)
-
-    return phases.policy(lr, phases.hold, body, min_lr)
+    phases = _held(where, max_steps, given)
+    return phases.policy(
+        lr, phases.hold, lambda: _floored(Monomial(lr, 0.0, max_steps - phases.hold, power=0.5), min_lr), min_lr
+    )
 
 
 def _floored(body: Schedule, low: float) -> Schedule:
@@ -163,10 +174,7 @@ def WarmupHoldAnnealLinear(
     *,
     max_steps: Length,
     min_lr: Rate = 0.0,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
-    hold_steps: CountOrNone = None,
-    hold_ratio: Part = None,
+    **given: Unpack[Held],
 ) -> Schedule:
     """Warm-up, hold, then a line to `min_lr` at step `max_steps`; without a hold the line counts from step 0.
 
@@ -183,7 +191,7 @@ def WarmupHoldAnnealLinear(
         >>> WarmupHoldAnnealLinear(1.0, max_steps=10, warmup_steps=2, hold_steps=4)(8)
         0.5
     """
-    phases = _held("WarmupHoldAnnealLinear", max_steps, (warmup_steps, warmup_ratio), (hold_steps, hold_ratio))
+    phases = _held("WarmupHoldAnnealLinear", max_steps, given)
     return phases.policy(lr, phases.hold, lambda: Linear(lr, min_lr, max_steps - phases.hold), min_lr)
 
 
@@ -194,10 +202,7 @@ def NoamHoldAnnealing(
     max_steps: Length,
     decay_rate: Rate = 0.5,
     min_lr: Rate = 0.0,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
-    hold_steps: CountOrNone = None,
-    hold_ratio: Part = None,
+    **given: Unpack[Held],
 ) -> Schedule:
     """Warm-up, hold, then `max(min_lr, lr * (warmup_steps / (t - hold_steps)) ** decay_rate)`.
 
@@ -216,13 +221,14 @@ def NoamHoldAnnealing(
         0.5
     """
     where = "NoamHoldAnnealing"
-    phases = _held(where, max_steps, (warmup_steps, warmup_ratio), (hold_steps, hold_ratio), divides=False)
+    phases = _held(where, max_steps, given, divides=False)
     must(phases.warmup > 0 or not phases.decays, f"{where}(warmup_steps=...)", ">= 1", phases.warmup)
-
-    def body() -> Schedule:
-        return _floored(PowerLaw(lr, decay_rate, timescale=phases.warmup), min_lr)
-
-    return phases.policy(lr, max(phases.hold, phases.warmup), body, min_lr)
+    return phases.policy(
+        lr,
+        max(phases.hold, phases.warmup),
+        lambda: _floored(PowerLaw(lr, decay_rate, timescale=phases.warmup), min_lr),
+        min_lr,
+    )
 
 
 @checked
@@ -233,10 +239,7 @@ def PolynomialHoldDecayAnnealing(
     min_lr: Rate = 0.0,
     power: Positive = 1.0,
     cycle: OnOff = False,
-    warmup_steps: CountOrNone = None,
-    warmup_ratio: Part = None,
-    hold_steps: CountOrNone = None,
-    hold_ratio: Part = None,
+    **given: Unpack[Held],
 ) -> Schedule:
     """Warm-up, hold, then `min_lr + (lr - min_lr) * (1 - x) ** power`, x the part of the steps after the hold gone.
 
@@ -259,7 +262,7 @@ def PolynomialHoldDecayAnnealing(
         0.25
     """
     where = "PolynomialHoldDecayAnnealing"
-    phases = _held(where, max_steps, (warmup_steps, warmup_ratio), (hold_steps, hold_ratio))
+    phases = _held(where, max_steps, given)
 
     def body() -> Schedule:
         steps = max_steps - max(phases.warmup, phases.hold)

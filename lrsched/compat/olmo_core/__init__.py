@@ -5,18 +5,20 @@ W steps begins with 1 / W and has its top at update W - 1. `t_max` is the traine
 it is its `max_tokens`, all lengths are tokens, and update t has the value after `(t + 1) * tokens_per_step` of them.
 """
 
+from typing import Unpack
+
 from lrsched._curves.decays import PowerLaw
 from lrsched._curves.ramps import Cosine, Geometric, Linear
 from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import CountOrNone, Length, LengthOrNone, Positive, Rate, checked, must
+from lrsched.compat._tools.arguments import CountOrNone, Length, Positive, Rate, checked, must
 from lrsched.compat._tools.pieces import late
 from lrsched.compat.olmo_core.tails import (
     WSD,
     WSDS,
     CosWithWarmupAndLinearDecay,
+    Count,
     Part,
     PowerLR,
-    Units,
     _cosine,
     _counted,
     _ramp,
@@ -39,7 +41,7 @@ __all__ = [
 
 
 @checked
-def ConstantScheduler(lr: Rate, *, units: Units = "steps", tokens_per_step: LengthOrNone = None) -> Schedule:
+def ConstantScheduler(lr: Rate, **count: Unpack[Count]) -> Schedule:
     """The rate itself.
 
     Args:
@@ -54,7 +56,7 @@ def ConstantScheduler(lr: Rate, *, units: Units = "steps", tokens_per_step: Leng
     References:
         OLMo-core 3.0.0, optim/scheduler.py, and train/trainer.py for the count; so for all of this module.
     """
-    return _counted("ConstantScheduler", Constant(lr), None, units, tokens_per_step)
+    return _counted("ConstantScheduler", Constant(lr), None, count)
 
 
 @checked
@@ -64,9 +66,7 @@ def ConstantWithWarmup(
     warmup: CountOrNone = None,
     warmup_fraction: Part = None,
     warmup_min_lr: Rate = 0.0,
-    *,
-    units: Units = "steps",
-    tokens_per_step: LengthOrNone = None,
+    **count: Unpack[Count],
 ) -> Schedule:
     """Linear warm-up, then the rate itself.
 
@@ -86,9 +86,7 @@ def ConstantWithWarmup(
     """
     where = "ConstantWithWarmup"
     steps = _steps(where, "warmup", warmup, warmup_fraction, t_max)
-    return _counted(
-        "ConstantWithWarmup", _ramp(where, lr, steps, warmup_min_lr, Constant(lr), 1), t_max, units, tokens_per_step
-    )
+    return _counted("ConstantWithWarmup", _ramp(where, lr, steps, warmup_min_lr, Constant(lr), 1), t_max, count)
 
 
 @checked
@@ -99,9 +97,7 @@ def LinearWithWarmup(
     warmup: CountOrNone = None,
     warmup_fraction: Part = None,
     warmup_min_lr: Rate = 0.0,
-    *,
-    units: Units = "steps",
-    tokens_per_step: LengthOrNone = None,
+    **count: Unpack[Count],
 ) -> Schedule:
     """Linear warm-up, then a line to `lr * alpha_f` at `t_max`.
 
@@ -122,9 +118,7 @@ def LinearWithWarmup(
     steps = _steps("LinearWithWarmup", "warmup", warmup, warmup_fraction, t_max)
     end = lr * alpha_f
     body: Schedule = Linear(lr, end, t_max - steps) if steps < t_max else Constant(end)
-    return _counted(
-        "LinearWithWarmup", _ramp("LinearWithWarmup", lr, steps, warmup_min_lr, body), t_max, units, tokens_per_step
-    )
+    return _counted("LinearWithWarmup", _ramp("LinearWithWarmup", lr, steps, warmup_min_lr, body), t_max, count)
 
 
 @checked
@@ -135,9 +129,7 @@ def InvSqrtWithWarmup(
     warmup: CountOrNone = None,
     warmup_fraction: Part = None,
     warmup_min_lr: Rate = 0.0,
-    *,
-    units: Units = "steps",
-    tokens_per_step: LengthOrNone = None,
+    **count: Unpack[Count],
 ) -> Schedule:
     """Linear warm-up, then `e + (lr - e) * sqrt(warmup / current)` with e = `lr * alpha_f`.
 
@@ -162,11 +154,7 @@ def InvSqrtWithWarmup(
     must(end <= lr, f"{where}(alpha_f=...)", "<= 1", alpha_f)
     fall: Schedule = PowerLaw(lr - end, 0.5, timescale=steps)
     return _counted(
-        "InvSqrtWithWarmup",
-        _ramp(where, lr, steps, warmup_min_lr, fall + end if end else fall),
-        t_max,
-        units,
-        tokens_per_step,
+        "InvSqrtWithWarmup", _ramp(where, lr, steps, warmup_min_lr, fall + end if end else fall), t_max, count
     )
 
 
@@ -178,9 +166,7 @@ def CosWithWarmup(
     warmup_fraction: Part = None,
     alpha_f: Rate = 0.1,
     warmup_min_lr: Rate = 0.0,
-    *,
-    units: Units = "steps",
-    tokens_per_step: LengthOrNone = None,
+    **count: Unpack[Count],
 ) -> Schedule:
     """Linear warm-up, then half a cosine to `lr * alpha_f` at `t_max`.
 
@@ -202,11 +188,7 @@ def CosWithWarmup(
     where = "CosWithWarmup"
     steps = _steps(where, "warmup", warmup, warmup_fraction, t_max)
     return _counted(
-        "CosWithWarmup",
-        _ramp(where, lr, steps, warmup_min_lr, _cosine(lr, lr * alpha_f, t_max - steps)),
-        t_max,
-        units,
-        tokens_per_step,
+        "CosWithWarmup", _ramp(where, lr, steps, warmup_min_lr, _cosine(lr, lr * alpha_f, t_max - steps)), t_max, count
     )
 
 
@@ -218,9 +200,7 @@ def HalfCosWithWarmup(
     warmup_fraction: Part = None,
     alpha_f: Rate = 0.1,
     warmup_min_lr: Rate = 0.0,
-    *,
-    units: Units = "steps",
-    tokens_per_step: LengthOrNone = None,
+    **count: Unpack[Count],
 ) -> Schedule:
     """Linear warm-up to halfway between `lr` and `lr * alpha_f`, then the second half of a half cosine.
 
@@ -243,13 +223,7 @@ def HalfCosWithWarmup(
     steps = _steps(where, "warmup", warmup, warmup_fraction, t_max)
     end, rest = lr * alpha_f, t_max - steps
     body = late(Cosine(lr, end, 2 * rest), rest) if rest > 0 else Constant(end)
-    return _counted(
-        "HalfCosWithWarmup",
-        _ramp(where, end + (lr - end) / 2, steps, warmup_min_lr, body),
-        t_max,
-        units,
-        tokens_per_step,
-    )
+    return _counted("HalfCosWithWarmup", _ramp(where, end + (lr - end) / 2, steps, warmup_min_lr, body), t_max, count)
 
 
 @checked
@@ -257,9 +231,7 @@ def ExponentialScheduler(
     lr: Positive,
     t_max: Length,
     lr_min: Positive = 1e-9,
-    *,
-    units: Units = "steps",
-    tokens_per_step: LengthOrNone = None,
+    **count: Unpack[Count],
 ) -> Schedule:
     """A rise from `lr_min` to `lr` at `t_max`, a straight line on a logarithmic axis: a range test.
 
@@ -274,4 +246,4 @@ def ExponentialScheduler(
         >>> round(ExponentialScheduler(1.0, 4, lr_min=1e-4)(1), 12)
         0.01
     """
-    return _counted("ExponentialScheduler", late(Geometric(lr_min, lr, t_max), 1), t_max, units, tokens_per_step)
+    return _counted("ExponentialScheduler", late(Geometric(lr_min, lr, t_max), 1), t_max, count)

@@ -1,7 +1,7 @@
 """The schedulers of OLMo-core that end in a line of their own."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypedDict, Unpack
 
 from lrsched._core.check import Choice, Int, Many, OrNone, Real
 from lrsched._curves.batches import Batches
@@ -9,11 +9,22 @@ from lrsched._curves.decays import PowerLaw
 from lrsched._curves.modifiers import Extend, Hold
 from lrsched._curves.ramps import Cosine, Linear
 from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import CountOrNone, Length, LengthOrNone, Rate, checked, must
+from lrsched.compat._tools.arguments import CountOrNone, Default, Length, LengthOrNone, Rate, checked, must
 from lrsched.compat._tools.pieces import late, then, warmed
 
-Units = Annotated[str, Choice(("steps", "tokens"))]
 Part = Annotated[float | None, OrNone(Real(low=0.0, high=1.0))]
+
+
+class Count(TypedDict, total=False):
+    """What the lengths of every scheduler of OLMo-core count.
+
+    Args:
+        units: "steps", or "tokens": then every length counts tokens.
+        tokens_per_step: tokens of an update, if `units` is "tokens".
+    """
+
+    units: Annotated[str, Choice(("steps", "tokens")), Default("steps")]
+    tokens_per_step: Annotated[LengthOrNone, Default(None)]
 
 
 def _steps(where: str, name: str, steps: int | None, part: float | None, total: int) -> int:
@@ -22,9 +33,10 @@ def _steps(where: str, name: str, steps: int | None, part: float | None, total: 
     return steps if steps is not None else round(total * (part or 0.0))
 
 
-def _counted(where: str, schedule: Schedule, t_max: int | None, units: str, size: int | None) -> Schedule:
-    """Return the schedule in updates, where its steps are `units`; of tokens an update has `size`."""
-    given = (units == "tokens") == (size is not None) or t_max is None
+def _counted(where: str, schedule: Schedule, t_max: int | None, count: Count) -> Schedule:
+    """Return the schedule in updates, where its steps are what `count` says."""
+    size = count["tokens_per_step"]
+    given = (count["units"] == "tokens") == (size is not None) or t_max is None
     must(given, f"{where}(tokens_per_step=...)", 'given if units is "tokens", and only then', size)
     if size is None or isinstance(schedule, Constant):
         return schedule
@@ -56,9 +68,7 @@ def WSD(
     decay_fraction: Part = 0.1,
     warmup_min_lr: Rate = 0.0,
     decay_min_lr: Rate = 0.0,
-    *,
-    units: Units = "steps",
-    tokens_per_step: LengthOrNone = None,
+    **count: Unpack[Count],
 ) -> Schedule:
     """Linear warm-up, a constant phase, a line to `decay_min_lr` at `t_max`, which goes on below it.
 
@@ -89,7 +99,7 @@ def WSD(
         if stable >= 0
         else then(1, Constant(lr), late(fall, 1 - stable))
     )
-    return _counted("WSD", _ramp("WSD", lr, steps, warmup_min_lr, body, 1), t_max, units, tokens_per_step)
+    return _counted("WSD", _ramp("WSD", lr, steps, warmup_min_lr, body, 1), t_max, count)
 
 
 @checked
@@ -103,9 +113,7 @@ def PowerLR(
     decay: CountOrNone = None,
     decay_fraction: Part = 0.1,
     decay_min_lr: Rate = 0.0,
-    *,
-    units: Units = "steps",
-    tokens_per_step: LengthOrNone = None,
+    **count: Unpack[Count],
 ) -> Schedule:
     """Linear warm-up, then `lr * (current / warmup) ** b`, then a line to `decay_min_lr`, which goes on below it.
 
@@ -137,7 +145,7 @@ def PowerLR(
     )
     fall = PowerLaw(lr, -b, timescale=steps)
     rest = Hold(fall, body) >> _cooldown("PowerLR", fall(body), decay_min_lr, tail) if tail else fall
-    return _counted("PowerLR", _ramp("PowerLR", lr, steps, warmup_min_lr, rest), t_max, units, tokens_per_step)
+    return _counted("PowerLR", _ramp("PowerLR", lr, steps, warmup_min_lr, rest), t_max, count)
 
 
 def _cosine(start: float, end: float, steps: int) -> Schedule:
@@ -157,8 +165,7 @@ def CosWithWarmupAndLinearDecay(
     decay_min_lr: Rate = 0.0,
     *,
     cosine_t_max: LengthOrNone = None,
-    units: Units = "steps",
-    tokens_per_step: LengthOrNone = None,
+    **count: Unpack[Count],
 ) -> Schedule:
     """`CosWithWarmup` whose last steps are a line to `decay_min_lr`, which goes on below it.
 
@@ -189,9 +196,7 @@ def CosWithWarmupAndLinearDecay(
     must(body >= 0, f"{where}(warmup=...)", f"<= {t_max - tail}, where the line begins", steps)
     wave = _cosine(lr, lr * alpha_f, end - steps)
     rest = then(body, wave, _cooldown(where, wave(body), decay_min_lr, tail)) if tail else wave
-    return _counted(
-        "CosWithWarmupAndLinearDecay", _ramp(where, lr, steps, warmup_min_lr, rest), t_max, units, tokens_per_step
-    )
+    return _counted("CosWithWarmupAndLinearDecay", _ramp(where, lr, steps, warmup_min_lr, rest), t_max, count)
 
 
 @checked
@@ -205,9 +210,7 @@ def WSDS(
     decay_fraction: Part = None,
     warmup_min_lr: Rate = 0.0,
     decay_min_lr: Rate = 0.0,
-    *,
-    units: Units = "steps",
-    tokens_per_step: LengthOrNone = None,
+    **count: Unpack[Count],
 ) -> Schedule:
     """Several stable phases, each with its decay (WSD-S); the first period holds the warm-up too.
 
@@ -245,10 +248,4 @@ def WSDS(
         rest = fall if body is None else fall >> (Constant(decay_min_lr, 1) >> late(body, 1))
         body = then(stable, Constant(top, max(stable, 1)), rest)
     assert body is not None
-    return _counted(
-        "WSDS",
-        _ramp("WSDS", lr * multipliers[0], first, warmup_min_lr, body),
-        sum(period_lengths),
-        units,
-        tokens_per_step,
-    )
+    return _counted("WSDS", _ramp("WSDS", lr * multipliers[0], first, warmup_min_lr, body), sum(period_lengths), count)

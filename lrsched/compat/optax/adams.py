@@ -5,7 +5,7 @@ from typing import Annotated
 from lrsched import rules
 from lrsched._core.check import Real
 from lrsched.compat._tools.arguments import OnOff, Positive, Rate, checked
-from lrsched.compat.optax.optimizers import MaskOrNone, decayed, either_adam, no_dtype
+from lrsched.compat.optax.optimizers import MaskOrNone, NoDtype, decayed, either_adam
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = ["adabelief", "adamax", "adamaxw", "adan", "nadam", "nadamw", "novograd", "radam", "yogi"]
@@ -18,7 +18,7 @@ def nadam(
     b2: Decay = 0.999,
     eps: Positive = 1e-8,
     eps_root: Rate = 0.0,
-    mu_dtype: None = None,
+    mu_dtype: NoDtype = None,
     nesterov: OnOff = True,
 ) -> rules.Rule:
     """Adam with look-ahead, in its short form; the rate is given at each update.
@@ -35,7 +35,6 @@ def nadam(
         >>> nadam()
         NAdam(momentum_decay=None)
     """
-    no_dtype("nadam(mu_dtype=...)", mu_dtype)
     return either_adam(b1, b2, eps, eps_root, nesterov)
 
 
@@ -46,7 +45,7 @@ def nadamw(
     b2: Decay = 0.999,
     eps: Positive = 1e-8,
     eps_root: Rate = 0.0,
-    mu_dtype: None = None,
+    mu_dtype: NoDtype = None,
     weight_decay: Rate = 1e-4,
     mask: MaskOrNone = None,
     nesterov: OnOff = True,
@@ -67,7 +66,6 @@ def nadamw(
         >>> nadamw()
         NAdam(momentum_decay=None) >> DecoupledWeightDecay(0.0001)
     """
-    no_dtype("nadamw(mu_dtype=...)", mu_dtype)
     return decayed(either_adam(b1, b2, eps, eps_root, nesterov), weight_decay, mask)
 
 

@@ -5,14 +5,15 @@ from typing import Annotated
 
 from lrsched import rules
 from lrsched._core.check import Int, Many, OrNone, Real
-from lrsched.compat._tools.arguments import Length, OnOff, Positive, Rate, RateOrNone, checked, must
-from lrsched.compat.optax.optimizers import MaskOrNone, decayed, either_adam, no_dtype
+from lrsched.compat._tools.arguments import Length, Nothing, OnOff, Positive, Rate, RateOrNone, checked, must
+from lrsched.compat.optax.optimizers import MaskOrNone, NoDtype, decayed, either_adam
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = ["adafactor", "muon", "prodigy", "schedule_free_adamw", "schedule_free_sgd"]
 
 _Average = Annotated[float, Real(low=0, high=1, open_low=True, open_high=True)]
 # Longer than any axis: nothing is factored.
+_NoWarmup = Annotated[None, Nothing("write the warm-up into the rate")]
 _NEVER = 2**53
 
 
@@ -25,7 +26,7 @@ def adafactor(
     multiply_by_parameter_scale: OnOff = True,
     clipping_threshold: Annotated[float | None, OrNone(Real(low=1))] = 1.0,
     momentum: Annotated[float | None, OrNone(Real(low=0, high=1, open_high=True))] = None,
-    dtype_momentum: None = None,
+    dtype_momentum: NoDtype = None,
     weight_decay_rate: RateOrNone = None,
     eps: Rate = 1e-30,
     factored: OnOff = True,
@@ -52,7 +53,6 @@ def adafactor(
         >>> adafactor(weight_decay_rate=1e-4)
         Adafactor(axes='largest', factor_from=128) >> DecoupledWeightDecay(0.0001, times_lr=False)
     """
-    no_dtype("adafactor(dtype_momentum=...)", dtype_momentum)
     rule = rules.Adafactor(
         decay_rate,
         eps,
@@ -76,7 +76,7 @@ def muon(
     eps: Positive = 1e-8,
     weight_decay: Rate = 0.0,
     weight_decay_mask: MaskOrNone = None,
-    mu_dtype: None = None,
+    mu_dtype: NoDtype = None,
     nesterov: OnOff = True,
     adaptive: OnOff = False,
     preconditioning: str = "frobenius",
@@ -84,8 +84,8 @@ def muon(
     adam_b2: Decay = 0.999,
     adam_eps_root: Rate = 0.0,
     adam_weight_decay: Rate = 0.0,
-    adam_learning_rate: None = None,
-    muon_weight_dimension_numbers: None = None,
+    adam_learning_rate: Annotated[None, Nothing()] = None,
+    muon_weight_dimension_numbers: Annotated[None, Nothing()] = None,
     consistent_rms: RateOrNone = None,
 ) -> rules.Rule:
     """Momentum made orthogonal for matrices, Adam for the rest; the rate is given at each update.
@@ -114,12 +114,8 @@ def muon(
         >>> muon(nesterov=False)
         Split(Muon(nesterov=False, factor='columns', bias_correction=True, eps=1e-08, eps_at='added'), Adam())
     """
-    no_dtype("muon(mu_dtype=...)", mu_dtype)
     must(not adaptive, "muon(adaptive=...)", "False", adaptive)
     must(preconditioning == "frobenius", "muon(preconditioning=...)", "'frobenius'", preconditioning)
-    must(adam_learning_rate is None, "muon(adam_learning_rate=...)", "None", adam_learning_rate)
-    numbers = muon_weight_dimension_numbers
-    must(numbers is None, "muon(muon_weight_dimension_numbers=...)", "None", numbers)
     must(consistent_rms != 0, "muon(consistent_rms=...)", "> 0 or None", consistent_rms)
     matrices = rules.Muon(
         beta,
@@ -139,11 +135,11 @@ def muon(
 @checked
 def schedule_free_sgd(
     *,
-    warmup_steps: None = None,
+    warmup_steps: _NoWarmup = None,
     b1: _Average = 0.9,
     weight_decay: RateOrNone = None,
     weight_lr_power: Rate = 2.0,
-    state_dtype: None = None,
+    state_dtype: NoDtype = None,
 ) -> rules.Rule:
     """Gradient descent with averaging in place of a schedule; the rate is given at each update.
 
@@ -158,7 +154,6 @@ def schedule_free_sgd(
         >>> schedule_free_sgd()
         ScheduleFree(SGD())
     """
-    _check_free("schedule_free_sgd", warmup_steps, state_dtype)
     rule: rules.Rule = rules.L2(weight_decay) >> rules.SGD() if weight_decay else rules.SGD()
     return rules.ScheduleFree(rule, b1, weight_lr_power)
 
@@ -166,13 +161,13 @@ def schedule_free_sgd(
 @checked
 def schedule_free_adamw(
     *,
-    warmup_steps: None = None,
+    warmup_steps: _NoWarmup = None,
     b1: _Average = 0.9,
     b2: Decay = 0.999,
     eps: Positive = 1e-8,
     weight_decay: Rate = 0.0,
     weight_lr_power: Rate = 2.0,
-    state_dtype: None = None,
+    state_dtype: NoDtype = None,
 ) -> rules.Rule:
     """AdamW with averaging in place of a schedule; the rate is given at each update.
 
@@ -189,13 +184,7 @@ def schedule_free_adamw(
         >>> schedule_free_adamw(weight_decay=0.1)
         ScheduleFree(Adam(0.0) >> DecoupledWeightDecay(0.1))
     """
-    _check_free("schedule_free_adamw", warmup_steps, state_dtype)
     return rules.ScheduleFree(decayed(rules.Adam(0.0, b2, eps), weight_decay, True), b1, weight_lr_power)
-
-
-def _check_free(where: str, warmup_steps: None, state_dtype: None) -> None:
-    must(warmup_steps is None, f"{where}(warmup_steps=...)", "None (write the warm-up into the rate)", warmup_steps)
-    no_dtype(f"{where}(state_dtype=...)", state_dtype)
 
 
 @checked

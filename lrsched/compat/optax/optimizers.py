@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from lrsched import rules
 from lrsched._core.check import OrNone, Real, short
-from lrsched.compat._tools.arguments import Fraction, OnOff, Positive, Rate, checked, must
+from lrsched.compat._tools.arguments import Fraction, Nothing, OnOff, Positive, Rate, checked, must
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = [
@@ -57,11 +57,8 @@ class _Everywhere:
 
 
 Mask = Annotated[bool, _Everywhere()]
+NoDtype = Annotated[None, Nothing("moments have the working dtype")]
 MaskOrNone = Annotated[bool | None, _Everywhere(default=True)]
-
-
-def no_dtype(where: str, dtype: Any) -> None:
-    must(dtype is None, where, "None (moments have the working dtype)", dtype)
 
 
 def either_adam(b1: float, b2: float, eps: float, eps_root: float, nesterov: bool) -> rules.Rule:
@@ -73,7 +70,7 @@ def decayed(rule: rules.Rule, weight_decay: float, mask: bool | None) -> rules.R
 
 
 @checked
-def sgd(*, momentum: DecayOrNone = None, nesterov: OnOff = False, accumulator_dtype: None = None) -> rules.Rule:
+def sgd(*, momentum: DecayOrNone = None, nesterov: OnOff = False, accumulator_dtype: NoDtype = None) -> rules.Rule:
     """Gradient descent, with momentum or without; the rate stands outside the velocity.
 
     The rate is given at each update.
@@ -87,7 +84,6 @@ def sgd(*, momentum: DecayOrNone = None, nesterov: OnOff = False, accumulator_dt
         >>> sgd(momentum=0.9)
         Momentum()
     """
-    no_dtype("sgd(accumulator_dtype=...)", accumulator_dtype)
     return rules.Momentum(momentum, nesterov=nesterov) if momentum else rules.SGD()
 
 
@@ -98,7 +94,7 @@ def adam(
     b2: Decay = 0.999,
     eps: Positive = 1e-8,
     eps_root: Rate = 0.0,
-    mu_dtype: None = None,
+    mu_dtype: NoDtype = None,
     nesterov: OnOff = False,
 ) -> rules.Rule:
     """Adam; the rate is given at each update.
@@ -115,7 +111,6 @@ def adam(
         >>> adam(eps_root=1e-8)
         Adam(eps_root=1e-08)
     """
-    no_dtype("adam(mu_dtype=...)", mu_dtype)
     return either_adam(b1, b2, eps, eps_root, nesterov)
 
 
@@ -126,7 +121,7 @@ def adamw(
     b2: Decay = 0.999,
     eps: Positive = 1e-8,
     eps_root: Rate = 0.0,
-    mu_dtype: None = None,
+    mu_dtype: NoDtype = None,
     weight_decay: Rate = 1e-4,
     mask: MaskOrNone = None,
     nesterov: OnOff = False,
@@ -147,7 +142,6 @@ def adamw(
         >>> adamw()
         Adam() >> DecoupledWeightDecay(0.0001)
     """
-    no_dtype("adamw(mu_dtype=...)", mu_dtype)
     return decayed(either_adam(b1, b2, eps, eps_root, nesterov), weight_decay, mask)
 
 
@@ -158,7 +152,7 @@ def amsgrad(
     b2: Decay = 0.999,
     eps: Positive = 1e-8,
     eps_root: Rate = 0.0,
-    mu_dtype: None = None,
+    mu_dtype: NoDtype = None,
     bias_correction_mu: OnOff = True,
     bias_correction_nu: OnOff = True,
 ) -> rules.Rule:
@@ -179,7 +173,6 @@ def amsgrad(
         >>> amsgrad()
         Adam(amsgrad='corrected')
     """
-    no_dtype("amsgrad(mu_dtype=...)", mu_dtype)
     return rules.Adam(
         b1,
         b2,
@@ -254,7 +247,7 @@ def lion(
     *,
     b1: Fraction = 0.9,
     b2: Fraction = 0.99,
-    mu_dtype: None = None,
+    mu_dtype: NoDtype = None,
     weight_decay: Rate = 1e-3,
     mask: MaskOrNone = None,
 ) -> rules.Rule:
@@ -271,7 +264,6 @@ def lion(
         >>> lion()
         Lion() >> DecoupledWeightDecay(0.001)
     """
-    no_dtype("lion(mu_dtype=...)", mu_dtype)
     return decayed(rules.Lion(b1, b2), weight_decay, mask)
 
 
@@ -370,7 +362,7 @@ def sign_sgd() -> rules.Rule:
 
 
 @checked
-def signum(*, beta: Fraction = 0.9, accumulator_dtype: None = None) -> rules.Rule:
+def signum(*, beta: Fraction = 0.9, accumulator_dtype: NoDtype = None) -> rules.Rule:
     """The sign of the average gradient; the rate is given at each update.
 
     Args:
@@ -381,7 +373,6 @@ def signum(*, beta: Fraction = 0.9, accumulator_dtype: None = None) -> rules.Rul
         >>> signum()
         Lion(b2=0.9)
     """
-    no_dtype("signum(accumulator_dtype=...)", accumulator_dtype)
     return rules.Signum(beta)
 
 

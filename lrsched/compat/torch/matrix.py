@@ -1,12 +1,12 @@
 """Adafactor and Muon of PyTorch 2.13 as update rules; see `optimizers`."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Unpack
 
 from lrsched import rules
 from lrsched._core.check import Choice, Int, Many, OrNone, Real
 from lrsched.compat._tools.arguments import OnOff, Positive, Rate, checked, must
-from lrsched.compat.torch.optimizers import Switch, check_switches
+from lrsched.compat.torch.optimizers import Switches, decayed
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = ["Adafactor", "Muon"]
@@ -16,10 +16,6 @@ _Small = OrNone(Real(low=0))
 _EPS = 2.0**-23
 
 
-def _decayed(rule: rules.Rule, weight_decay: float) -> rules.Rule:
-    return rule >> rules.DecoupledWeightDecay(weight_decay) if weight_decay else rule
-
-
 @checked
 def Adafactor(
     *,
@@ -27,8 +23,7 @@ def Adafactor(
     eps: Annotated[Sequence[float | None], Many(_Small)] = (None, 1e-3),
     d: Annotated[float, Real(low=1)] = 1.0,
     weight_decay: Rate = 0.0,
-    foreach: Switch = None,
-    maximize: OnOff = False,
+    **switches: Unpack[Switches],
 ) -> rules.Rule:
     """Adam without momentum, with a factored second moment; the rate is given at each update.
 
@@ -47,13 +42,12 @@ def Adafactor(
         >>> Adafactor(eps=(1e-10, 1e-3))
         Adafactor(eps=1e-10, eps_at='floor', relative_step=True)
     """
-    check_switches("Adafactor", maximize, foreach)
     must(len(eps) == 2, "Adafactor(eps=...)", "two numbers", eps)
     first, size = eps
     must(size is not None and size > 0.0, "Adafactor(eps=...)[1]", "> 0", size)
     floor = _EPS if first is None else first
     rule = rules.Adafactor(-beta2_decay, floor, "floor", d, scale_floor=size or 1.0, relative_step=True)
-    return _decayed(rule, weight_decay)
+    return decayed(rule, weight_decay)
 
 
 @checked
@@ -98,4 +92,4 @@ def Muon(
         eps=eps,
         precision="bfloat16",
     )
-    return _decayed(rule, weight_decay)
+    return decayed(rule, weight_decay)

@@ -5,12 +5,13 @@ arguments are given by name. Those that choose among PyTorch's implementations (
 `differentiable`) have no effect. Where PyTorch takes an eps of 0 or a momentum of 1, a rule does not.
 """
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict, Unpack
 
 from lrsched import rules
-from lrsched._core.check import Many, Real
-from lrsched.compat._tools.arguments import Fraction, OnOff, Positive, Rate, checked, must
+from lrsched._core.check import Flag, Many, Real
+from lrsched.compat._tools.arguments import Default, Fraction, OnOff, Positive, Rate, checked, must
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = [
@@ -26,16 +27,58 @@ __all__ = [
     "SGD",
 ]
 
-Switch = bool | None
 Betas = Annotated[Sequence[float], Many(Decay.__metadata__[0])]
 
 
-def check_switches(
-    where: str, maximize: bool, foreach: Switch, differentiable: Switch = False, fused: Switch = None
-) -> None:
-    must(not maximize, f"{where}(maximize=...)", "False (negate the gradients instead)", maximize)
-    must(not (fused and foreach), f"{where}(fused=...)", "False or None with foreach=True", fused)
-    must(not (fused and differentiable), f"{where}(fused=...)", "False or None with differentiable=True", fused)
+@dataclass(frozen=True)
+class _Minimize:
+    """False."""
+
+    def __call__(self, where: str, value: Any) -> bool:
+        must(not Flag()(where, value), where, "False (negate the gradients instead)", value)
+        return False
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from (*Flag().wrong(), True)
+
+
+class Switches(TypedDict, total=False):
+    """How PyTorch goes through the tensors."""
+
+    foreach: Annotated[bool | None, Default(None)]
+    maximize: Annotated[bool, _Minimize(), Default(False)]
+
+
+class Captured(Switches, total=False):
+    """The same of an optimizer that can be captured in a graph."""
+
+    capturable: Annotated[bool, Default(False)]
+    differentiable: Annotated[bool, Default(False)]
+
+
+class Fused(Switches, total=False):
+    """The same of an optimizer that has a fused kernel."""
+
+    differentiable: Annotated[bool, Default(False)]
+    fused: Annotated[bool | None, Default(None)]
+
+
+class Both(Fused, total=False):
+    """The same of an optimizer that has both."""
+
+    capturable: Annotated[bool, Default(False)]
+
+
+def check_fused(where: str, switches: Fused) -> None:
+    fused = switches["fused"]
+    must(not (fused and switches["foreach"]), f"{where}(fused=...)", "False or None with foreach=True", fused)
+    must(
+        not (fused and switches["differentiable"]),
+        f"{where}(fused=...)",
+        "False or None with differentiable=True",
+        fused,
+    )
 
 
 def penalized(weight_decay: float, rule: rules.Rule) -> rules.Rule:
@@ -49,10 +92,7 @@ def SGD(
     dampening: Fraction = 0,
     weight_decay: Rate = 0,
     nesterov: OnOff = False,
-    maximize: OnOff = False,
-    foreach: Switch = None,
-    differentiable: bool = False,
-    fused: Switch = None,
+    **switches: Unpack[Fused],
 ) -> rules.Rule:
     """Gradient descent, with momentum or without.
 
@@ -76,7 +116,7 @@ def SGD(
         >>> SGD(momentum=0.9, nesterov=True, weight_decay=1e-4)
         L2(0.0001) >> Momentum(nesterov=True)
     """
-    check_switches("SGD", maximize, foreach, differentiable, fused)
+    check_fused("SGD", switches)
     must(not nesterov or momentum > 0, "SGD(momentum=...)", "> 0 with nesterov=True", momentum)
     must(not nesterov or dampening == 0, "SGD(dampening=...)", "0 with nesterov=True", dampening)
     if not momentum:
@@ -101,12 +141,8 @@ def Adam(
     eps: Positive = 1e-8,
     weight_decay: Rate = 0,
     amsgrad: OnOff = False,
-    foreach: Switch = None,
-    maximize: OnOff = False,
-    capturable: bool = False,
-    differentiable: bool = False,
-    fused: Switch = None,
     decoupled_weight_decay: OnOff = False,
+    **switches: Unpack[Both],
 ) -> rules.Rule:
     """Adam, whose weight decay is an L2 penalty; AMSGrad takes the largest raw v.
 
@@ -131,7 +167,7 @@ def Adam(
         >>> Adam(weight_decay=0.1, amsgrad=True)
         L2(0.1) >> Adam(amsgrad='raw')
     """
-    check_switches("Adam", maximize, foreach, differentiable, fused)
+    check_fused("Adam", switches)
     rule = _adam("Adam", betas, eps, amsgrad)
     return decayed(rule, weight_decay) if decoupled_weight_decay else penalized(weight_decay, rule)
 
@@ -143,11 +179,7 @@ def AdamW(
     eps: Positive = 1e-8,
     weight_decay: Rate = 1e-2,
     amsgrad: OnOff = False,
-    maximize: OnOff = False,
-    foreach: Switch = None,
-    capturable: bool = False,
-    differentiable: bool = False,
-    fused: Switch = None,
+    **switches: Unpack[Both],
 ) -> rules.Rule:
     """Adam with decoupled weight decay, in proportion to the learning rate.
 
@@ -171,7 +203,7 @@ def AdamW(
         >>> AdamW()
         Adam() >> DecoupledWeightDecay(0.01)
     """
-    check_switches("AdamW", maximize, foreach, differentiable, fused)
+    check_fused("AdamW", switches)
     return decayed(_adam("AdamW", betas, eps, amsgrad), weight_decay)
 
 
@@ -183,10 +215,7 @@ def RMSprop(
     weight_decay: Rate = 0,
     momentum: Decay = 0,
     centered: OnOff = False,
-    capturable: bool = False,
-    foreach: Switch = None,
-    maximize: OnOff = False,
-    differentiable: bool = False,
+    **switches: Unpack[Captured],
 ) -> rules.Rule:
     """RMSprop with eps outside the root and the rate outside the velocity.
 
@@ -210,7 +239,6 @@ def RMSprop(
         >>> RMSprop(momentum=0.9)
         RMSprop(momentum=0.9)
     """
-    check_switches("RMSprop", maximize, foreach)
     return penalized(weight_decay, rules.RMSprop(alpha, eps, momentum=momentum, centered=centered))
 
 
@@ -221,10 +249,7 @@ def Adagrad(
     weight_decay: Rate = 0,
     initial_accumulator_value: Rate = 0,
     eps: Positive = 1e-10,
-    foreach: Switch = None,
-    maximize: OnOff = False,
-    differentiable: bool = False,
-    fused: Switch = None,
+    **switches: Unpack[Fused],
 ) -> rules.Rule:
     """AdaGrad with eps outside the root.
 
@@ -247,7 +272,7 @@ def Adagrad(
         >>> Adagrad(initial_accumulator_value=0.1)
         AdaGrad(initial=0.1)
     """
-    check_switches("Adagrad", maximize, foreach, differentiable, fused)
+    check_fused("Adagrad", switches)
     must(lr_decay == 0, "Adagrad(lr_decay=...)", "0 (the rate lr / (1 + lr_decay * step) is a schedule)", lr_decay)
     return penalized(weight_decay, rules.AdaGrad(eps, initial=initial_accumulator_value))
 
@@ -268,10 +293,7 @@ def NAdam(
     weight_decay: Rate = 0,
     momentum_decay: Rate = 4e-3,
     decoupled_weight_decay: OnOff = False,
-    foreach: Switch = None,
-    maximize: OnOff = False,
-    capturable: bool = False,
-    differentiable: bool = False,
+    **switches: Unpack[Captured],
 ) -> rules.Rule:
     """Adam with a look-ahead whose momentum rises.
 
@@ -296,7 +318,6 @@ def NAdam(
         >>> NAdam(weight_decay=0.1, decoupled_weight_decay=True)
         NAdam() >> DecoupledWeightDecay(0.1)
     """
-    check_switches("NAdam", maximize, foreach)
     rule = rules.NAdam(*_two("NAdam(betas=...)", betas), eps, momentum_decay)
     return decayed(rule, weight_decay) if decoupled_weight_decay else penalized(weight_decay, rule)
 
@@ -308,10 +329,7 @@ def RAdam(
     eps: Positive = 1e-8,
     weight_decay: Rate = 0,
     decoupled_weight_decay: OnOff = False,
-    foreach: Switch = None,
-    maximize: OnOff = False,
-    capturable: bool = False,
-    differentiable: bool = False,
+    **switches: Unpack[Captured],
 ) -> rules.Rule:
     """Adam that divides by its second moment only once that has seen enough.
 
@@ -334,7 +352,6 @@ def RAdam(
         >>> RAdam(weight_decay=0.1)
         L2(0.1) >> RAdam()
     """
-    check_switches("RAdam", maximize, foreach)
     rule = rules.RAdam(*_two("RAdam(betas=...)", betas), eps)
     return decayed(rule, weight_decay) if decoupled_weight_decay else penalized(weight_decay, rule)
 
@@ -345,10 +362,7 @@ def Adamax(
     betas: Betas = (0.9, 0.999),
     eps: Positive = 1e-8,
     weight_decay: Rate = 0,
-    foreach: Switch = None,
-    maximize: OnOff = False,
-    differentiable: bool = False,
-    capturable: bool = False,
+    **switches: Unpack[Captured],
 ) -> rules.Rule:
     """Adam with a decaying maximum below the fraction, eps inside it.
 
@@ -370,7 +384,6 @@ def Adamax(
         >>> Adamax(betas=(0.8, 0.999))
         Adamax(0.8)
     """
-    check_switches("Adamax", maximize, foreach)
     return penalized(weight_decay, rules.Adamax(*_two("Adamax(betas=...)", betas), eps))
 
 
@@ -380,10 +393,7 @@ def Adadelta(
     rho: Decay = 0.9,
     eps: Positive = 1e-6,
     weight_decay: Rate = 0,
-    foreach: Switch = None,
-    capturable: bool = False,
-    maximize: OnOff = False,
-    differentiable: bool = False,
+    **switches: Unpack[Captured],
 ) -> rules.Rule:
     """AdaDelta.
 
@@ -405,7 +415,6 @@ def Adadelta(
         >>> Adadelta(rho=0.95)
         AdaDelta(0.95)
     """
-    check_switches("Adadelta", maximize, foreach)
     return penalized(weight_decay, rules.AdaDelta(rho, eps))
 
 
@@ -414,10 +423,7 @@ def Rprop(
     *,
     etas: Positives = (0.5, 1.2),
     step_sizes: Positives = (1e-6, 50),
-    capturable: bool = False,
-    foreach: Switch = None,
-    maximize: OnOff = False,
-    differentiable: bool = False,
+    **switches: Unpack[Captured],
 ) -> rules.Rule:
     """Rprop, whose first step has the size of the learning rate of the first update; later rates have no effect.
 
@@ -438,7 +444,6 @@ def Rprop(
         >>> Rprop(step_sizes=(1e-6, 1.0))
         Rprop(largest=1.0)
     """
-    check_switches("Rprop", maximize, foreach)
     shrink, grow = _two("Rprop(etas=...)", etas)
     must(shrink < 1.0 < grow, "Rprop(etas=...)", "below 1 and above 1", etas)
     smallest, largest = _two("Rprop(step_sizes=...)", step_sizes)
