@@ -1,11 +1,14 @@
 """LRSchedule in the live Keras, on the backend that KERAS_BACKEND names."""
 
 import json
+import pickle
 
 import keras
 import numpy as np
 import pytest
+from pickles import globals_of, private
 
+import lrsched_keras
 from lrsched import (
     Chain,
     Constant,
@@ -198,3 +201,16 @@ def test_wrong_number_of_accumulated_batches_is_refused(wrong, error):
 def test_config_of_an_unknown_schedule_is_refused():
     with pytest.raises(ValueError, match=r"\$\.type must be the name of a schedule"):
         LRSchedule.from_config({"schedule": {"format": 1, "type": "Nonesuch"}})
+
+
+def test_pickles_hold_public_names():
+    """A Keras optimizer is left to Keras, which pickles any by a method of its class."""
+    curve = Linear(0.1, 0.0, steps=10)
+    for item in (
+        lrsched_keras.LRSchedule(curve),
+        lrsched_keras.LRCallback(curve),
+        lrsched_keras.FeedbackSchedule(curve),
+        lrsched_keras.LogLearningRate(),
+        lrsched_keras.from_keras,
+    ):
+        assert private(globals_of(pickle.dumps(item))) == set()

@@ -1,6 +1,7 @@
 """The Optax adapter inside Optax's wrappers, Flax and Orbax, compiled, scanned and sharded."""
 
 import os
+import pickle
 import subprocess
 import sys
 
@@ -12,8 +13,10 @@ pytest.importorskip("optax")
 import jax
 import jax.numpy as jnp
 import optax
+from pickles import globals_of, private
 
-from lrsched import Cosine, Warmup, rules
+import lrsched_optax
+from lrsched import Cosine, Warmup, feedback, rules
 from lrsched_optax import from_rule, scale_by_rule
 
 SCHEDULE = Warmup(4) >> Cosine(0.1, 0.001, steps=200)
@@ -308,3 +311,14 @@ def test_sharded_parameters_train_as_whole_ones_and_stay_sharded():
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
     done = subprocess.run([sys.executable, "-c", SHARDED], check=False, capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == "same", done.stderr
+
+
+def test_pickles_hold_public_names():
+    params = {"w": jnp.zeros(2)}
+    for item in (
+        lrsched_optax.from_rule(rules.Adam(), 0.1).init(params),
+        lrsched_optax.scale_by_feedback(feedback.Plateau()).init(params),
+        lrsched_optax.from_optax(optax.linear_schedule(1.0, 0.0, 10), 10),
+        lrsched_optax.from_rule,
+    ):
+        assert private(globals_of(pickle.dumps(item))) == set()

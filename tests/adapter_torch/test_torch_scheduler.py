@@ -7,9 +7,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from pickles import globals_of, private
 from torch.optim.lr_scheduler import ChainedScheduler, ExponentialLR, LambdaLR, SequentialLR
 
-from lrsched import Constant, Cosine, Exponential, Linear, Warmup
+import lrsched_torch
+from lrsched import Constant, Cosine, Exponential, Linear, Warmup, feedback, rules
 from lrsched_torch import ScheduleLR
 
 S = Warmup(3) >> Cosine(0.1, 0.0, steps=7)
@@ -239,3 +241,18 @@ def test_a_copy_goes_on_by_itself(duplicate):
 def test_bad_arguments_raise_when_built(arguments, options, error, message):
     with pytest.raises(error, match=message):
         ScheduleLR(*arguments, **options)
+
+
+def test_pickles_hold_public_names():
+    weight = torch.nn.Parameter(torch.zeros(2))
+    ours = lrsched_torch.RuleOptimizer([weight], rules.Adam(), lr=Linear(0.1, 0.0, steps=10))
+    weight.grad = torch.ones(2)
+    ours.step()
+    native = torch.optim.SGD([weight], lr=0.1)
+    for item in (
+        ours,
+        lrsched_torch.ScheduleLR(native, Linear(0.1, 0.0, steps=10)),
+        lrsched_torch.FeedbackLR(native, Linear(0.1, 0.0, steps=10), feedback.Plateau()),
+        [getattr(lrsched_torch, name) for name in ("averaged", "from_torch", "lightning_config", "run_range_test")],
+    ):
+        assert private(globals_of(pickle.dumps(item))) == set()

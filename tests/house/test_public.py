@@ -4,7 +4,6 @@ import ast
 import doctest
 import importlib
 import inspect
-import io
 import itertools
 import json
 import pickle
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from feedback_cases import RULES, fold, observation
+from pickles import globals_of, private
 
 import lrsched as ls
 from lrsched import pickling, rules
@@ -81,24 +81,6 @@ def instances() -> Iterator[Any]:
 
 
 INSTANCES = list(instances())
-
-
-def globals_of(content: bytes) -> set[str]:
-    """Return the names that loading a pickle looks up, as `module.name`, and load it."""
-    found = set()
-
-    class Noting(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
-            found.add(f"{module}.{name}")
-            return super().find_class(module, name)
-
-    Noting(io.BytesIO(content)).load()
-    return found
-
-
-def private(names: set[str]) -> set[str]:
-    """Return the names of ours that lie in a private module or are private."""
-    return {name for name in names if name.startswith("lrsched") and "._" in name}
 
 
 def shown(item: Any) -> str:
