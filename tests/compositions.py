@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from samples import BOUNDED, ENDLESS, NODES, RAMPS, Arguments, Curve
 
 import lrsched as ls
 from lrsched import Schedule
@@ -28,27 +29,52 @@ STRETCHES = (1.0, 1.0, 2.0, 1.5, 1.1, 3.0, 0.5, 0.7)
 SCALES = (1.0, 1.0, 0.5, 1.2, 0.3)
 SHAPES = ("linear", "cosine", "1-sqrt", "1-square", "square", "exponential")
 
-_TWO = (ls.Linear, ls.Cosine, ls.Rex, ls.Logarithmic)
+# The arguments that the lines of `samples` ask for.
+ARGUMENTS: dict[str, Any] = {
+    "rate": RATES,
+    "ends": lambda p: (p(RATES), p(RATES)),
+    "positive_ends": lambda p: (p(HEIGHTS), p(HEIGHTS)),
+    "length": LENGTHS,
+    "maybe_length": (None, *LENGTHS),
+    "more": LENGTHS,
+    "skip": SHIFTS,
+    "count": (1, 2, 3, 5),
+    "power": POWERS,
+    "root": POWERS,
+    "exponent": (0.5, 0.8),
+    "base": (0.01, 0.5, 2.0),
+    "factor": (0.5, 0.9, 0.99),
+    "slope": (0.0, 0.5, 3.0),
+    "scale": (1.0, 2.5, 7.5, 10.5),
+    "beta": (0.9, 0.999),
+    "lower": (-3.0,),
+    "upper": (2.0,),
+    "stretch": FACTORS,
+    "rates": lambda p: tuple(p(RATES) for _ in range(p(LENGTHS) + 2)),
+    "ramp": lambda p: ramp(p),
+    "growing": lambda p: ls.Cosine(p(RATES), p(RATES), p(LENGTHS)),
+}
+
+
+def _built(curves: Sequence[Curve], **more: Callable[[Pick], Schedule]) -> list[Callable[[Pick], Schedule]]:
+    """Return what picks each of some curves; `more` are the schedules inside of them."""
+
+    def maker(curve: Curve) -> Callable[[Pick], Schedule]:
+        def make(pick: Pick) -> Schedule:
+            def of(kind: str) -> Any:
+                found = more.get(kind) or ARGUMENTS[kind]
+                return found(pick) if callable(found) else pick(found)
+
+            return curve.build(Arguments(of))
+
+        return make
+
+    return [maker(curve) for curve in curves]
 
 
 def ramp(pick: Pick) -> Schedule:
     """Return one of the curves with an end."""
-    kind: Any = pick((*_TWO, *_TWO, ls.Polynomial, ls.Monomial, ls.Geometric, ls.Harmonic, "tanh", "exp", "hyperbolic"))
-    n = pick(LENGTHS)
-    if kind in (ls.Geometric, ls.Harmonic):
-        return kind(pick(HEIGHTS), pick(HEIGHTS), n)
-    start, end = pick(RATES), pick(RATES)
-    if kind == "tanh":
-        return ls.Tanh(start, end, n, -3.0, 2.0)
-    if kind == "exp":
-        return ls.NormalizedExponential(start, end, n, pick((0.01, 0.5, 2.0)))
-    if kind == "hyperbolic":
-        return ls.Hyperbolic(start, end, n, n + pick(LENGTHS))
-    return kind(start, end, n, *([pick(POWERS)] if kind in (ls.Polynomial, ls.Monomial) else []))
-
-
-def _table(pick: Pick) -> Schedule:
-    return ls.Table(tuple(pick(RATES) for _ in range(pick(LENGTHS) + 2)))
+    return pick(_built(RAMPS))(pick)
 
 
 def bounded(pick: Pick, depth: int) -> Schedule:
@@ -56,13 +82,10 @@ def bounded(pick: Pick, depth: int) -> Schedule:
     if depth == 0:
         return pick(
             (
+                *_built(BOUNDED),
                 ramp,
                 ramp,
                 ramp,
-                lambda p: ls.Constant(p(RATES), p(LENGTHS)),
-                _table,
-                _table,
-                lambda p: ls.Warp(ramp(p), p(POWERS)),
                 lambda p: ls.Warmup(p(LENGTHS), p(RATES), p(SHAPES)) >> ramp(p),
                 lambda p: ramp(p) >> ls.Cooldown(p(LENGTHS), p(RATES), p(SHAPES)),
             )
@@ -85,18 +108,7 @@ def bounded(pick: Pick, depth: int) -> Schedule:
 def endless(pick: Pick, depth: int) -> Schedule:
     """Return a schedule without a length."""
     if depth == 0:
-        return pick(
-            (
-                lambda p: ls.Constant(p(RATES)),
-                lambda p: ls.Exponential(p(RATES), p((0.5, 0.9, 0.99)), p((1.0, 2.5, 10.0))),
-                lambda p: ls.InverseTime(p(RATES), p((0.0, 0.5, 3.0)), p((1.0, 2.5))),
-                lambda p: ls.PowerLaw(p(RATES), p((0.5, 0.8)), p((1.0, 7.5))),
-                lambda p: ls.ExponentialWarmup(p(RATES), p((1.0, 10.5))),
-                lambda p: ls.RectifiedWarmup(p((0.9, 0.999))),
-                lambda p: ls.Triangular(p(RATES), p(RATES), p(LENGTHS), p((None, *LENGTHS))),
-                lambda p: ls.Extend(ls.Cosine(p(RATES), p(RATES), p(LENGTHS))),
-            )
-        )(pick)
+        return pick(_built(ENDLESS))(pick)
     inner = pick((depth - 1, depth - 1, depth - 1, 0))
     return pick(
         (
@@ -110,16 +122,10 @@ def endless(pick: Pick, depth: int) -> Schedule:
 
 def _around(family: Callable[[Pick, int], Schedule], inner: int) -> list[Callable[[Pick], Schedule]]:
     """Return what makes a schedule of a family from others of it."""
+    clocks = [curve for curve in NODES if curve.kind in (ls.Shift, ls.Stretch)]  # of which there is most to see
     return [
-        lambda p: p((ls.Product, ls.Sum, ls.Minimum, ls.Maximum))((family(p, inner), family(p, 0))),
+        *_built([*NODES, *clocks], inner=lambda p: family(p, inner), other=lambda p: family(p, 0)),
         lambda p: ls.Minimum((family(p, inner), p(HEIGHTS))) * p(RATES) + p(RATES),
-        lambda p: family(p, inner) ** p(POWERS),
-        lambda p: ls.Shift(family(p, inner), p(SHIFTS)),
-        lambda p: ls.Shift(family(p, inner), p(SHIFTS)),
-        lambda p: ls.Stretch(family(p, inner), p(FACTORS)),
-        lambda p: ls.Stretch(family(p, inner), p(FACTORS)),
-        lambda p: ls.Epochs(family(p, inner), p((1, 2, 3, 5))),
-        lambda p: ls.Batches(family(p, inner), p((1, 2, 3, 5))),
     ]
 
 

@@ -1,12 +1,15 @@
 """Hypothesis strategies over schedules; `test_laws` proves that they reach every node."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
+from samples import BOUNDED, ENDLESS, NODES, RAMPS, Arguments, Curve
 
 import lrsched as ls
 from lrsched import Schedule
+from lrsched._core.value import children
 
 rates = st.one_of(
     st.sampled_from([0.0, 1.0, 3e-4, 0.1, 1e-6]),
@@ -15,10 +18,33 @@ rates = st.one_of(
 positive = st.floats(min_value=1e-6, max_value=100.0, allow_nan=False)
 lengths = st.one_of(st.sampled_from([1, 2, 3, 10]), st.integers(min_value=1, max_value=5_000))
 powers = st.one_of(st.sampled_from([0.5, 1.0, 2.0, 3.0]), st.floats(min_value=0.1, max_value=5.0))
-
-
 SHAPES = ["linear", "cosine", "1-sqrt", "1-square", "square", "exponential"]
 STRETCHES = [0.5, 1.0, 1.5, 2.0, 3.0]
+# The arguments that the lines of `samples` ask for.
+ARGUMENTS: dict[str, st.SearchStrategy[Any]] = {
+    "rate": rates,
+    "ends": st.tuples(rates, rates),
+    "positive_ends": st.tuples(positive, positive),
+    "length": lengths,
+    "maybe_length": st.none() | lengths,
+    "more": st.integers(0, 9_999),
+    "skip": st.integers(0, 3_000),
+    "count": st.integers(1, 50),
+    "power": powers,
+    "root": st.sampled_from([0.5, 1.0, 2.0]),
+    "exponent": st.floats(0.0, 2.0),
+    "base": st.sampled_from([0.01, 0.5, 2.0, 30.0]),
+    "factor": st.floats(0.5, 1.0),
+    "slope": st.floats(0.0, 10.0),
+    "scale": st.floats(0.5, 1000.0),
+    "beta": st.floats(0.61, 0.99999),
+    "lower": st.floats(-8.0, 0.0),
+    "upper": st.floats(0.5, 6.0),
+    "stretch": st.sampled_from([0.5, 1 / 3, 1.0, 2.0, 2.5, 7.0]),
+    "rates": st.lists(rates, min_size=1, max_size=8).map(tuple),
+    "ramp": st.deferred(lambda: ramps()),
+    "growing": st.builds(ls.Cosine, rates, rates, lengths),
+}
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -27,23 +53,17 @@ def _choose(draw: Draw, makers: list[Callable[[], Schedule]]) -> Schedule:
     return makers[draw(st.integers(0, len(makers) - 1))]()
 
 
+def _built(draw: Draw, curves: list[Curve], inner: st.SearchStrategy[Schedule] | None = None) -> list[Any]:
+    """Return what draws each of some curves; `inner` is what those that are nodes stand around."""
+    schedules = {} if inner is None else {"inner": inner, "other": inner}
+    arguments = Arguments(lambda kind: draw(schedules[kind] if kind in schedules else ARGUMENTS[kind]))
+    return [partial(curve.build, arguments) for curve in curves]
+
+
 @st.composite
 def ramps(draw: Draw) -> Schedule:
     """Any curve from a start to an end."""
-    kind = draw(st.sampled_from([ls.Linear, ls.Cosine, ls.Rex, ls.Logarithmic, "power", "log", "tanh", "exp", "hyper"]))
-    n = draw(lengths)
-    if kind == "log":
-        return draw(st.sampled_from([ls.Geometric, ls.Harmonic]))(draw(positive), draw(positive), n)
-    a, b = draw(rates), draw(rates)
-    if kind == "power":
-        return draw(st.sampled_from([ls.Polynomial, ls.Monomial]))(a, b, n, draw(powers))
-    if kind == "tanh":
-        return ls.Tanh(a, b, n, draw(st.floats(-8.0, 0.0)), draw(st.floats(0.5, 6.0)))
-    if kind == "exp":
-        return ls.NormalizedExponential(a, b, n, draw(st.sampled_from([0.01, 0.5, 2.0, 30.0])))
-    if kind == "hyper":
-        return ls.Hyperbolic(a, b, n, n + draw(st.integers(0, 9_999)))
-    return kind(a, b, n)
+    return _choose(draw, _built(draw, RAMPS))
 
 
 @st.composite
@@ -53,10 +73,8 @@ def bounded_schedules(draw: Draw, depth: int = 2) -> Schedule:
         return _choose(
             draw,
             [
+                *_built(draw, BOUNDED),
                 lambda: draw(ramps()),
-                lambda: ls.Constant(draw(rates), draw(lengths)),
-                lambda: ls.Table(tuple(draw(st.lists(rates, min_size=1, max_size=8)))),
-                lambda: ls.Warp(draw(ramps()), draw(powers)),
                 lambda: ls.Warmup(draw(lengths), draw(rates), draw(st.sampled_from(SHAPES))) >> draw(ramps()),
                 lambda: draw(ramps()) >> ls.Cooldown(draw(lengths), draw(rates), draw(st.sampled_from(SHAPES))),
             ],
@@ -65,6 +83,8 @@ def bounded_schedules(draw: Draw, depth: int = 2) -> Schedule:
     return _choose(
         draw,
         [
+            *_built(draw, NODES, inner),
+            lambda: draw(rates) * draw(inner) + draw(rates),
             lambda: draw(inner) >> draw(inner),
             lambda: ls.Repeat(
                 draw(inner),
@@ -77,55 +97,26 @@ def bounded_schedules(draw: Draw, depth: int = 2) -> Schedule:
             # Float32 has no fractions beyond 2**24, so only what has ended there.
             lambda: ls.Shift(draw(inner), draw(st.sampled_from([0.5, 0.1, 7.3, 1000.25]))),
             lambda: ls.Hold(draw(endless_schedules(depth - 1)), draw(lengths)),
-            *_nodes(draw, inner),
         ],
     )
-
-
-def _nodes(draw: Draw, inner: st.SearchStrategy[Schedule]) -> list[Callable[[], Schedule]]:
-    """Return what makes a schedule of the same family from others of it."""
-    return [
-        lambda: draw(inner) * draw(inner),
-        lambda: draw(inner) + draw(inner),
-        lambda: ls.Minimum((draw(inner), draw(inner))),
-        lambda: ls.Maximum((draw(inner), draw(inner))),
-        lambda: draw(rates) * draw(inner) + draw(rates),
-        lambda: draw(inner) ** draw(st.sampled_from([0.5, 1.0, 2.0])),
-        lambda: ls.Shift(draw(inner), draw(st.integers(0, 3_000))),
-        lambda: ls.Stretch(draw(inner), draw(st.sampled_from([0.5, 1 / 3, 1.0, 2.0, 2.5, 7.0]))),
-        lambda: ls.Epochs(draw(inner), draw(st.integers(1, 50))),
-        lambda: ls.Batches(draw(inner), draw(st.integers(1, 50))),
-    ]
 
 
 @st.composite
 def endless_schedules(draw: Draw, depth: int = 2) -> Schedule:
     """Schedules without a length, of every node that can lack one."""
     if depth == 0 or draw(st.booleans()):
-        scale = st.floats(0.5, 1000.0)
-        return _choose(
-            draw,
-            [
-                lambda: ls.Constant(draw(rates)),
-                lambda: ls.Exponential(draw(rates), draw(st.floats(0.5, 1.0)), draw(scale)),
-                lambda: ls.InverseTime(draw(rates), draw(st.floats(0.0, 10.0)), draw(scale)),
-                lambda: ls.PowerLaw(draw(rates), draw(st.floats(0.0, 2.0)), draw(scale)),
-                lambda: ls.ExponentialWarmup(draw(rates), draw(scale)),
-                lambda: ls.RectifiedWarmup(draw(st.floats(0.61, 0.99999))),
-                lambda: ls.Triangular(draw(rates), draw(rates), draw(lengths), draw(st.none() | lengths)),
-                lambda: ls.Extend(ls.Cosine(draw(rates), draw(rates), draw(lengths))),
-            ],
-        )
+        return _choose(draw, _built(draw, ENDLESS))
     inner = endless_schedules(depth - 1)
     bounded = bounded_schedules(depth - 1)
     return _choose(
         draw,
         [
+            *_built(draw, NODES, inner),
+            lambda: draw(rates) * draw(inner) + draw(rates),
             lambda: draw(bounded) >> draw(inner),
             lambda: ls.Repeat(
                 draw(bounded), None, draw(st.sampled_from(STRETCHES[1:])), draw(st.sampled_from([0.3, 1.0]))
             ),
-            *_nodes(draw, inner),
         ],
     )
 
@@ -155,15 +146,9 @@ def boundary_steps(schedule: Schedule) -> list[int]:
 
 def _boundaries(schedule: Schedule) -> set[int]:
     inner: Callable[[Any], set[int]] = _boundaries
-    found: set[int] = set()
-    if schedule.length is not None:
-        found.add(schedule.length)
+    found: set[int] = set() if schedule.length is None else {schedule.length}
     if isinstance(schedule, ls.Chain):
         for start, part in zip(schedule.starts, schedule.parts, strict=True):
             found |= {start} | {start + step for step in inner(part)}
-    elif isinstance(schedule, ls.Repeat | ls.Stretch | ls.Shift | ls.Epochs | ls.Batches | ls.Hold | ls.Reverse):
-        found |= inner(schedule.schedule)
-    elif isinstance(schedule, ls.Sum | ls.Product | ls.Minimum | ls.Maximum):
-        for part in schedule.parts:
-            found |= inner(part)
-    return found
+        return found
+    return found.union(*map(inner, children(schedule)))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 import rule_cases
 import torch
+from rule_samples import SAMPLES
 
 from lrsched import rules
 from lrsched._core.value import value
@@ -40,7 +41,8 @@ LAYERED = (
     rules.AdamW(weight_decay=0.1, min_ndim=2),
     rules.ClipByValue(0.1) >> rules.L1(0.1) >> rules.RMSprop(centered=True, momentum=0.9),
 )
-KNOWN = tuple(dict.fromkeys(case.rule() for case in rule_cases.TORCH + rule_cases.OPTAX + rule_cases.KERAS))
+CASES = (*rule_cases.TORCH, *rule_cases.OPTAX, *rule_cases.KERAS)
+KNOWN = dict.fromkeys([*(case.rule() for case in CASES), *(sample.rule for sample in SAMPLES)])
 PACKED = tuple(rule for rule in KNOWN if facts_of(rule).packs)
 
 

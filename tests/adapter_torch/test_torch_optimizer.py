@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from rule_samples import alone
 
 from lrsched import Constant, Cosine, Exponential, Linear, Warmup, rules
 from lrsched_torch import RuleOptimizer, ScheduleLR
@@ -442,6 +443,7 @@ def test_a_numpy_rate_is_a_number():
 MIXED = ((300, 500), (4,), (), (0,), (3, 4), (70_000,), (2, 700), *[(200, 300)] * 5)
 ALL = [
     *(rule for rule, _ in DIALECTS.values()),
+    *(sample.rule for sample in alone()),
     rules.Nesterov(0.9) >> rules.DecoupledWeightDecay(0.1),
     rules.AdamW(weight_decay=0.1, min_ndim=2),
     rules.Adam(eps=1e-3, eps_at="hat"),
@@ -449,7 +451,6 @@ ALL = [
     rules.RAdam(),
     rules.LARS(),
     rules.LAMB(),
-    rules.NovoGrad(),
     rules.ClipByGlobalNorm(0.5) >> rules.LAMB(),
     rules.ClipByNorm(0.3) >> rules.LARS() >> rules.ClipByGlobalNorm(0.1),
     rules.ScheduleFree(rules.Adam(b1=0.0)),

@@ -9,9 +9,9 @@ import math
 import numpy as np
 import pytest
 from composition_libraries import of_one_size
-from exact import exact
 from hypothesis import example, given
 from hypothesis import strategies as st
+from samples import exact, line
 from test_accuracy import every_shape, times
 
 import lrsched as ls
@@ -28,14 +28,12 @@ LIBRARIES = {
     "jax": lambda s, t: of_one_size(lambda t: s(jnp.asarray(t)), np.array(t, dtype=np.int32)),
     "tensorflow": lambda s, t: s(tf.constant(t, dtype=tf.int64)).numpy(),
 }
-ROOTS = ls.Polynomial | ls.Monomial | ls.PowerLaw | ls.Warp | ls.Power
-POWERS = ROOTS | ls.Exponential | ls.Geometric | ls.NormalizedExponential
 
 
 def ulps(schedule):
     """Return how many ulp are allowed: those of each leaf that takes part, 16 for a power, 8 for any other."""
     inner = [ulps(child) for child in children(schedule)]
-    own = 16 if isinstance(schedule, POWERS) else 8
+    own = 16 if line(type(schedule)).rough else 8
     several = isinstance(schedule, ls.Product | ls.Sum | ls.Power)
     return own if not inner else max(own, (sum if several else max)(inner))
 

@@ -4,6 +4,7 @@ import inspect
 import math
 
 import pytest
+from samples import line
 
 import lrsched as ls
 from lrsched._core import offers
@@ -16,22 +17,8 @@ RAMP = ls.Linear(1.0, 0.0, steps=10)
 
 def valid(kind):
     """Return arguments that the class accepts."""
-    special = {
-        "parts": (RAMP, ls.Constant(0.1)),
-        "schedule": RAMP,
-        "base": RAMP,
-        "exponent": 2.0,
-        "values": (0.1, 0.2),
-        "upper": 20 if kind is ls.Hyperbolic else 3.0,
-        "lower": -6.0,
-        "shape": "linear",
-        "rounding": "none",
-        "rate": 0.5,
-        "b2": 0.99,
-    }
-    defaults = {Real: 0.5, Int: 10, Steps: 2.5}
-    kinds = {name: type(getattr(rule, "rule", rule)) for name, _, rule in constraints(kind)}
-    return {name: special.get(name, defaults.get(rule)) for name, rule in kinds.items()}
+    schedule = kind(10, 0.5) if kind in (ls.Warmup, ls.Cooldown) else line(kind).small
+    return {name: getattr(schedule, name) for name, _, _ in constraints(kind)}
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from composition_libraries import LIBRARIES, differences, steps_for
 from compositions import bounded, compositions, endless, nodes_of, times
-from exact import exact
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from samples import exact
 
 import lrsched as ls
 from lrsched._core.offers import CLASSES

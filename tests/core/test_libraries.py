@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from samples import curves
 from strategies import boundary_steps, schedules
 
 import lrsched as ls
@@ -10,27 +11,13 @@ from lrsched._core.offers import CLASSES
 from lrsched._core.value import children
 
 SAMPLE = (
-    ls.Constant(0.1),
+    *(curve.small for curve in curves()),
     ls.Linear(0.0, 0.1, steps=10),
     ls.Cosine(0.1, 0.0, steps=1000),
     ls.Polynomial(0.1, 0.01, steps=20, power=1.7),
-    ls.Monomial(0.1, 0.0, steps=20, power=3.0),
-    ls.Geometric(0.1, 1e-4, steps=12),
-    ls.Harmonic(0.1, 0.01, steps=12),
-    ls.Rex(0.1, 0.0, steps=12),
-    ls.Tanh(0.1, 0.0, steps=30),
-    ls.NormalizedExponential(0.1, 0.0, steps=12, rate=0.5),
-    ls.Hyperbolic(0.1, 0.0, steps=12, upper=30),
-    ls.Logarithmic(0.1, 0.0, steps=12),
-    ls.Exponential(0.1, 0.9, steps=10.0),
-    ls.InverseTime(0.1, 0.5, steps=10.0),
-    ls.PowerLaw(0.1, power=0.5, timescale=10.0),
-    ls.ExponentialWarmup(0.1, timescale=20.0),
-    ls.RectifiedWarmup(0.99),
     ls.Warmup(5) >> ls.Constant(0.1, steps=10) >> ls.Cooldown(8, shape="1-sqrt"),
     ls.Linear(1.0, 0.0, steps=9) * ls.Cosine(0.1, 0.0, steps=30) * 0.5,
     ls.Linear(0.1, 0.0, steps=9) + ls.Constant(0.01),
-    ls.Cosine(0.5, 0.0, steps=12) ** 2,
     ls.Linear(0.5, 0.0, steps=12) ** 0.5,
     ls.clip(ls.Linear(0.1, 0.0, steps=20), low=0.02, high=0.07),
     ls.Repeat(ls.Cosine(0.1, 0.0, steps=7), stretch=2, scale=0.7),
@@ -38,17 +25,10 @@ SAMPLE = (
     ls.Repeat(ls.Cosine(0.1, 0.0, steps=7), stretch=1.5, rounding="each"),
     ls.Shift(ls.Cosine(0.1, 0.0, steps=20), 2.5),
     ls.Repeat(ls.Linear(0.1, 0.0, steps=9), times=4, stretch=0.5),
-    ls.Triangular(0.01, 0.1, up=4, down=6),
-    ls.Hold(ls.PowerLaw(0.1, timescale=5.0), steps=12),
-    ls.Shift(ls.Cosine(0.1, 0.0, steps=20), steps=5),
     ls.Stretch(ls.Warmup(4) >> ls.Cosine(0.1, 0.0, steps=11), factor=2.5),
     ls.Epochs(ls.Exponential(0.1, 0.5), steps_per_epoch=7),
     ls.Batches(ls.Warmup(5) >> ls.Cosine(0.1, 0.0, steps=40), batches_per_update=3),
     ls.Batches(ls.Exponential(0.1, 0.99), batches_per_update=3),
-    ls.Reverse(ls.Cosine(0.1, 0.0, steps=12)),
-    ls.Extend(ls.Cosine(0.1, 0.0, steps=12)),
-    ls.Warp(ls.Cosine(0.1, 0.0, steps=12), power=1.5),
-    ls.Table((0.1, 0.05, 0.2, 0.01)),
 )
 LARGEST = 2**31 - 1
 STEPS = np.array([*range(40), 59, 60, 61, 999, 1000, 1001, 2**24, 2**24 + 1, 2**30 + 1, LARGEST - 1, LARGEST])
@@ -257,7 +237,19 @@ KINDS = {
     "tensorflow": (lambda steps, dtype: library("tensorflow").constant(steps, dtype=dtype), "float32"),
 }
 # One a way to compute: a ramp, a decay, a chain, cycles of both kinds, another clock, whole epochs, a table.
-SMALL = tuple(SAMPLE[i] for i in (2, 12, 16, 22, 25, 28, 29, 33))
+COSINE, WARMED = ls.Cosine(0.1, 0.0, steps=1000), ls.Warmup(5) >> ls.Cosine(0.1, 0.0, steps=20)
+SMALL = (
+    COSINE,
+    ls.Exponential(0.1, 0.9, steps=10.0),
+    WARMED,
+    ls.clip(ls.Linear(0.1, 0.0, steps=20), low=0.02, high=0.07),
+    ls.Repeat(ls.Linear(0.1, 0.0, steps=6), times=3, scale=0.5),
+    ls.Triangular(0.01, 0.1, up=4, down=6),
+    ls.Stretch(ls.Warmup(4) >> ls.Cosine(0.1, 0.0, steps=11), factor=2.5),
+    ls.Epochs(ls.Exponential(0.1, 0.5), steps_per_epoch=7),
+    ls.Batches(ls.Warmup(5) >> ls.Cosine(0.1, 0.0, steps=40), batches_per_update=3),
+    ls.Table((0.1, 0.05, 0.2, 0.01)),
+)
 
 
 def dtype_of(x):
@@ -307,13 +299,13 @@ def test_steps_that_are_no_numbers_of_steps_are_refused(name, dtype):
 @pytest.mark.parametrize("step", [True, np.True_, "3", b"3", None, 1j, [1, 2], (1,), {}, object(), np.array(["a"])])
 def test_other_things_than_steps_are_refused(step):
     with pytest.raises(TypeError, match="must get an int, a float or an array"):
-        SAMPLE[0](step)
+        COSINE(step)
 
 
 @pytest.mark.parametrize("step", [-1, -0.5, float("nan"), float("inf"), np.float64("nan"), np.int64(-3)], ids=repr)
 def test_a_python_step_that_cannot_be_is_refused(step):
     with pytest.raises(ValueError, match="must get a finite step >= 0"):
-        SAMPLE[2](step)
+        COSINE(step)
 
 
 def test_half_precision_steps_give_float32_values():
@@ -338,7 +330,7 @@ def test_values_stay_on_the_device_of_the_steps():
 
 def test_numpy_scalars_give_python_floats():
     for step in (np.int32(3), np.uint8(3), np.float32(3), np.float64(3)):
-        assert type(SAMPLE[2](step)) is float
+        assert type(COSINE(step)) is float
 
 
 # Tracing and gradients.
@@ -368,7 +360,7 @@ def test_a_graph_is_traced_once():
     @tf.function
     def value(t):
         traces.append(1)
-        return SAMPLE[16](t)
+        return WARMED(t)
 
     for t in range(5):
         value(tf.constant(t))
@@ -428,4 +420,4 @@ def test_a_library_is_loaded_by_the_test_and_not_by_the_schedule(name):
     pytest.importorskip(name)
     fake = type("Tensor", (), {"__module__": f"{name}ish.core", "dtype": None, "shape": ()})()
     with pytest.raises(TypeError, match="must get an int, a float or an array"):
-        SAMPLE[0](fake)
+        COSINE(fake)

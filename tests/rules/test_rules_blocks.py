@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from rule_samples import alone
 
 from lrsched import rules
 from lrsched.rules._blocks import blocks as _blocks
@@ -21,30 +22,19 @@ SIZES = _memory.Sizes(block=LENGTH, pack=3 * LENGTH, small=LENGTH, kept=10**6, s
 SHAPES = [(5,), (), (40,), (5,), (9, 20), (5,), (0,), (200,), (1, 64), (13, 5), (), (5,)]
 
 ELEMENTWISE = [
-    rules.SGD(),
-    rules.Momentum(0.9, dampening=0.5, first_step="clone"),
-    rules.Nesterov(0.9),
-    rules.AdaGrad(),
-    rules.AdaDelta(),
+    *(sample.rule for sample in alone() if not sample.sums),
     rules.RMSprop(centered=True, momentum=0.9, bias_correction=True),
-    rules.Adam(),
     rules.Adam(eps_at="inside", amsgrad="corrected"),
     rules.AdamW(min_ndim=2),
-    rules.NAdam(),
     rules.RAdam(),
-    rules.Adamax(),
     rules.AdaBelief(),
-    rules.Yogi(),
-    rules.Adan(),
-    rules.Lion(),
-    rules.Rprop(),
     rules.ClipByValue(0.5) >> rules.L1(0.1, min_ndim=1) >> rules.SignSGD(),
 ]
 SUMMING = [
+    *(sample.rule for sample in alone() if sample.sums),
     rules.lars(),
     rules.lamb(upper=1.0),
     rules.Layerwise(rules.RMSprop(), clip=True, min_ndim=0),
-    rules.NovoGrad(weight_decay=0.1),
     rules.ClipByNorm(0.5) >> rules.lars(),
     rules.ClipByGlobalNorm(1.0) >> rules.Adam() >> rules.ClipByGlobalNorm(0.01),
     rules.ClipByNorm(0.5) >> rules.ClipByGlobalNorm(1.0) >> rules.lamb() >> rules.ClipByNorm(0.01),

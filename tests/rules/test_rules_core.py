@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rule_samples import SAMPLES, alone, natural, positive
 
 from lrsched import rules
 from lrsched._core import offers
@@ -20,9 +21,6 @@ from lrsched._core.value import Value
 RNG = np.random.default_rng(0)
 SHAPES = [(), (0,), (3,), (4, 5), (2, 3, 4)]
 
-unit = st.floats(0.0, 0.999)
-positive = st.floats(1e-10, 10.0)
-natural = st.floats(0.0, 10.0)
 ranks = st.integers(0, 3)
 parts_before = st.one_of(
     st.builds(rules.ClipByValue, positive),
@@ -36,56 +34,7 @@ parts_after = st.one_of(
     st.builds(rules.ClipByGlobalNorm, positive),
     st.builds(rules.DecoupledWeightDecay, natural, st.booleans(), ranks),
 )
-leaves = st.one_of(
-    st.just(rules.SGD()),
-    st.builds(rules.Momentum, unit, unit, first_step=st.sampled_from(["zero", "clone"]), lr_in_buffer=st.booleans()),
-    st.builds(rules.Nesterov, unit, lr_in_buffer=st.booleans()),
-    st.builds(rules.AdaGrad, positive, st.sampled_from(["outside", "inside"]), natural),
-    st.builds(
-        rules.RMSprop,
-        unit,
-        positive,
-        eps_at=st.sampled_from(["outside", "inside"]),
-        momentum=unit,
-        centered=st.booleans(),
-        initial=natural,
-        bias_correction=st.booleans(),
-        lr_in_buffer=st.booleans(),
-    ),
-    st.builds(
-        rules.Adam,
-        unit,
-        unit,
-        positive,
-        st.sampled_from(["outside", "inside", "hat"]),
-        st.sampled_from(["off", "raw", "corrected"]),
-        st.booleans(),
-        st.booleans(),
-        natural,
-    ),
-    st.builds(rules.Lion, unit, unit),
-    st.just(rules.SignSGD()),
-    st.builds(rules.AdaDelta, unit, positive),
-    st.builds(rules.NAdam, unit, unit, positive, st.none() | natural, natural),
-    st.builds(
-        rules.RAdam,
-        unit,
-        unit,
-        positive,
-        st.sampled_from(["hat", "outside"]),
-        st.floats(4.0, 20.0),
-        st.booleans(),
-        natural,
-    ),
-    st.builds(rules.Adamax, unit, unit, positive, st.sampled_from(["inside", "outside"])),
-    st.builds(rules.AdaBelief, unit, unit, positive, natural, st.booleans()),
-    st.builds(rules.Yogi, unit, unit, positive, natural, natural),
-    st.builds(rules.Adan, unit, unit, unit, positive, st.none() | unit, natural),
-    st.builds(rules.NovoGrad, unit, unit, positive, natural, natural),
-    st.builds(
-        rules.Rprop, st.floats(0.1, 0.9), st.floats(1.1, 3.0), initial=st.none() | positive, largest=st.just(100.0)
-    ),
-)
+leaves = st.one_of(*(sample.drawn for sample in alone()))
 
 
 def _wrap(inner: st.SearchStrategy[rules.Rule]) -> st.SearchStrategy[rules.Rule]:
@@ -113,6 +62,7 @@ def _wrap(inner: st.SearchStrategy[rules.Rule]) -> st.SearchStrategy[rules.Rule]
 
 
 any_rule = st.recursive(leaves, _wrap, max_leaves=3)
+rule_or_shaped = any_rule | st.one_of(*(sample.drawn for sample in SAMPLES if not sample.alone))
 
 
 def tensors(seed: int, dtype: Any = np.float64) -> list[np.ndarray]:
@@ -152,20 +102,20 @@ def test_joining_is_associative(before: Any, rule: Any, after: Any):
     assert left == right == rules.Rule.sequence(links)
 
 
-@given(any_rule)
+@given(rule_or_shaped)
 def test_a_rule_prints_as_the_text_that_builds_it(rule: rules.Rule):
     assert parse_value(repr(rule), "rule") == rule
     assert eval(repr(rule), vars(rules).copy()) == rule
 
 
-@given(any_rule)
+@given(rule_or_shaped)
 def test_a_rule_survives_config_pickle_and_copy(rule: rules.Rule):
     assert from_config(to_config(rule)) == rule
     assert pickle.loads(pickle.dumps(rule)) == rule
     assert copy.deepcopy(rule) == rule
 
 
-@given(any_rule)
+@given(rule_or_shaped)
 def test_equal_rules_have_equal_hashes(rule: rules.Rule):
     assert hash(parse_value(repr(rule), "rule")) == hash(rule)
 
@@ -257,6 +207,12 @@ def test_a_wrong_argument_is_refused_by_name(cls: Any, field: str, where: str, b
 def test_every_public_class_is_known_to_the_text_form():
     public = {n for n in rules.__all__ if isinstance(getattr(rules, n), type) and issubclass(getattr(rules, n), Value)}
     assert public - {"Link", "Local", "Part", "Rule"} == {cls.__name__ for cls in CLASSES}
+
+
+def test_every_rule_that_stands_alone_has_a_line():
+    around = {"DecayBefore", "Layerwise", "Pipeline", "ScheduleFree", "Split"}
+    own = {cls.__name__ for cls in CLASSES if issubclass(cls, rules.Rule)}
+    assert {type(sample.rule).__name__ for sample in SAMPLES} == own - around
 
 
 def test_nesterov_with_dampening_is_refused():

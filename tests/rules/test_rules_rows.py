@@ -2,17 +2,18 @@
 
 import numpy as np
 import pytest
+from rule_samples import alone
 
 from lrsched import rules
 
 SHAPES = [(), (3,), (0,), (4, 5), (2, 3, 4), (9,)]
 RULES = [
+    *(sample.rule for sample in alone()),
     rules.Momentum(0.9),
     rules.AdamW(weight_decay=0.1, min_ndim=2),
     rules.lars(),
     rules.ClipByGlobalNorm(0.5) >> rules.lamb(),
     rules.ClipByNorm(0.3) >> rules.lars() >> rules.ClipByGlobalNorm(0.1),
-    rules.NovoGrad(),
     rules.ScheduleFree(rules.SGD()),
 ]
 

@@ -4,27 +4,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rule_samples import alone
 
 tf = pytest.importorskip("tensorflow")
 
 from lrsched import rules  # noqa: E402
 
 RULES = [
-    rules.SGD(),
-    rules.Momentum(0.9, dampening=0.5, first_step="clone"),
-    rules.AdaGrad(),
+    *(sample.rule for sample in alone()),
     rules.RMSprop(eps=1e-2, momentum=0.9, centered=True, nesterov=True),
-    rules.Adam(),
     rules.AMSGrad(corrected=True),
     rules.ClipByGlobalNorm(0.5) >> rules.L1(0.1) >> rules.AdamW(),
     rules.ClipByValue(0.5) >> rules.Lion(),
-    rules.NAdam(),
-    rules.RAdam(b2=0.75, threshold=4.0),
-    rules.Adamax(),
-    rules.AdaBelief(eps=1e-4),
-    rules.Adan(),
-    rules.NovoGrad(),
-    rules.Rprop(),
     rules.lars(),
     rules.Layerwise(rules.RMSprop(), clip=True, upper=2.0),
     rules.lamb(),
