@@ -12,7 +12,7 @@ from lrsched._curves.ramps import Linear
 from lrsched._curves.schedule import Constant, Schedule
 from lrsched.compat._tools.arguments import Rate, checked, must
 from lrsched.compat._tools.pieces import then, warmed
-from lrsched.compat.composer.time import Batches, Clock, Time
+from lrsched.compat.composer.time import Batches, ComposerClock, Time
 
 __all__ = ["InverseSquareRootWithWarmupScheduler"]
 
@@ -65,7 +65,7 @@ def InverseSquareRootWithWarmupScheduler(
     for name, time in (("t_warmup", t_warmup), ("t_scale", t_scale), ("t_cooldown", t_cooldown)):
         same = time[1] == max_duration[1]
         must(same, f"{where}({name}=...)", f"in the unit of max_duration, {max_duration[1]!r}", f"{time[0]}{time[1]}")
-    clock = Clock(where, {"max_duration": max_duration, **training})
+    clock = ComposerClock(where, {"max_duration": max_duration, **training})
     warmup, scale = clock.batches(t_warmup, scaled=False), clock.length("t_scale", t_scale)
     cooldown = clock.batches(t_cooldown)
     body = max(clock.batches(t_max) - cooldown - warmup, 0)

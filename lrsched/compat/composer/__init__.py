@@ -12,8 +12,8 @@ t - 1 batches, and the first one is used twice. With `step_schedulers_every_batc
 whose batches are counted by then. A batch that is split (`device_train_microbatch_size`) is one update.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Protocol, Unpack
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Unpack
 
 from lrsched._core.check import Many, Real
 from lrsched._curves.decays import Exponential
@@ -23,7 +23,7 @@ from lrsched._curves.schedule import Constant, Schedule
 from lrsched._recipes.decimals import powers
 from lrsched.compat._tools.arguments import OnOff, Positive, Rate, checked, must
 from lrsched.compat._tools.pieces import late, stairs, then, truncated_cycles
-from lrsched.compat.composer.time import Clock, Time, TimeText, Training
+from lrsched.compat.composer.time import ComposerClock, Time, TimeText, Training
 
 __all__ = [
     "ConstantScheduler",
@@ -67,7 +67,7 @@ def StepScheduler(
     References:
         Composer 0.32.1, optim/scheduler.py; so for all of this module.
     """
-    clock = Clock("StepScheduler", training)
+    clock = ComposerClock("StepScheduler", training)
     return clock.used(Epochs(Exponential(lr, gamma), clock.length("step_size", step_size)))
 
 
@@ -93,7 +93,7 @@ def MultiStepScheduler(
         >>> MultiStepScheduler(1.0, ["0.5dur", "9ep"], max_duration="10ep", dataloader_len=10)
         Constant(1.0, steps=51) >> Constant(0.1, steps=40) >> Constant(0.01)
     """
-    clock = Clock("MultiStepScheduler", training)
+    clock = ComposerClock("MultiStepScheduler", training)
     steps = sorted(clock.batches(time) for time in milestones)
     return clock.used(stairs(steps, powers(lr, gamma, len(steps))))
 
@@ -120,7 +120,7 @@ def ConstantScheduler(
         >>> ConstantScheduler(0.1, alpha=0.5, t_max="8ba")
         Constant(0.05, steps=9) >> Constant(0.1)
     """
-    clock = Clock("ConstantScheduler", training)
+    clock = ComposerClock("ConstantScheduler", training)
     steps = clock.batches(t_max)
     return clock.used(then(steps, Constant(lr * alpha, max(steps, 1)), Constant(lr)))
 
@@ -151,7 +151,7 @@ def LinearScheduler(
         >>> LinearScheduler(1.0, max_duration="4ep", dataloader_len=5, step_schedulers_every_batch=False)
         Epochs(Table((1.0, 0.75, 0.5, 0.25, 0.0)), steps_per_epoch=5)
     """
-    clock = Clock("LinearScheduler", training)
+    clock = ComposerClock("LinearScheduler", training)
     return clock.used(Linear(lr * alpha_i, lr * alpha_f, clock.length("t_max", t_max)))
 
 
@@ -177,7 +177,7 @@ def ExponentialScheduler(
         >>> ExponentialScheduler(1.0, 0.25, dataloader_len=10)(6)
         0.5
     """
-    clock = Clock("ExponentialScheduler", training)
+    clock = ComposerClock("ExponentialScheduler", training)
     return clock.used(Exponential(lr, gamma, clock.length("decay_period", decay_period)))
 
 
@@ -203,7 +203,7 @@ def CosineAnnealingScheduler(
         >>> CosineAnnealingScheduler(0.1, max_duration="500ba")
         Constant(0.1, steps=1) >> Cosine(0.1, 0.0, steps=500)
     """
-    clock = Clock("CosineAnnealingScheduler", training)
+    clock = ComposerClock("CosineAnnealingScheduler", training)
     return clock.used(Cosine(lr, lr * alpha_f, clock.length("t_max", t_max)))
 
 
@@ -233,7 +233,7 @@ def CosineAnnealingWarmRestartsScheduler(
         Constant(1.0, steps=1) >> Repeat(Cosine(1.0, 0.0, steps=10))
     """
     where = "CosineAnnealingWarmRestartsScheduler"
-    clock = Clock(where, training)
+    clock = ComposerClock(where, training)
     steps = clock.length("t_0", t_0)
     return clock.used(truncated_cycles(steps, t_mult, lambda _, n: Cosine(lr, lr * alpha_f, n), f"{where}(t_mult=...)"))
 
@@ -262,22 +262,20 @@ def PolynomialScheduler(
         >>> PolynomialScheduler(1.0, 2.0, max_duration="100ba")(51)
         0.25
     """
-    clock = Clock("PolynomialScheduler", training)
+    clock = ComposerClock("PolynomialScheduler", training)
     return clock.used(Polynomial(lr, lr * alpha_f, clock.length("t_max", t_max), power))
 
 
-class _Body(Protocol):
-    def __call__(self, steps: int, /) -> Schedule: ...
-
-
-def _warmed(clock: Clock, warmup: Any, scaled: bool, top: float, rest: Schedule) -> Schedule:
+def _warmed(clock: ComposerClock, warmup: Any, scaled: bool, top: float, rest: Schedule) -> Schedule:
     """Return the warm-up and what follows; a scaled warm-up is slower, but ends when the other one does."""
     steps = clock.batches(warmup, scaled=False)
     slow = clock.length("t_warmup", warmup) if scaled and steps else max(steps, 1)
     return clock.used(then(steps, Linear(0.0, top, slow), rest))
 
 
-def _with_warmup(clock: Clock, warmup: Any, t_max: Any, scaled: bool, top: float, body: _Body) -> Schedule:
+def _with_warmup(
+    clock: ComposerClock, warmup: Any, t_max: Any, scaled: bool, top: float, body: Callable[[int], Schedule]
+) -> Schedule:
     end, begin = clock.batches(t_max), clock.batches(warmup, scaled=False)
     if clock.max_duration is not None:
         least, text = clock.total(), f"{t_max[0]:g}{t_max[1]}"
@@ -313,7 +311,7 @@ def MultiStepWithWarmupScheduler(
         >>> s(3), s(8), s(9)
         (0.5, 1.0, 0.1)
     """
-    clock = Clock("MultiStepWithWarmupScheduler", training)
+    clock = ComposerClock("MultiStepWithWarmupScheduler", training)
     steps = sorted(clock.batches(time) for time in milestones)
     body = stairs(steps, powers(lr, gamma, len(steps)))
     return _warmed(clock, t_warmup, scale_warmup, lr, late(body, clock.batches(t_warmup, scaled=False)))
@@ -345,7 +343,7 @@ def ConstantWithWarmupScheduler(
         >>> ConstantWithWarmupScheduler(0.1, "4ba", max_duration="20ba")
         Constant(0.0, steps=1) >> Linear(0.0, 0.1, steps=4) >> Constant(0.1)
     """
-    clock = Clock("ConstantWithWarmupScheduler", training)
+    clock = ComposerClock("ConstantWithWarmupScheduler", training)
     top = lr * alpha
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, top, lambda steps: Constant(top))
 
@@ -378,7 +376,7 @@ def LinearWithWarmupScheduler(
         >>> LinearWithWarmupScheduler(0.1, "1ep", max_duration="10ep", dataloader_len=8)
         Constant(0.0, steps=1) >> Linear(0.0, 0.1, steps=8) >> Linear(0.1, 0.0, steps=72)
     """
-    clock = Clock("LinearWithWarmupScheduler", training)
+    clock = ComposerClock("LinearWithWarmupScheduler", training)
     top = lr * alpha_i
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, top, lambda steps: Linear(top, lr * alpha_f, steps))
 
@@ -409,7 +407,7 @@ def CosineAnnealingWithWarmupScheduler(
         >>> CosineAnnealingWithWarmupScheduler(0.1, "0.1dur", max_duration="100ba")
         Constant(0.0, steps=1) >> Linear(0.0, 0.1, steps=10) >> Cosine(0.1, 0.0, steps=90)
     """
-    clock = Clock("CosineAnnealingWithWarmupScheduler", training)
+    clock = ComposerClock("CosineAnnealingWithWarmupScheduler", training)
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, lr, lambda steps: Cosine(lr, lr * alpha_f, steps))
 
 
@@ -441,6 +439,6 @@ def PolynomialWithWarmupScheduler(
         >>> PolynomialWithWarmupScheduler(1.0, "20ba", max_duration="100ba")(61)
         0.25
     """
-    clock = Clock("PolynomialWithWarmupScheduler", training)
+    clock = ComposerClock("PolynomialWithWarmupScheduler", training)
     end = lr * alpha_f
     return _with_warmup(clock, t_warmup, t_max, scale_warmup, lr, lambda steps: Polynomial(lr, end, steps, power))

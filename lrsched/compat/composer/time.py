@@ -61,7 +61,7 @@ class Training(_Duration, Batches, total=False):
 Parsed = tuple[float, str]
 
 
-class Clock:
+class ComposerClock:
     """Turns times into batches as Composer does, rounding down, and functions of time into rates of updates."""
 
     def __init__(self, where: str, training: Training) -> None:

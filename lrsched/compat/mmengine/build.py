@@ -87,17 +87,17 @@ def alone(name: str, lr: float, begin: float, end: float, same: Shared, **own: A
     return follow(lr, [acting(name, lr, begin, end, same, **own)], name)
 
 
-def _multi_step(run: _Run, milestones: tuple[float, ...], gamma: float) -> laws.Law:
+def _multi_step(run: _Run, milestones: tuple[float, ...], gamma: float) -> laws.SchedulerLaw:
     where = "MultiStepLR(milestones=...)"
     return laws.MultiStep(tuple(sorted(run.whole(where, step, low=0) for step in milestones)), gamma)
 
 
-def _constant(run: _Run, factor: float) -> laws.Law:
+def _constant(run: _Run, factor: float) -> laws.SchedulerLaw:
     must(factor > 0.0 or run.endless or run.steps == 1, "ConstantLR(factor=...)", "> 0 if there is an end", factor)
-    return laws.Factor(factor, -1 if run.endless else run.steps - 1)
+    return laws.FactorUntil(factor, -1 if run.endless else run.steps - 1)
 
 
-def _cosine(run: _Run, T_max: float | None, eta_min: float | None, eta_min_ratio: float | None) -> laws.Law:
+def _cosine(run: _Run, T_max: float | None, eta_min: float | None, eta_min_ratio: float | None) -> laws.SchedulerLaw:
     low = run.lowest("CosineAnnealingLR", eta_min, eta_min_ratio)
     return laws.Wave(run.base, low, run.steps if T_max is None else run.whole("CosineAnnealingLR(T_max=...)", T_max))
 
@@ -108,7 +108,7 @@ def _restarts(
     restart_weights: tuple[float, ...],
     eta_min: float | None,
     eta_min_ratio: float | None,
-) -> laws.Law:
+) -> laws.SchedulerLaw:
     where, count = "CosineRestartLR", len(periods)
     must(len(restart_weights) == count, f"{where}(restart_weights=...)", f"{count} numbers", restart_weights)
     given = eta_min is not None or eta_min_ratio is not None
@@ -127,7 +127,7 @@ def _one_cycle(
     div_factor: float,
     final_div_factor: float,
     three_phase: bool,
-) -> laws.Law:
+) -> laws.SchedulerLaw:
     where, given = "OneCycleLR", total_steps is not None or not run.endless
     must(given, f"{where}(total_steps=...)", "given if there is no end", total_steps)
     total = run.steps if total_steps is None else run.whole(f"{where}(total_steps=...)", total_steps)
@@ -140,20 +140,20 @@ def _one_cycle(
     return laws.Cycle(phases(first, eta_max, first / final_div_factor, last, ends, shape), first, total)
 
 
-def _quadratic(run: _Run) -> laws.Law:
+def _quadratic(run: _Run) -> laws.SchedulerLaw:
     must(not run.endless, "QuadraticWarmupLR(end=...)", "given", INF)
     return laws.Quadratic(run.base, run.steps)
 
 
-_LAWS: dict[str, Callable[..., laws.Law]] = {
+_LAWS: dict[str, Callable[..., laws.SchedulerLaw]] = {
     "ConstantLR": _constant,
     "CosineAnnealingLR": _cosine,
     "CosineRestartLR": _restarts,
-    "ExponentialLR": lambda _, gamma: laws.Decay(gamma),
+    "ExponentialLR": lambda _, gamma: laws.EveryStep(gamma),
     "LinearLR": lambda run, start_factor, end_factor: laws.Line(start_factor, end_factor, run.steps - 1),
     "MultiStepLR": _multi_step,
     "OneCycleLR": _one_cycle,
-    "PolyLR": lambda run, eta_min, power: laws.Power(eta_min, power, run.steps - 1),
+    "PolyLR": lambda run, eta_min, power: laws.PowerOfRest(eta_min, power, run.steps - 1),
     "QuadraticWarmupLR": _quadratic,
     "StepLR": lambda run, step_size, gamma: laws.Step(run.whole("StepLR(step_size=...)", step_size), gamma),
 }

@@ -23,7 +23,7 @@ from lrsched.compat._tools.pieces import late, stairs
 Stretch = tuple[Schedule, int | None]
 
 
-class Law(ABC):
+class SchedulerLaw(ABC):
     """A scheduler on its own clock: step 0 is the first at which it acts."""
 
     # Whether it multiplies the rate by what does not depend on it, as long as a curve goes on.
@@ -54,7 +54,7 @@ class Law(ABC):
 
 
 @dataclass(frozen=True)
-class Step(Law):
+class Step(SchedulerLaw):
     """The rate times `gamma` after each `size` steps."""
 
     size: int
@@ -74,7 +74,7 @@ class Step(Law):
 
 
 @dataclass(frozen=True)
-class MultiStep(Law):
+class MultiStep(SchedulerLaw):
     """The rate times `gamma` at each of some steps, which are in order."""
 
     milestones: tuple[int, ...]
@@ -99,7 +99,7 @@ class MultiStep(Law):
 
 
 @dataclass(frozen=True)
-class Factor(Law):
+class FactorUntil(SchedulerLaw):
     """The rate times `factor` until step `total`, which divides by it."""
 
     factor: float
@@ -122,7 +122,7 @@ class Factor(Law):
 
 
 @dataclass(frozen=True)
-class Decay(Law):
+class EveryStep(SchedulerLaw):
     """The rate times `gamma` after each step."""
 
     gamma: float
@@ -138,7 +138,7 @@ class Decay(Law):
 
 
 @dataclass(frozen=True)
-class Line(Law):
+class Line(SchedulerLaw):
     """A line of factors from `start` to `end` at step `total`."""
 
     start: float
@@ -162,7 +162,7 @@ class Line(Law):
 
 
 @dataclass(frozen=True)
-class Power(Law):
+class PowerOfRest(SchedulerLaw):
     """The distance from `low` times a power of the part left, which is 0 at step `total`."""
 
     low: float
@@ -206,7 +206,7 @@ def _falling(step: int, half: int, low: float, rate: float) -> Schedule | None:
 
 
 @dataclass(frozen=True)
-class Wave(Law):
+class Wave(SchedulerLaw):
     """A cosine from the rate that it finds to `low`, and back to `base`, half a period in `half` steps."""
 
     base: float
@@ -247,7 +247,7 @@ class Wave(Law):
 
 
 @dataclass(frozen=True)
-class Restarts(Law):
+class Restarts(SchedulerLaw):
     """Half cosines of given lengths, each from `base` times its weight to `low`."""
 
     base: float
@@ -287,7 +287,7 @@ class Restarts(Law):
 
 
 @dataclass(frozen=True)
-class Cycle(Law):
+class Cycle(SchedulerLaw):
     """The rates of `total` steps, which do not depend on the one that is found; `first` becomes the group's first."""
 
     rates: Schedule
@@ -308,7 +308,7 @@ class Cycle(Law):
 
 
 @dataclass(frozen=True)
-class Quadratic(Law):
+class Quadratic(SchedulerLaw):
     """A square of the part gone: `base / total**2` first, then as much as makes `base` of it after `total` steps."""
 
     base: float

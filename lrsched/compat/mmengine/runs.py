@@ -14,7 +14,7 @@ from lrsched._curves.ramps import Cosine
 from lrsched._curves.schedule import Chain, Constant, Schedule
 from lrsched.compat._tools.arguments import must
 from lrsched.compat._tools.pieces import late
-from lrsched.compat.mmengine.laws import Law
+from lrsched.compat.mmengine.laws import SchedulerLaw
 
 # Changes of the others at which the curve of one scheduler is cut: where a product would do, and where none does.
 _FEW, _MANY = 8, 2000
@@ -31,7 +31,7 @@ class Acting:
     `epochs` is whether it is stepped after those that count iterations.
     """
 
-    law: Law
+    law: SchedulerLaw
     begin: int
     end: float
     every: int = 1
