@@ -1,5 +1,6 @@
 """The node that counts batches where the optimizer is called once for several of them."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from lrsched._core.check import Int
@@ -35,6 +36,10 @@ class Batches(Schedule):
         """Whole updates before the schedule has ended, at least 1, or None."""
         length = self.schedule.length
         return None if length is None else max(length // self.batches_per_update, 1)
+
+    def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
+        pace = 1 / self.batches_per_update
+        yield self.schedule, pace - 1, pace
 
     def _reach(self, t: float) -> tuple[float, float]:
         n = self.batches_per_update

@@ -1,10 +1,14 @@
 """Cycles: `Repeat`, which restarts any schedule, and the triangular wave."""
 
 import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import HORIZON, MAX_STEPS, Choice, Int, OrNone, Real
 from lrsched._core.value import value
+from lrsched._curves.ramps import Linear
 from lrsched._curves.schedule import Complete, Schedule
 from lrsched._spaces.clock import Cycles, simple
 from lrsched._spaces.scalar import SCALAR
@@ -84,6 +88,20 @@ class Repeat(Schedule):
     _blame_length: ClassVar[str] = "times"
     _blame_values: ClassVar[str] = "scale"
     _largest: ClassVar[float]
+
+    def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
+        most = min((self.times or math.inf) - 1, last / self._period)
+        if not self._even:
+            most = min(bisect_right(self._cycles.whole, last), len(self._cycles.per)) - 1
+        # Each of a few cycles; of many, some from everywhere.
+        for k in sorted({int(most * i / 40) for i in range(41)}):
+            if self._even:
+                yield self.schedule, self._period * k, 1
+            else:
+                yield self.schedule, self._cycles.whole[k] - self._cycles.fraction[k], self._cycles.per[k]
+
+    def _view(self) -> int:
+        return (replace(self, times=4).length or 1) - 1  # the step after would begin a fifth cycle
 
     def _growth(self, t: float) -> float:
         """Return the factor of the last cycle that begins within the first t steps."""
@@ -184,6 +202,13 @@ class Triangular(Schedule):
     def length(self) -> None:
         """None: the wave goes on."""
         return
+
+    def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
+        up, down = self.up, self.down or self.up
+        yield Repeat(Linear(self.low, self.high, up) >> Linear(self.high, self.low, down)), 0, 1
+
+    def _view(self) -> int:
+        return 4 * (self.up + (self.down or self.up))
 
     def _reach(self, t: float) -> tuple[float, float]:
         return min(self.low, self.high), max(self.low, self.high)

@@ -1,6 +1,7 @@
 """Nodes that change the clock of a schedule, or what it does after its end."""
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
@@ -86,6 +87,9 @@ class Shift(Schedule):
         length = self.schedule.length
         return None if length is None else max(math.ceil(length - self._exact), 1)
 
+    def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
+        yield self.schedule, -self.steps, 1
+
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t + self.steps)
 
@@ -126,6 +130,9 @@ class Stretch(Schedule):
 
     _blame_length: ClassVar[str] = "factor"
 
+    def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
+        yield self.schedule, 0, self.factor
+
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t / self.factor)
 
@@ -161,6 +168,9 @@ class Epochs(Schedule):
         length = self.schedule.length
         return None if length is None else length * self.steps_per_epoch
 
+    def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
+        yield self.schedule, 0, self.steps_per_epoch
+
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(t / self.steps_per_epoch)
 
@@ -192,6 +202,9 @@ class Reverse(Schedule):
     def length(self) -> int:
         """The length of the schedule."""
         return self.schedule.length or 1
+
+    def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
+        yield self.schedule, self.length, -1
 
     def _reach(self, t: float) -> tuple[float, float]:
         return self.schedule._reach(self.length)
@@ -235,6 +248,9 @@ class Extend(Schedule):
     def length(self) -> None:
         """None: it goes on."""
         return
+
+    def _view(self) -> int:
+        return 3 * self.schedule.steps
 
     def _reach(self, t: float) -> tuple[float, float]:
         low, high = self.schedule._reach(t)

@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Annotated, Any, ClassVar, overload
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lrsched._core.check import MAX_STEPS, Int, Many, OrNone, Real, short
 from lrsched._core.offers import CLASSES
 from lrsched._core.parse import parse_value
-from lrsched._core.value import Value, value
+from lrsched._core.value import Value, children, value
 from lrsched._spaces.compile import compiled
 from lrsched._spaces.namespace import evaluate
 from lrsched._spaces.scalar import SCALAR
@@ -25,6 +25,8 @@ from lrsched._spaces.space import Curve, Space
 # Compiling takes as long as some hundred calls.
 CALLS_BEFORE_COMPILING = 50
 _INT64 = 2**63 - 1
+# Corners that a schedule is asked for.
+_CORNERS = 50_000
 
 
 class Schedule(Value, abstract=True):
@@ -69,6 +71,27 @@ class Schedule(Value, abstract=True):
     @abstractmethod
     def _at(self, t: Any, space: Space) -> Any:
         """Return the value at local steps `t` >= 0, numbers of the `space`."""
+
+    def _inside(self, last: float) -> "Iterator[tuple[Schedule, float, float]]":
+        """Yield the schedules that make the first `last` steps, and where: step u of each at `begin + pace * u`."""
+        yield from ((child, 0, 1) for child in children(self) if isinstance(child, Schedule))
+
+    def _corners(self, last: float) -> Iterator[float]:
+        """Yield, in any order, the steps up to `last` where the curve may have a corner or a jump, negative ones too.
+
+        Where it has very many, as in endless cycles, some from everywhere; the stairs of `Epochs` are none.
+        """
+        length = self.length
+        yield from (0, length or 0)
+        last = min(last, MAX_STEPS if length is None else length)
+        for inner, begin, pace in self._inside(last):
+            until = (last - begin) / pace if pace > 0 else math.inf
+            told = (begin + pace * step for step in inner._corners(until))
+            yield from (step for step in told if step <= last)
+
+    def _view(self) -> int:
+        """Return the steps that show how it goes on without end, or 0 where what is inside, or its values, tell."""
+        return 0
 
     @overload
     def __call__(self, step: int | float | np.integer[Any] | np.floating[Any], /) -> float: ...
@@ -151,6 +174,11 @@ class Pending(Schedule, abstract=True):
     def _at(self, t: Any, space: Space) -> Any:
         where = "before" if self.side == 1 else "after"
         raise ValueError(f"{self!r} takes its height from a neighbour: put it {where} another schedule with >>")
+
+
+def corners(schedule: Schedule, end: int) -> list[int]:
+    """Return, sorted, the steps in `[0, end]` at which a schedule says that it may have a corner or a jump."""
+    return sorted({round(step) for step in islice(schedule._corners(end), _CORNERS) if 0 <= step <= end})
 
 
 def is_pending(schedule: Any) -> bool:
@@ -275,6 +303,9 @@ class Chain(Schedule):
     def length(self) -> int | None:
         """Sum of the lengths of the parts, or None."""
         return self._length
+
+    def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
+        yield from ((part, at, 1) for part, at in zip(self.parts, self._starts, strict=True) if at <= last)
 
     def _reach(self, t: float) -> tuple[float, float]:
         known = [part._reach(t - at) for part, at in zip(self.parts, self._starts, strict=True) if at <= t]

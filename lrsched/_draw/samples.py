@@ -7,19 +7,14 @@ and a picture of 2**31 steps costs as much as one of two thousand.
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._core.value import children
-from lrsched._curves.batches import Batches
 from lrsched._curves.combine import Combination, Power
-from lrsched._curves.cycles import Repeat, Triangular
-from lrsched._curves.modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch
-from lrsched._curves.ramps import Linear
-from lrsched._curves.schedule import Chain, Schedule
+from lrsched._curves.modifiers import Hold
+from lrsched._curves.schedule import Chain, Schedule, corners
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,12 +56,8 @@ def phases(schedule: Schedule) -> tuple[Phase, ...]:
             Phase(name, start, part.length)
             for name, start, part in zip(names, schedule.starts, schedule.parts, strict=True)
         )
-    inner = _inner(schedule) if isinstance(schedule, Combination | Power | Hold) else ()
-    return next((found for child in inner if (found := phases(child))), ())
-
-
-def _inner(schedule: Schedule) -> list[Schedule]:
-    return [child for child in children(schedule) if isinstance(child, Schedule)]
+    inner = schedule._inside(math.inf) if isinstance(schedule, Combination | Power | Hold) else ()
+    return next((found for child, _, _ in inner if (found := phases(child))), ())
 
 
 def horizon(schedule: Schedule, steps: int | None = None) -> int:
@@ -82,67 +73,20 @@ def _reach(node: Schedule) -> int:
     """Return the steps worth seeing of `node`, 0 for a constant."""
     if node.length is not None:
         return max(node.length, 1)
-    if isinstance(node, Repeat):
-        return max((replace(node, times=4).length or 1) - 1, 1)  # the step after would begin a fifth
-    if isinstance(node, Triangular):
-        return 4 * (node.up + (node.down or node.up))
-    if isinstance(node, Chain):
-        start = node.starts[-1]
-        return start + (_reach(node.parts[-1]) or max(1000, start))
-    inner = [_reach(child) for child in _inner(node)]
+    seen = node._view()
+    if seen:
+        return seen
+    inner = [
+        max(begin, 0) + (pace * _reach(child) or (max(1000, begin) if begin > 0 else 0))
+        for child, begin, pace in node._inside(math.inf)
+    ]
     if inner:
-        slower = node.steps_per_epoch if isinstance(node, Epochs) else getattr(node, "factor", 1.0)
-        slower /= node.batches_per_update if isinstance(node, Batches) else 1
-        return math.ceil(max(inner) * slower * (3 if isinstance(node, Extend) else 1))
+        return math.ceil(max(inner))
     steps = 2 ** np.arange(41, dtype=np.int64)
     values = np.abs(evaluate(node, steps))
     fallen = np.flatnonzero(values <= 0.05 * max(float(values.max()), abs(node(0))))
     scale = max(getattr(node, "timescale", 0.0), 20.0)
     return min(int(steps[fallen[0]]) if fallen.size else 2**53, math.ceil(50 * scale)) if np.ptp(values) else 0
-
-
-def corners(schedule: Schedule, end: int) -> Ints:
-    """Return, sorted, the steps in `[0, end]` at which the fields of `schedule` place a corner or a jump."""
-    found: set[float] = set()
-    _collect(schedule, 0.0, 1.0, float(end), found)
-    steps = np.array(sorted({round(step) for step in found if 0 <= step <= end}), dtype=np.int64)
-    most = _HINTS // 3
-    return steps if steps.size <= most else steps[np.linspace(0, steps.size - 1, most).astype(np.int64)]
-
-
-def _collect(node: Schedule, zero: float, per: float, end: float, found: set[float]) -> None:
-    """Add the corners of `node`, whose local step t stands at `zero + per * t`."""
-    if len(found) > 20_000:
-        return
-    length = float(node.length or 0)
-    found.update((zero, zero + per * length))
-    if isinstance(node, Chain):
-        for part, start in zip(node.parts, node.starts, strict=True):
-            if 0 <= zero + per * start <= end or per < 0 or not start:
-                _collect(part, zero + per * start, per, end, found)
-        return
-    if isinstance(node, Triangular):
-        node = Repeat(Linear(node.low, node.high, node.up) >> Linear(node.high, node.low, node.down or node.up))
-    if isinstance(node, Repeat):
-        period = node.schedule.length or 1
-        cycles = min(float(node.times or math.inf), (end - zero) / abs(per) / period + 1)
-        # Each of a few cycles; of many, some from everywhere.
-        for k in np.unique(np.linspace(0, max(cycles - 1, 0), 41).astype(np.int64)):
-            _collect(node.schedule, zero + per * period * float(k), per, end, found)
-        return
-    if isinstance(node, Epochs):
-        per *= node.steps_per_epoch
-    elif isinstance(node, Stretch):
-        per *= node.factor
-    elif isinstance(node, Batches):
-        per /= node.batches_per_update
-        zero -= per * (node.batches_per_update - 1)
-    elif isinstance(node, Shift):
-        zero -= per * node.steps
-    elif isinstance(node, Reverse):
-        zero, per = zero + per * length, -per
-    for child in _inner(node):
-        _collect(child, zero, per, end, found)
 
 
 def sample(schedule: Schedule, end: int) -> Samples:
@@ -153,7 +97,8 @@ def sample(schedule: Schedule, end: int) -> Samples:
     # Jittered, so that no cycle beats with the grid.
     index = np.arange(_EVEN)
     even = ((index + (index * _GOLDEN) % 1.0) * (end / _EVEN)).astype(np.int64)
-    hints = corners(schedule, end)
+    hints = np.array(corners(schedule, end), dtype=np.int64)
+    hints = hints[np.linspace(0, hints.size - 1, min(hints.size, _HINTS // 3)).astype(np.int64)]
     steps = np.unique(np.clip(np.concatenate([[0, end - 1, end], even, hints - 1, hints, hints + 1]), 0, end))
     values = evaluate(schedule, steps)
     steps, values = _refine(schedule, steps, values, BUDGET - 300)

@@ -13,7 +13,7 @@ from lrsched._curves.decays import InverseTime
 from lrsched._curves.equality import equality
 from lrsched._curves.modifiers import Epochs, Extend, Hold, Shift
 from lrsched._curves.ramps import Linear, Ramp
-from lrsched._curves.schedule import Complete, Constant, Schedule
+from lrsched._curves.schedule import Complete, Constant, Schedule, corners
 from lrsched._translate.native import parts
 from lrsched.compat import deepspeed
 
@@ -94,7 +94,7 @@ class _Shape:
 
     def __init__(self, node: Schedule) -> None:
         self.node = node
-        self.corners = sorted(_corners(node))
+        self.corners = corners(node, _LAST - 1)
         self.size = min(self.corners[-1] + 1000, _LOOKED_AT)
         near = [corner + shift for corner in self.corners for shift in (-1, 0, 1)]
         far = [*np.geomspace(self.size, _LAST, 60), *np.linspace(0, self.corners[-1], 1000), *near]
@@ -135,18 +135,6 @@ class _Shape:
             if steps > 0:
                 yield high, steps, "log"
                 yield high, steps, "linear"
-
-
-def _corners(node: Schedule, depth: int = 4) -> set[int]:
-    """Return the steps at which parts of a schedule begin or end."""
-    found, start = {0}, 0
-    for part in parts(node):
-        inner = [getattr(part, "schedule", None), *getattr(part, "parts", ())] if depth else []
-        for operand in inner:
-            found |= {start + step for step in _corners(operand, depth - 1)} if isinstance(operand, Schedule) else set()
-        start += part.length or 0
-        found.add(start)
-    return {step for step in found if step < _LAST}
 
 
 Params = Iterator[dict[str, Any]]
