@@ -56,6 +56,20 @@ def parse_value(text: str, kind: str) -> Any:
     return built
 
 
+def literal(text: str) -> Any:
+    """Return the number, text, tuple, list or dictionary that a text writes.
+
+    Raises:
+        SyntaxError: the text is no expression.
+        ValueError: it is more than such a value.
+
+    Examples:
+        >>> literal("(60000, 8e4)")
+        (60000, 80000.0)
+    """
+    return ast.literal_eval(_tree(text.lstrip(" \t")))
+
+
 def _tree(text: str) -> ast.expr:
     """Return the syntax tree of an expression.
 

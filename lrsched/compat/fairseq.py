@@ -5,13 +5,13 @@ update t has `step_update(t)`. The release 0.12.2 and the main branch give the s
 `reduce_lr_on_plateau` are no functions of the update.
 """
 
-import ast
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice, pairwise
 from typing import Annotated, Any, NoReturn
 
 from lrsched._core.check import MAX_STEPS, Int, Many, OrNone, Real, Steps
+from lrsched._core.parse import literal
 from lrsched._curves.combine import Maximum
 from lrsched._curves.cycles import Repeat
 from lrsched._curves.decays import Exponential, PowerLaw
@@ -147,7 +147,7 @@ def _given(name: str, text: str) -> dict[int, float]:
     where, rate = f"manual({name}=...)", Real(low=0.0)
     pairs: dict[int, float] = {}
     try:
-        for key, content in ast.literal_eval(text.replace(" ", "")).items():
+        for key, content in literal(text.replace(" ", "")).items():
             if "," in key:
                 keys = [int(part) for part in key.split(",")]
             else:

@@ -1,9 +1,12 @@
 """What the readers of configurations share: names that look like a schedule's, and numbers left as text."""
 
+import ast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrsched import compat
 from lrsched._core.check import Choice, Flag, Int, Many, OrNone, Real
 from lrsched.compat._tools.names import looks_alike, nearest
 from lrsched.compat._tools.reading import Section, dictionary, number, numbers
@@ -159,3 +162,26 @@ def test_a_neutral_value_is_taken_and_another_one_refused():
 def test_a_section_is_a_dictionary(content):
     with pytest.raises(TypeError, match=r"f\(config\) must be a dictionary, got "):
         dictionary("f(config)", content)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: number(Many(Int()), "(60000, 80000)") == (60_000, 80_000),
+        lambda: compat.fairseq.manual(0.1, update2lr="{'1': 0.5}")(0) == 0.5,
+    ],
+    ids=["reader", "fairseq"],
+)
+def test_a_text_is_read_though_another_thread_parses(read, monkeypatch):
+    """Python 3.11 raises a SystemError after a good parse if another thread has parsed in between."""
+    parse, raised = ast.parse, []
+
+    def interrupted(*args, **kwargs):
+        if not raised:
+            raised.append(True)
+            raise SystemError("AST constructor recursion depth mismatch")
+        return parse(*args, **kwargs)
+
+    monkeypatch.setattr(ast, "parse", interrupted)
+    assert read()
+    assert raised

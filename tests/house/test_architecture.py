@@ -376,9 +376,10 @@ def test_each_package_of_the_wheel_is_typed(wheel: zipfile.ZipFile, package: str
     assert f"{package}/py.typed" in wheel.namelist()
 
 
-def test_the_wheel_carries_its_licence(wheel: zipfile.ZipFile):
-    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/licenses/LICENSE"))
-    assert "Apache License" in wheel.read(name).decode()
+@pytest.mark.parametrize(("file", "words"), [("LICENSE", "Apache License"), ("NOTICE", "`to_source` prints is yours")])
+def test_the_wheel_carries_its_licence_and_notice(wheel: zipfile.ZipFile, file: str, words: str):
+    (name,) = (name for name in wheel.namelist() if name.endswith(f".dist-info/licenses/{file}"))
+    assert words in wheel.read(name).decode()
 
 
 def test_the_wheel_requires_numpy_alone(wheel: zipfile.ZipFile):

@@ -4,7 +4,6 @@ What they recognise is used. What looks like a schedule's name and is not used i
 stands, and so is a configuration in which nothing is recognised. Numbers that a file left as text are read.
 """
 
-import ast
 import dataclasses
 import inspect
 from collections.abc import Callable, Collection, Mapping
@@ -12,6 +11,7 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from lrsched._core.check import MAX_STEPS, Constraint, Flag, Int, Many, OrNone, Real, Steps, short
+from lrsched._core.parse import literal
 from lrsched.compat._tools.arguments import rule_of, signature_of
 from lrsched.compat._tools.names import below, looks_alike, nearest
 
@@ -55,7 +55,7 @@ def number(rule: Constraint, content: Any) -> Any:
             content = _parsed(text, content)
         elif isinstance(rule, Many):
             try:
-                found = ast.literal_eval(text)
+                found = literal(text)
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 return content
             content = found if isinstance(found, tuple | list) else content

@@ -6,6 +6,9 @@ written as floats.
 
 Where the optimizer has `gradient_accumulation_steps=n` it goes on calling its schedule with the number of batches,
 though `optimizer.iterations` counts updates: update j has `s(n * j + n - 1)`, which is `Batches(s, n)(j)`.
+
+References:
+    Keras 3.15.1, keras/src/optimizers/schedules/learning_rate_schedule.py; the optimizers in keras/src/optimizers.
 """
 
 from collections.abc import Sequence

@@ -4,6 +4,9 @@ One step of these schedules is one call of `update`. Optax computes in float32; 
 
 Where `MultiSteps` makes an update of n batches, the schedule inside counts updates. Beside `apply_every(n)` it counts
 batches: update j has `s(n * j + n - 1)`, which is `Batches(s, n)(j)`.
+
+References:
+    Optax 0.2.8, optax/schedules/_schedule.py and optax/schedules/_join.py; the optimizers in optax/_src/alias.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

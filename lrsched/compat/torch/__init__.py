@@ -4,6 +4,9 @@ One step of these schedules is one call of `step()`. `lr` is the rate of the par
 built; the schedulers that set it themselves (`CyclicLR`, `OneCycleLR`) take none. Those two cycle the momentum as well
 by default: `field="momentum"` gives that curve. The remark `momentum-left-out` and a warning of
 `lrsched_torch.from_torch` say where it is left out.
+
+References:
+    PyTorch 2.13.0, torch/optim/lr_scheduler.py and torch/optim/swa_utils.py; the optimizers in torch/optim.
 """
 
 import math
