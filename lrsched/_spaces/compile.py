@@ -5,12 +5,12 @@ the function that one would write by hand, from the same formulas as everything 
 """
 
 import math
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from lrsched._core.check import LARGEST, LOG_LARGEST
+from lrsched._core.needed import needed_lines
 from lrsched._spaces.clock import Clock, Cycles, Values
 from lrsched._spaces.clocked import Clocked
 from lrsched._spaces.scalar import SCALAR
@@ -295,21 +295,6 @@ class Code(Clocked):
         return number, Clock(elapsed, unit=unit, left=left, end=cycles.period)
 
 
-def _used(lines: list[str], result: str) -> list[str]:
-    """Return the lines without the assignments that nothing reads, such as the half of x and y that a curve ignores."""
-    read = {result}
-    kept = []
-    for line in reversed(lines):
-        name, is_assignment, expression = line.strip().partition(" = ")
-        if not is_assignment or name in read:
-            kept.append(line)
-            read.update(_NAME.findall(expression if is_assignment else line))
-    return kept[::-1]
-
-
-_NAME = re.compile(r"[a-z_]\w*")
-
-
 def compiled(curve: Curve) -> Number:
     """Return a function that gives what `curve` gives at a whole step >= 0.
 
@@ -322,7 +307,7 @@ def compiled(curve: Curve) -> Number:
     code = Code()
     try:
         result = text(curve(Symbol(code, "t", True), code))
-        source = "\n".join(["def number(t):", *_used(code.lines, result), f" return {result}"])
+        source = "\n".join(["def number(t):", *needed_lines(code.lines, result), f" return {result}"])
         exec(compile(source, "<schedule>", "exec"), code.known)
     except (OverflowError, RecursionError, SyntaxError):  # too many lines, or levels of indentation
         return lambda t: float(curve(t, SCALAR))

@@ -13,7 +13,7 @@ from lrsched._spaces.single import constants, exponential
 from lrsched._spaces.space import Curve
 
 
-class Torch(Arrays):
+class TorchSpace(Arrays):
     """torch tensors, on the device of the step."""
 
     def apart(self, product: Any) -> Any:
@@ -25,7 +25,7 @@ class Torch(Arrays):
         return self.ops.module.div(t.detach(), n.detach() if hasattr(n, "shape") else n, rounding_mode="floor")
 
 
-class Jax(Arrays):
+class JaxSpace(Arrays):
     """jax arrays and tracers."""
 
     fuses = True
@@ -51,7 +51,7 @@ class Jax(Arrays):
             return super().run(curve, t)
 
 
-class TensorFlow(Arrays):
+class TensorFlowSpace(Arrays):
     """tf.Tensors, eager or in a graph."""
 
     fuses = True

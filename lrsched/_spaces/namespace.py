@@ -12,8 +12,8 @@ import numpy as np
 
 from lrsched._core.check import LARGEST, short
 from lrsched._spaces.arrays import INT64, Arrays
-from lrsched._spaces.frameworks import Jax, TensorFlow, Torch
-from lrsched._spaces.numpy import NumPy
+from lrsched._spaces.frameworks import JaxSpace, TensorFlowSpace, TorchSpace
+from lrsched._spaces.numpy import NumPySpace
 from lrsched._spaces.ops import array_api, ops_named, root_module
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Curve
@@ -22,7 +22,7 @@ from lrsched._spaces.space import Curve
 BLOCK = 8192
 
 
-_NUMPY = {"i": NumPy(INT64), "f": NumPy(None)}
+_NUMPY = {"i": NumPySpace(INT64), "f": NumPySpace(None)}
 _CACHE: dict[Any, Arrays] = {}
 
 
@@ -43,8 +43,8 @@ def _torch_step(t: Any) -> tuple[Any, Arrays]:
     t = t.to(torch.int64).clamp(min=0) if whole else t.to(floating)
     top = INT64 if whole else None
     if torch.compiler.is_compiling():  # what a trace writes into the cache would make the next call trace again
-        return t, Torch(ops_named("torch"), floating, top, result)
-    return t, _cached(Torch, "torch", floating, top, result)
+        return t, TorchSpace(ops_named("torch"), floating, top, result)
+    return t, _cached(TorchSpace, "torch", floating, top, result)
 
 
 # Where torch has float64; elsewhere curves are computed in float32.
@@ -59,13 +59,13 @@ def _jax_step(t: Any) -> tuple[Any, Arrays]:
     if floating not in (np.dtype(np.float32), np.dtype(np.float64)):
         floating = np.dtype(np.float32)
     if t.dtype.kind not in "iu":
-        return t.astype(floating), _cached(Jax, "jax", floating, None)
+        return t.astype(floating), _cached(JaxSpace, "jax", floating, None)
     wide = np.dtype(jnp.result_type(int))
     wide = np.dtype(t.dtype) if t.dtype.kind == "i" and t.dtype.itemsize > wide.itemsize else wide
     if t.dtype.kind == "u" and t.dtype.itemsize >= wide.itemsize:
         t = jnp.minimum(t, np.iinfo(wide).max)
     top = int(np.iinfo(wide).max)
-    return jnp.maximum(t.astype(wide), 0), _cached(Jax, "jax", floating, top)
+    return jnp.maximum(t.astype(wide), 0), _cached(JaxSpace, "jax", floating, top)
 
 
 def _tensorflow_step(t: Any) -> tuple[Any, Arrays]:
@@ -74,11 +74,11 @@ def _tensorflow_step(t: Any) -> tuple[Any, Arrays]:
     if t.dtype.is_floating:
         result = tf.float64 if t.dtype == tf.float64 else tf.float32
         t = tf.cast(t, tf.float64)
-        return t, _cached(TensorFlow, "tensorflow", tf.float64, None, result)
+        return t, _cached(TensorFlowSpace, "tensorflow", tf.float64, None, result)
     if not t.dtype.is_integer:
         raise _kind_error(t)
     t = tf.maximum(tf.cast(t, tf.int64), tf.constant(0, tf.int64))
-    return t, _cached(TensorFlow, "tensorflow", tf.float64, INT64, tf.float32)
+    return t, _cached(TensorFlowSpace, "tensorflow", tf.float64, INT64, tf.float32)
 
 
 def _module_step(t: Any, xp: Any) -> tuple[Any, Arrays]:

@@ -11,7 +11,7 @@ from lrsched._spaces.ops import ops_named
 from lrsched._spaces.space import Curve, Part, Space
 
 
-class NumPy(Arrays):
+class NumPySpace(Arrays):
     """float64 in NumPy."""
 
     def __init__(self, top: int | None) -> None:

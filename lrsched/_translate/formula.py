@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from lrsched._core.needed import needed_lines
 from lrsched._core.value import Value, children
 from lrsched._curves.batches import Batches
 from lrsched._curves.combine import Maximum, Minimum, Power, Product, Sum
@@ -295,22 +296,12 @@ _RULES: dict[type, Callable[[Writer, Any, str], str]] = {
 }
 
 
-def _needed(lines: list[str], value: str) -> list[str]:
-    """Return the assignments that a value needs, and the line that returns it."""
-    kept = [f"return {value}"]
-    for line in reversed(lines):
-        name = line.partition(" = ")[0]
-        if any(re.search(rf"\b{name}\b", later) for later in kept):
-            kept.append(line)
-    return kept[::-1]
-
-
 def function(node: Schedule, dialect: Dialect, name: str, names: Iterator[int]) -> tuple[list[str], list[str]]:
     """Return the lines of the tables that a function of the step needs, and those of the function."""
     if not dialect.scalar or not isinstance(node, Chain):
         writer = Writer(dialect, names)
         value = writer.write(node, "step")
-        body = _needed(writer.lines, value)
+        body = [*needed_lines(writer.lines, value), f"return {value}"]
         return _read(writer.tables, body), [f"def {name}(step):", *(f"    {line}" for line in body)]
     tables: list[str] = []
     body = []
@@ -319,7 +310,7 @@ def function(node: Schedule, dialect: Dialect, name: str, names: Iterator[int]) 
         last = start == node.starts[-1]
         clock = writer.inside(f"step - {start}" if start else "step", None if last else part.length)
         value = writer.write(part, clock)
-        lines = _needed(writer.lines, value)
+        lines = [*needed_lines(writer.lines, value), f"return {value}"]
         tables += _read(writer.tables, lines)
         body += lines if last else [f"if step < {start + (part.length or 0)}:", *(f"    {line}" for line in lines)]
     return tables, [f"def {name}(step):", *(f"    {line}" for line in body)]

@@ -12,7 +12,7 @@ from lrsched import rules
 from lrsched.rules._blocks import blocks as _blocks
 from lrsched.rules._blocks import memory as _memory
 from lrsched.rules._blocks import passes as _passes
-from lrsched.rules._blocks import threads as _crew
+from lrsched.rules._blocks import threads as _threads
 from lrsched.rules._ops import slots as _slots
 
 RNG = np.random.default_rng(0)
@@ -158,14 +158,14 @@ def test_an_error_in_a_thread_ends_all_and_is_raised():
             raise KeyError(task)
 
     with pytest.raises(KeyError, match="5"):
-        _crew.share(work, [0, 1, 2], range(1000))
+        _threads.share(work, [0, 1, 2], range(1000))
     assert len(done) < 1000
     assert threading.active_count() == before
 
 
 def test_threads_have_memory_of_their_own(monkeypatch):
     given = []
-    share = _crew.share
+    share = _threads.share
     for module in (_blocks, _passes):
         monkeypatch.setattr(
             module, "share", lambda work, spaces, tasks: given.append(spaces) or share(work, spaces, tasks)
@@ -185,17 +185,17 @@ def test_one_thread_does_all_where_no_other_is_to_be_had(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", start)
     done = []
-    _crew.share(lambda space, task: done.append((space, task)), ["a", "b"], range(5))
+    _threads.share(lambda space, task: done.append((space, task)), ["a", "b"], range(5))
     assert done == [("a", i) for i in range(5)]
 
 
 @pytest.mark.parametrize(("asked", "found"), [("1", 1), ("2,1", 2), ("", 4), ("many", 4), ("99", 4), ("0", 1)])
 def test_threads_are_no_more_than_asked_for(asked, found, monkeypatch):
-    monkeypatch.setattr(_crew.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    monkeypatch.setattr(_threads.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert _crew.workers() == found
-    monkeypatch.setattr(_crew.os, "sched_getaffinity", lambda pid: {3})
-    assert _crew.workers() == 1
+    assert _threads.workers() == found
+    monkeypatch.setattr(_threads.os, "sched_getaffinity", lambda pid: {3})
+    assert _threads.workers() == 1
 
 
 @pytest.mark.parametrize("donate", [False, True])
@@ -203,9 +203,9 @@ def test_threads_are_no_more_than_asked_for(asked, found, monkeypatch):
 def test_what_is_kept_between_passes_is_what_would_be_computed_again(rule, donate, monkeypatch):
     start, *gradients = problem([(9, 20), (40, 40), (5,)], np.float64)
     passes: list[Any] = []
-    one = _passes.Unit._pass
+    one = _passes.Stack._pass
     monkeypatch.setattr(
-        _passes.Unit, "_pass", lambda self, do, *rest: passes.append(len(do.do.steps)) or one(self, do, *rest)
+        _passes.Stack, "_pass", lambda self, do, *rest: passes.append(len(do.do.steps)) or one(self, do, *rest)
     )
     kept = trained(rules.apply, rule, copies(start), gradients, donate=donate)
     operations = sum(passes)

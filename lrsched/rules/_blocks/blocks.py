@@ -5,11 +5,17 @@ and fresh pages besides. So a large tensor is cut into blocks, small tensors of 
 the body sees one block at a time. This needs a rule that `packs`. NumPy arrays that `init` or the update before made
 lie in such stacks already (`stacks`).
 
-The body is recorded once and then run on each block with buffers that stay where they are (`tape`, `recorded`).
+The way of a tensor p of a million elements through Adam: `Lists` has set p, its gradient g and its moments m and v side
+by side (`slots`). `_bundles` leaves p to itself, where it would put the biases of many layers into one stack. The body
+runs once on stand-ins for p, g, m and v, which write down what is done to them (`tape`, `recording`): some dozen
+operations, each with the buffer or the result that it writes into. Adam asks for no sums, so one pass will do. It takes
+the elements block by block (`passes`): each operation runs on views of the block, from the first, which reads g, to the
+last, which writes the new p. The results lie in new memory, or in p, m and v themselves if these are donated, and are
+handed to the lists `news`, of which `rows` makes slots again.
 
-Sums go by passes (`passes`). Of a stack, which holds whole tensors, they are known at once. For a tensor in several
-blocks one pass takes the first sums of all blocks, another one, with these known, the next, and a last one writes the
-results. A total over all tensors is known once every tensor has given its part.
+Sums go by passes too. Of a stack, which holds whole tensors, they are known at once. For a tensor in several blocks, as
+p in LAMB, one pass takes the first sums of all blocks, another one, with these known, the next, and a last one writes
+the results. A total over all tensors is known once every tensor has given its part.
 
 Several threads (`threads`) share the tensors of a large update, and the blocks of a tensor that is most of it.
 """
@@ -22,8 +28,8 @@ from typing import Any
 
 from lrsched._spaces.ops import Array, Ops
 from lrsched.rules._blocks.memory import Library, Scratch, library_for
-from lrsched.rules._blocks.passes import Unit
-from lrsched.rules._blocks.recorded import Recorded, Update
+from lrsched.rules._blocks.passes import Stack
+from lrsched.rules._blocks.recording import Recording, Update
 from lrsched.rules._blocks.threads import share
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.slots import SHAPE, Lists, flat, listed, rows
@@ -44,7 +50,7 @@ def _pay(lists: Lists) -> bool:
 
 
 def _bundles(lists: Lists, context: Context, library: Library) -> list[tuple[Context, Sequence[int]]]:
-    """Return the tensors of each unit by index, with the learning rate and the step that they have in common."""
+    """Return the tensors of each stack by index, with the learning rate and the step that they have in common."""
     sizes, arrays = library.sizes(), len(lists.olds) + 1
     groups: Iterable[Sequence[int]] = lists.groups.values()
     if context.each or len(lists.dtypes) > 1:
@@ -60,14 +66,14 @@ def _bundles(lists: Lists, context: Context, library: Library) -> list[tuple[Con
     return bundles
 
 
-def _units(
+def _stacks(
     update: Update,
     bundles: Sequence[tuple[Context, Sequence[int]]],
     slots: Sequence[Any],
     numbers: dict[Any, list[bool]],
-) -> list[tuple[Recorded, Unit]] | None:
-    """Return each unit with its recorded body, or None if the body does what cannot be recorded."""
-    known: dict[Any, Recorded] = {}
+) -> list[tuple[Recording, Stack]] | None:
+    """Return each stack with its recorded body, or None if the body does what cannot be recorded."""
+    known: dict[Any, Recording] = {}
     found = []
     for own, those in bundles:
         shape = tuple(update.olds[0][those[0]].shape)
@@ -75,10 +81,10 @@ def _units(
         key = (id(own), len(shape), whole)
         if key not in known:
             try:
-                known[key] = Recorded(update, own, len(shape), slots[those[0]], numbers[shape], whole)
+                known[key] = Recording(update, own, len(shape), slots[those[0]], numbers[shape], whole)
             except (AttributeError, TypeError):
                 return None
-        found.append((known[key], Unit(update, known[key], those, numbers[shape])))
+        found.append((known[key], Stack(update, known[key], those, numbers[shape])))
     return found
 
 
@@ -138,36 +144,36 @@ def in_blocks(
     uniform = all(dtype == wide for dtype in lists.dtypes)
     news: list[list[Array]] = [[None] * count for _ in olds]
     update = Update(lists.rule, xp, library, wide, add, donate, lists.gs, olds, dtypes, uniform, news)
-    units = _units(update, _bundles(lists, context, library), slots, numbers)
-    if units is None:
+    stacks = _stacks(update, _bundles(lists, context, library), slots, numbers)
+    if stacks is None:
         return None
-    _work(update, units, lists.elements)
+    _work(update, stacks, lists.elements)
     new, *own = news
     if donate and all(map(is_, chain(*own), chain(*olds[1:]))):
         return new, slots
     return new, rows(slots[0], iter(own), count)
 
 
-def _work(update: Update, units: Sequence[tuple[Recorded, Unit]], elements: int) -> None:
-    """Let all units do what they have to."""
+def _work(update: Update, stacks: Sequence[tuple[Recording, Stack]], elements: int) -> None:
+    """Let all stacks do what they have to."""
     sizes = update.library.sizes()
-    order = sorted(range(len(units)), key=lambda i: -units[i][1].size)
+    order = sorted(range(len(stacks)), key=lambda i: -stacks[i][1].size)
     # Short operations would keep threads waiting for each other.
-    large = [i for i in order if units[i][1].size >= sizes.shared]
-    mass = sum(units[i][1].size for i in large)
+    large = [i for i in order if stacks[i][1].size >= sizes.shared]
+    mass = sum(stacks[i][1].size for i in large)
     threads = update.library.threads() if mass >= 32 * sizes.shared else 1
     length = min(max(sizes.block, sizes.pack // (len(update.olds) + 1)), elements)
     spaces = [[Scratch(update.library, update.wide, length)] for _ in range(threads)]
     together = [space for (space,) in spaces]
     # What is most of it is for all threads together, block by block.
-    joint = [i for i in large if threads > 1 and units[i][1].size * threads * 2 > mass]
+    joint = [i for i in large if threads > 1 and stacks[i][1].size * threads * 2 > mass]
     apart = [i for i in large if i not in joint] if threads > 1 else []
     alone = [i for i in order if i not in {*joint, *apart}]
-    runs = [unit.run() for _, unit in units]
+    runs = [stack.run() for _, stack in stacks]
     parts = [next(run) for run in runs]
     total: float | None = None
-    # Without totals a unit does all its passes at once: what one has gathered stays in the cache.
-    for _ in range(1 + max(recorded.totals for recorded, _ in units)):
+    # Without totals a stack does all its passes at once: what one has gathered stays in the cache.
+    for _ in range(1 + max(recording.totals for recording, _ in stacks)):
 
         def go_on(own: list[Scratch], i: int, total: float | None = total) -> None:
             try:
@@ -179,4 +185,4 @@ def _work(update: Update, units: Sequence[tuple[Recorded, Unit]], elements: int)
             go_on(together, i)
         share(go_on, spaces, apart)
         share(go_on, spaces[:1], alone)
-        total = sum(parts)  # in the order of the units, whoever did them
+        total = sum(parts)  # in the order of the stacks, whoever did them

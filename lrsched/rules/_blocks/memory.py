@@ -1,4 +1,10 @@
-"""What blocks need of an array library: operations that write where they are told to, and views of memory."""
+"""What blocks need of an array library: operations that write where they are told to, and views of memory.
+
+`Ops` has no such operations: what writes into memory given is neither traced nor differentiated. They are the functions
+of the same names that the module of the library has, with `out`; only what a library lacks or has in a quicker form is
+spelt here. A block of a tensor is read where it lies, its intermediate results in the vectors of a `Scratch`, which are
+the same for all blocks and so stay in the cache, and its results in memory that is made once for the whole tensor.
+"""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -1,4 +1,10 @@
-"""What passes through the body of a rule together: a stack of small tensors, or one tensor, by blocks if large."""
+"""What passes through the body of a rule together: a stack of small tensors, or one tensor, by blocks if large.
+
+A `Stack` of a hundred biases finds each column, say their first moments, already end to end in the memory that the
+update before returned, or gathers them into the scratch memory. They are then one array `(100, n)`, one block, whose
+sums are those of its rows, and whose results are handed out as a hundred views. A large tensor is a stack of its own,
+a vector; each pass runs the operations on slices of it, and adds up the sums that the next pass has to know.
+"""
 
 import math
 from collections.abc import Generator, Sequence
@@ -6,7 +12,7 @@ from typing import Any
 
 from lrsched._spaces.ops import Array
 from lrsched.rules._blocks.memory import Scratch
-from lrsched.rules._blocks.recorded import Pass, Recorded, Update
+from lrsched.rules._blocks.recording import Pass, Recording, Update
 from lrsched.rules._blocks.threads import share
 
 # Blocks that a thread takes at a time.
@@ -20,18 +26,18 @@ def picked(items: Sequence[Any], those: Sequence[int]) -> list[Any]:
     return [items[i] for i in those]
 
 
-class Unit:
+class Stack:
     """Tensors that pass through the body together.
 
     Args:
-        update: what all units share.
-        recorded: the body.
+        update: what all stacks share.
+        recording: the body.
         those: the tensors by index, of one shape and dtype; several only if they fit into the memory of a `Scratch`.
         numbers: for each array of the slots, whether it is one number a tensor.
     """
 
-    def __init__(self, update: Update, recorded: Recorded, those: Sequence[int], numbers: Sequence[bool]) -> None:
-        self._update, self._recorded, self._those = update, recorded, those
+    def __init__(self, update: Update, recording: Recording, those: Sequence[int], numbers: Sequence[bool]) -> None:
+        self._update, self._recording, self._those = update, recording, those
         self._numbers = (False, *numbers)
         self._given = [picked(column, those) for column in update.olds]
         self._gs = picked(update.gs, those)
@@ -45,13 +51,13 @@ class Unit:
         self._dtypes = [p.dtype, *[update.dtypes[those[0]]] * len(numbers)]
         self._tensor = tuple(p.shape)
         self.size = math.prod(self._tensor)
-        self._whole = recorded.tape.whole
+        self._whole = recording.tape.whole
         self._shape = (len(those), self.size) if self._whole else (self.size,)
         # By place: constants, numbers of the tensors, sums and totals.
-        self._contents: list[Any] = [None] * recorded.tape.places
-        for place, number in recorded.constants.items():
+        self._contents: list[Any] = [None] * recording.tape.places
+        for place, number in recording.constants.items():
             self._contents[place] = number
-        for place, arrays, number in zip(recorded.inputs, self._given, self._numbers, strict=True):
+        for place, arrays, number in zip(recording.inputs, self._given, self._numbers, strict=True):
             if number:
                 column = update.library.gather(arrays, update.library.empty((len(arrays),), update.wide))
                 self._contents[place] = column.reshape((-1, 1)) if self._whole else column
@@ -59,7 +65,7 @@ class Unit:
     def run(self) -> Generator[float, Any, None]:
         """Do all, from the first `send` on, which gives the memory of each thread, `(spaces, None)`.
 
-        It yields the part of this unit in each total, and is sent `(spaces, total)`.
+        It yields the part of this stack in each total, and is sent `(spaces, total)`.
         """
         spaces, _ = yield 0.0
         update, stacked = self._update, self._stacked
@@ -76,7 +82,7 @@ class Unit:
         # What is kept between passes lies where the parameter will be, or else in memory of its own.
         fresh = direct[0] and not in_place[0]
         room = not self._whole and (fresh or self.size <= update.library.sizes().kept)
-        passes = self._recorded.passes(direct, in_place, room)
+        passes = self._recording.passes(direct, in_place, room)
         outs = [
             joined.reshape(self._shape)
             if own
@@ -106,13 +112,13 @@ class Unit:
 
     def _pass(self, one: Pass, spaces: list[Scratch], outs: list[Array]) -> tuple[list[float], dict[int, Array]]:
         """Return the sums that a pass asks for, and by number those results that lie in no memory of their own."""
-        tape, update = self._recorded.tape, self._update
+        tape, update = self._recording.tape, self._update
         memory = spaces[0].inputs(len(outs) + 1) if self._stacked else []
         rows = [x[: len(self._those) * self.size] for x in memory]
         g = None if self._stacked else self._gs[0]
         inputs = [
-            *zip(self._recorded.inputs, self._given, self._joined, strict=True),
-            (self._recorded.g, self._gs, g),
+            *zip(self._recording.inputs, self._given, self._joined, strict=True),
+            (self._recording.g, self._gs, g),
         ]
         arrays: list[tuple[int, Array]] = []
         for i, (place, those, joined) in enumerate(inputs):
@@ -143,7 +149,7 @@ class Unit:
         self, one: Pass, space: Scratch, blocks: list[slice], arrays: list[tuple[int, Array]], outs: list[Array]
     ) -> tuple[list[list[float]], dict[int, Array]]:
         """Make a pass over some blocks."""
-        do, first = one.do, self._recorded.tape.places
+        do, first = one.do, self._recording.tape.places
         wide, cast, functions = self._update.wide, self._update.xp.cast, self._update.library.functions
         steps = [(functions[name], inputs, target, writes) for name, inputs, target, writes in do.steps]
         casts = [place for place, array in arrays if place < first and array.dtype != wide]

@@ -2,14 +2,22 @@
 
 `Tape` records what a body does to `Traced` arrays. `Program` keeps the operations that some results need and says
 where each writes: into a buffer that nothing needs any more, or into the array that is to hold the result.
+
+The new first moment of Adam, `b1 * m + (1 - b1) * g`, is three operations on the tape, at three new places. The first
+product is no result and goes into the first buffer, the second into another. Nothing reads the two after the sum: so it
+may write over them, and being a result it writes where the new m is to lie, unless m itself lies there and something
+later reads it. Then it takes a buffer, and is copied at the end. A body that branches on what an array holds, or asks
+for what a `Traced` has not, raises, and the update is done without blocks.
 """
 
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
+from lrsched._core.needed import needed
 from lrsched._spaces.ops import Array, Ops
 from lrsched.rules._ops.context import Context
 
@@ -89,7 +97,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Reduction:
+class Sums:
     """A request for sums, of each tensor or over all.
 
     Args:
@@ -124,7 +132,7 @@ class Tape:
     dots: bool
     operations: list[Operation] = field(default_factory=list)
     constants: dict[int, Any] = field(default_factory=dict)
-    reductions: list[Reduction] = field(default_factory=list)
+    reductions: list[Sums] = field(default_factory=list)
     places: int = 0
     _numbers: set[int] = field(default_factory=set)
     # Products of a number of each tensor and an array: a constant that comes next multiplies the number.
@@ -222,7 +230,7 @@ class Tape:
     def _reduced(self, total: bool, arrays: Sequence[Traced]) -> list[Traced]:
         made = [self.new(number=True) for _ in ([0] if total else arrays)]
         terms = tuple(map(self._term, arrays))
-        self.reductions.append(Reduction(total, terms, tuple(x.index for x in made), len(self.operations)))
+        self.reductions.append(Sums(total, terms, tuple(x.index for x in made), len(self.operations)))
         return made
 
 
@@ -262,7 +270,7 @@ def program(
         overwritten: for each, the place of the array whose memory that is, or None.
         given: places whose contents are known.
     """
-    operations = needed(tape.operations, wanted, given)
+    operations = needed_for(tape.operations, wanted, given)
     last = {place: i for i, one in enumerate(operations) for place in one.inputs}
     last |= dict.fromkeys(wanted, len(operations))
     results = {place: i for i, place in enumerate(wanted) if direct[i] and wanted.count(place) == 1}
@@ -292,12 +300,7 @@ def program(
     return Program(tuple(steps), reads - made, tuple(where.get(place, place) for place in wanted), buffers)
 
 
-def needed(operations: Sequence[Operation], wanted: Iterable[int], given: Iterable[int] = ()) -> list[Operation]:
+def needed_for(operations: Sequence[Operation], wanted: Iterable[int], given: Iterable[int] = ()) -> list[Operation]:
     """Return the operations that some places need, where others are given."""
-    known = set(given)
-    missing, found = set(wanted) - known, []
-    for one in reversed(operations):
-        if one.output in missing:
-            missing.update(set(one.inputs) - known)
-            found.append(one)
-    return found[::-1]
+    made = [one for one in operations if one.output not in given]
+    return needed(made, wanted, attrgetter("output"), attrgetter("inputs"))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from lrsched._spaces.ops import Array, Ops
-from lrsched.rules._ops.jax_sums import Given, ahead
+from lrsched.rules._ops.jax_sums import Inputs, ahead
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -152,7 +152,7 @@ class Context:
         """
         if self.xp.name != "jax":
             return self, slots
-        return ahead(rule, self, dtype, Given(list(ps), list(gs), list(slots)))
+        return ahead(rule, self, dtype, Inputs(list(ps), list(gs), list(slots)))
 
     def replaying(self, taken: Sequence[Any]) -> "Context":
         """Return this context with the results of all reductions given, in the order of the body."""

@@ -12,10 +12,9 @@ on more than one device, where the pieces of an array may lie on several of them
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
-from lrsched._spaces.ops import Array
+from lrsched.rules._ops.requests import Request, next_request
 
 # A tensor of so many elements is cut, into pieces of about so many.
 LARGE = 1 << 18
@@ -25,44 +24,24 @@ LINE = 16
 SQUARES = ("mul", "square", "integer_pow")
 
 
-class Given(NamedTuple):
+class Inputs(NamedTuple):
     """The arrays of an update, in their own dtypes."""
 
     ps: list[Any]
     gs: list[Any]
     slots: list[Any]
 
-    def only(self, i: int) -> "Given":
+    def only(self, i: int) -> "Inputs":
         """Return those of one tensor."""
-        return Given([self.ps[i]], [self.gs[i]], [self.slots[i]])
+        return Inputs([self.ps[i]], [self.gs[i]], [self.slots[i]])
 
-    def mapped(self, function: Any) -> "Given":
+    def mapped(self, function: Any) -> "Inputs":
         """Return `function` of each array."""
-        found: Given = sys.modules["jax"].tree.map(function, self)
+        found: Inputs = sys.modules["jax"].tree.map(function, self)
         return found
 
 
-class Request(NamedTuple):
-    """A reduction that a body asks for."""
-
-    kind: str  # "sums" or "total"
-    arrays: list[Any]
-    owners: list[int]
-
-    def of(self, i: int, result: Any) -> Any:
-        """Return the part of the result that tensor i sees."""
-        if self.kind == "total":
-            return result
-        return [x for x, owner in zip(result, self.owners, strict=True) if owner == i]
-
-
-class _Reached(Exception):  # no error: the way out of a body
-    def __init__(self, request: Request) -> None:
-        super().__init__(request.kind)
-        self.request = request
-
-
-def ahead(rule: Any, context: Any, dtype: Any, given: Given) -> tuple[Any, list[Any]]:
+def ahead(rule: Any, context: Any, dtype: Any, given: Inputs) -> tuple[Any, list[Any]]:
     """Return a context that knows the sums of a rule, and the slots to go on with.
 
     Args:
@@ -77,7 +56,7 @@ def ahead(rule: Any, context: Any, dtype: Any, given: Given) -> tuple[Any, list[
     large = [i for i, p in enumerate(given.ps) if p.size >= LARGE]
     if not large or not rule.packs or not _on_one_cpu(given):
         return context, given.slots
-    update = _Update(rule, context, dtype, given)
+    update = _BodyCall(rule, context, dtype, given)
     plans: dict[int, list[list[bool]]] = {}
     alike: dict[Any, list[list[bool]]] = {}
     for i in large:
@@ -126,38 +105,22 @@ def _reduced(context: Any, request: Request, found: Sequence[Any]) -> Any:
     return sum(result) if request.kind == "total" else result
 
 
-class _Update(NamedTuple):
+class _BodyCall(NamedTuple):
     """An update of some tensors."""
 
     rule: Any
     context: Any
     dtype: Any
-    given: Given
+    given: Inputs
 
-    def only(self, i: int) -> "_Update":
+    def only(self, i: int) -> "_BodyCall":
         """Return the update of one tensor."""
-        return _Update(self.rule, self.context.among([i]), self.dtype, self.given.only(i))
+        return _BodyCall(self.rule, self.context.among([i]), self.dtype, self.given.only(i))
 
-    def next(self, known: Sequence[Any], given: Given | None = None) -> Request | None:
+    def next(self, known: Sequence[Any], given: Inputs | None = None) -> Request | None:
         """Return the first request that is not known, or None if there is no other."""
-        rest = iter(known)
-
-        def sums(arrays: Sequence[Array], owners: Sequence[int]) -> list[Array]:
-            for result in rest:
-                return result  # type: ignore[no-any-return]  # what was taken before
-            raise _Reached(Request("sums", list(arrays), list(owners)))
-
-        def total(arrays: Sequence[Array]) -> Array:
-            for result in rest:
-                return result
-            raise _Reached(Request("total", list(arrays), list(range(len(arrays)))))
-
         wide = (given or self.given).mapped(lambda x: x.astype(self.dtype))
-        try:
-            self.rule.body(replace(self.context, sums=sums, total=total), *wide)
-        except _Reached as reached:
-            return reached.request
-        return None
+        return next_request(lambda context: self.rule.body(context, *wide), self.context, known)
 
     def plan(self) -> list[list[bool]]:
         """Return for each request of one tensor and each of its arrays whether there is something to compute."""
@@ -171,7 +134,7 @@ class _Update(NamedTuple):
             requests: list[Request | None] = []
 
             def arrays(*given: Any, known: Any = known, requests: Any = requests) -> list[Any]:
-                request = self.next(known, Given(*given))
+                request = self.next(known, Inputs(*given))
                 requests.append(request)
                 return request.arrays if request else []
 
@@ -217,7 +180,7 @@ def _computed(graph: Any) -> list[bool]:
     return found
 
 
-def _on_one_cpu(given: Given) -> bool:
+def _on_one_cpu(given: Inputs) -> bool:
     """Return whether JAX compiles, and for nothing but one CPU."""
     jax = sys.modules["jax"]
     if not any(isinstance(x, jax.core.Tracer) for x in [*given.ps, *given.gs]):

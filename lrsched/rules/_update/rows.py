@@ -6,13 +6,14 @@ vector gathered by row to `(R, 1)`. So one kernel of static shape updates any li
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lrsched._spaces.ops import Array, Ops, ops_of
 from lrsched.rules._ops.context import Context
+from lrsched.rules._ops.requests import next_request
 from lrsched.rules._update.run import map_arrays, working_dtype
 
 WIDTH = 1024
@@ -23,14 +24,6 @@ class Reduction(NamedTuple):
 
     kind: str  # "sums" or "total"
     result: Any
-
-
-class _Reached(Exception):  # no error: the way out of a body
-    """A body has come to its first reduction that is not known."""
-
-    def __init__(self, reduction: Reduction) -> None:
-        super().__init__(reduction.kind)
-        self.reduction = reduction
 
 
 def next_reduction(body: Callable[[Context], Any], context: Context, known: Sequence[Any]) -> Reduction | None:
@@ -47,23 +40,11 @@ def next_reduction(body: Callable[[Context], Any], context: Context, known: Sequ
     Returns:
         The next reduction, or None if the body asks for no other.
     """
-    rest = iter(known)
-
-    def sums(arrays: Sequence[Array], owners: Sequence[int]) -> list[Array]:
-        for result in rest:
-            return result  # type: ignore[no-any-return]  # what was taken before
-        raise _Reached(Reduction("sums", context.sums(arrays, owners)))
-
-    def total(arrays: Sequence[Array]) -> Array:
-        for result in rest:
-            return result
-        raise _Reached(Reduction("total", context.total(arrays)))
-
-    try:
-        body(replace(context, sums=sums, total=total))
-    except _Reached as reached:
-        return reached.reduction
-    return None
+    request = next_request(body, context, known)
+    if request is None:
+        return None
+    taken = (request.arrays,) if request.kind == "total" else (request.arrays, request.owners)
+    return Reduction(request.kind, getattr(context, request.kind)(*taken))
 
 
 class Rows:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lrsched._spaces.ops import Array, Ops
 from lrsched.rules._blocks.memory import Library
-from lrsched.rules._blocks.tape import Program, Reduction, Tape, needed, program
+from lrsched.rules._blocks.tape import Program, Sums, Tape, needed_for, program
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.slots import flat, refilled
 
@@ -62,13 +62,13 @@ class Pass:
     """
 
     do: Program
-    asked: Reduction | None
+    asked: Sums | None
     terms: tuple[tuple[int, ...], ...]
     outs: tuple[int, ...]
     given: tuple[tuple[int, int], ...]
 
 
-class Recorded:
+class Recording:
     """The body as recorded for tensors of one number of dimensions, one learning rate and one step.
 
     Args:
@@ -156,11 +156,11 @@ class Recorded:
         if final is None or final.total:
             return [], []
         before, after = self.tape.operations[: final.after], self.tape.operations[final.after :]
-        used = {place for one in needed(after, self.results) for place in one.inputs} | set(self.results)
+        used = {place for one in needed_for(after, self.results) for place in one.inputs} | set(self.results)
         made = [one.output for one in before if one.output in used and not one.number]
         early = [i for i, place in enumerate(self.results) if place in made and self.results.count(place) == 1]
         kept = [place for place in made if place not in self.results]
-        again = [one for one in needed(before, kept) if not one.number]
+        again = [one for one in needed_for(before, kept) if not one.number]
         # All is computed again with more to keep, or where what is overwritten is read again, or what is rounded.
         if not all(direct[i] for i in early):
             return [], []
