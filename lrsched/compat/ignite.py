@@ -179,7 +179,7 @@ def _cosine(build: "partial[Schedule]", curve: Schedule, use_legacy: bool, rate:
     return then(bottom - first, late(build(lr=low + swing), first), late(curve, bottom))
 
 
-class Same(TypedDict, total=False):
+class HandlerArguments(TypedDict, total=False):
     """What most schedulers of ignite take and leaves the curve as it is."""
 
     param_name: Annotated[str, OneOf(str, "a text")]
@@ -258,7 +258,7 @@ def LinearCyclicalScheduler(
     end_value_mult: Positive = 1.0,
     warmup_duration: Count = 0,
     monotonic: OnOff = False,
-    **same: Unpack[Same],
+    **same: Unpack[HandlerArguments],
 ) -> Schedule:
     """A triangular wave from `start_value` to `end_value` and back, or with `monotonic` a saw that goes there only.
 
@@ -308,7 +308,7 @@ def CosineAnnealingScheduler(
     start_value_mult: Positive = 1.0,
     end_value_mult: Positive = 1.0,
     warmup_duration: Count = 0,
-    **same: Unpack[Same],
+    **same: Unpack[HandlerArguments],
 ) -> Schedule:
     """Half a cosine from `start_value` to `end_value`, again and again: it restarts unless another schedule follows.
 
@@ -367,7 +367,7 @@ def ConcatScheduler(schedulers: Parts, durations: Lengths, **same: Any) -> Sched
 
 
 @checked
-def PiecewiseLinear(milestones_values: Sequence[tuple[int, float]], **same: Unpack[Same]) -> Schedule:
+def PiecewiseLinear(milestones_values: Sequence[tuple[int, float]], **same: Unpack[HandlerArguments]) -> Schedule:
     """Straight lines between points, level before the first and after the last.
 
     Args:

@@ -12,7 +12,7 @@ from lrsched._curves.ramps import Linear
 from lrsched._curves.schedule import Constant, Schedule
 from lrsched.compat._tools.arguments import Rate, checked, must
 from lrsched.compat._tools.pieces import then, warmed
-from lrsched.compat.composer.time import Batches, ComposerClock, Time
+from lrsched.compat.composer.time import ComposerClock, Counting, Time
 
 __all__ = ["InverseSquareRootWithWarmupScheduler"]
 
@@ -28,7 +28,7 @@ def InverseSquareRootWithWarmupScheduler(
     alpha_f_cooldown: Rate = 0.0,
     *,
     max_duration: Time,
-    **training: Unpack[Batches],
+    **training: Unpack[Counting],
 ) -> Schedule:
     """Linear warm-up, inverse square root, linear cool-down from wherever that is.
 

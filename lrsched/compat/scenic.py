@@ -123,27 +123,27 @@ def _linear_cooldown(c: _Config) -> Schedule:
     return after(begin, late(fall, whole(begin - (total - steps))))
 
 
-class _Factor(NamedTuple):
+class _Maker(NamedTuple):
     """How a factor is made, and the names of its numbers."""
 
     make: Callable[[_Config], Schedule]
     names: tuple[str, ...]
 
 
-_FACTORS: dict[str, _Factor] = {
-    "constant": _Factor(_constant, ("base_learning_rate",)),
-    "polynomial": _Factor(_polynomial, ("decay_steps", "end_factor", "power")),
-    "piecewise_constant": _Factor(_piecewise_constant, ("decay_events", "decay_factors")),
-    "piecewise_linear": _Factor(_piecewise_linear, ("decay_events", "decay_factors")),
-    "linear_warmup": _Factor(_linear_warmup, ("warmup_steps", "warmup_alpha")),
-    "rsqrt_decay": _Factor(_rsqrt_decay, ("warmup_steps", "timescale")),
-    "decay_every": _Factor(_decay_every, ("steps_per_decay", "decay_factor")),
-    "exponential_decay": _Factor(_exponential_decay, ("decay_steps", "decay_rate", "staircase")),
-    "cosine_decay": _Factor(
+_FACTORS: dict[str, _Maker] = {
+    "constant": _Maker(_constant, ("base_learning_rate",)),
+    "polynomial": _Maker(_polynomial, ("decay_steps", "end_factor", "power")),
+    "piecewise_constant": _Maker(_piecewise_constant, ("decay_events", "decay_factors")),
+    "piecewise_linear": _Maker(_piecewise_linear, ("decay_events", "decay_factors")),
+    "linear_warmup": _Maker(_linear_warmup, ("warmup_steps", "warmup_alpha")),
+    "rsqrt_decay": _Maker(_rsqrt_decay, ("warmup_steps", "timescale")),
+    "decay_every": _Maker(_decay_every, ("steps_per_decay", "decay_factor")),
+    "exponential_decay": _Maker(_exponential_decay, ("decay_steps", "decay_rate", "staircase")),
+    "cosine_decay": _Maker(
         _cosine_decay,
         ("steps_per_cycle", "total_steps", "warmup_steps", "start_decay_step", "t_mul", "m_mul", "alpha"),
     ),
-    "linear_cooldown": _Factor(_linear_cooldown, ("total_steps", "cooldown_steps", "warmup_steps")),
+    "linear_cooldown": _Maker(_linear_cooldown, ("total_steps", "cooldown_steps", "warmup_steps")),
 }
 _DECAY = "linear_decay"
 _NAMES = {name: factor.names for name, factor in _FACTORS.items()} | {

@@ -41,7 +41,7 @@ class TimeText:
 Time = Annotated[str, TimeText()]
 
 
-class Batches(TypedDict, total=False):
+class Counting(TypedDict, total=False):
     """How the Trainer counts: batches of an epoch, the factor of times, whether it steps with every batch."""
 
     dataloader_len: Annotated[LengthOrNone, Default(None)]
@@ -54,7 +54,7 @@ class _Duration(TypedDict, total=False):
     max_duration: Annotated[str | None, OrNone(TimeText()), Default(None)]
 
 
-class Training(_Duration, Batches, total=False):
+class Training(_Duration, Counting, total=False):
     """The same, after how long it trains."""
 
 

@@ -15,7 +15,7 @@ from lrsched.compat.mmengine.runs import Acting, follow
 INF = int(1e9)
 
 
-class Shared(TypedDict, total=False):
+class SchedulerArguments(TypedDict, total=False):
     """What every scheduler of MMEngine takes beside `begin`, `end` and its own.
 
     Args:
@@ -33,7 +33,7 @@ class Shared(TypedDict, total=False):
     verbose: OnOff
 
 
-class _Run(NamedTuple):
+class _Site(NamedTuple):
     """Where a scheduler acts: the first rate of the group, its steps and how many iterations one of its lengths has."""
 
     base: float
@@ -54,7 +54,7 @@ class _Run(NamedTuple):
         return self.base * ratio if ratio is not None else eta_min or 0.0
 
 
-def acting(name: str, base: float, begin: float, end: float, same: Shared, **own: Any) -> Acting:
+def acting(name: str, base: float, begin: float, end: float, same: SchedulerArguments, **own: Any) -> Acting:
     """Return what a scheduler does when.
 
     Args:
@@ -76,34 +76,34 @@ def acting(name: str, base: float, begin: float, end: float, same: Shared, **own
     for argument, step in {"begin": begin, "end": end}.items():
         must(step == int(step), f"{name}({argument}=...)", "a whole number of steps", step)
     must(end > begin, f"{name}(end=...)", f"> begin={begin!r}", end)
-    law = _LAWS[name](_Run(base, int(end - begin), scale, end >= INF), **own)
+    law = _LAWS[name](_Site(base, int(end - begin), scale, end >= INF), **own)
     if isinstance(law, laws.Cycle):
         end = min(end, begin + law.total)
     return Acting(law, int(begin), math.inf if end >= INF else end, epochs=epochs, name=name)
 
 
-def alone(name: str, lr: float, begin: float, end: float, same: Shared, **own: Any) -> Schedule:
+def alone(name: str, lr: float, begin: float, end: float, same: SchedulerArguments, **own: Any) -> Schedule:
     """Return the rates with one scheduler."""
     return follow(lr, [acting(name, lr, begin, end, same, **own)], name)
 
 
-def _multi_step(run: _Run, milestones: tuple[float, ...], gamma: float) -> laws.SchedulerLaw:
+def _multi_step(run: _Site, milestones: tuple[float, ...], gamma: float) -> laws.SchedulerLaw:
     where = "MultiStepLR(milestones=...)"
     return laws.MultiStep(tuple(sorted(run.whole(where, step, low=0) for step in milestones)), gamma)
 
 
-def _constant(run: _Run, factor: float) -> laws.SchedulerLaw:
+def _constant(run: _Site, factor: float) -> laws.SchedulerLaw:
     must(factor > 0.0 or run.endless or run.steps == 1, "ConstantLR(factor=...)", "> 0 if there is an end", factor)
     return laws.FactorUntil(factor, -1 if run.endless else run.steps - 1)
 
 
-def _cosine(run: _Run, T_max: float | None, eta_min: float | None, eta_min_ratio: float | None) -> laws.SchedulerLaw:
+def _cosine(run: _Site, T_max: float | None, eta_min: float | None, eta_min_ratio: float | None) -> laws.SchedulerLaw:
     low = run.lowest("CosineAnnealingLR", eta_min, eta_min_ratio)
     return laws.Wave(run.base, low, run.steps if T_max is None else run.whole("CosineAnnealingLR(T_max=...)", T_max))
 
 
 def _restarts(
-    run: _Run,
+    run: _Site,
     periods: tuple[float, ...],
     restart_weights: tuple[float, ...],
     eta_min: float | None,
@@ -119,7 +119,7 @@ def _restarts(
 
 
 def _one_cycle(
-    run: _Run,
+    run: _Site,
     eta_max: float,
     total_steps: float | None,
     pct_start: float,
@@ -140,7 +140,7 @@ def _one_cycle(
     return laws.Cycle(phases(first, eta_max, first / final_div_factor, last, ends, shape), first, total)
 
 
-def _quadratic(run: _Run) -> laws.SchedulerLaw:
+def _quadratic(run: _Site) -> laws.SchedulerLaw:
     must(not run.endless, "QuadraticWarmupLR(end=...)", "given", INF)
     return laws.Quadratic(run.base, run.steps)
 

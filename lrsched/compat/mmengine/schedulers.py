@@ -6,7 +6,7 @@ from typing import Annotated, Unpack
 from lrsched._core.check import Choice, Many, OrNone, Real, Steps
 from lrsched._curves.schedule import Schedule
 from lrsched.compat._tools.arguments import Fraction, OnOff, Positive, Rate, RateOrNone, checked
-from lrsched.compat.mmengine.build import INF, Shared, alone
+from lrsched.compat.mmengine.build import INF, SchedulerArguments, alone
 
 Moment = Annotated[float, Steps()]
 
@@ -18,7 +18,7 @@ def StepLR(
     gamma: Positive = 0.1,
     begin: Moment = 0,
     end: Moment = INF,
-    **same: Unpack[Shared],
+    **same: Unpack[SchedulerArguments],
 ) -> Schedule:
     """The rate times `gamma` after each `step_size` steps.
 
@@ -49,7 +49,7 @@ def MultiStepLR(
     gamma: Rate = 0.1,
     begin: Moment = 0,
     end: Moment = INF,
-    **same: Unpack[Shared],
+    **same: Unpack[SchedulerArguments],
 ) -> Schedule:
     """The rate times `gamma` at each milestone.
 
@@ -76,7 +76,7 @@ def ConstantLR(
     factor: Fraction = 1 / 3,
     begin: Moment = 0,
     end: Moment = INF,
-    **same: Unpack[Shared],
+    **same: Unpack[SchedulerArguments],
 ) -> Schedule:
     """The rate times `factor`, and the rate itself again at step `end - 1`, the last one at which the scheduler acts.
 
@@ -102,7 +102,7 @@ def ExponentialLR(
     gamma: Positive,
     begin: Moment = 0,
     end: Moment = INF,
-    **same: Unpack[Shared],
+    **same: Unpack[SchedulerArguments],
 ) -> Schedule:
     """The rate times `gamma` after each step.
 
@@ -129,7 +129,7 @@ def LinearLR(
     end_factor: Fraction = 1.0,
     begin: Moment = 0,
     end: Moment = INF,
-    **same: Unpack[Shared],
+    **same: Unpack[SchedulerArguments],
 ) -> Schedule:
     """A line of factors whose end is reached at step `end - 1`, the last one at which the scheduler acts.
 
@@ -155,7 +155,7 @@ def QuadraticWarmupLR(
     lr: Rate,
     begin: Moment = 0,
     end: Moment = INF,
-    **same: Unpack[Shared],
+    **same: Unpack[SchedulerArguments],
 ) -> Schedule:
     """The warm-up that MMDetection, MMPose and MMYOLO add: `lr * ((t + 1) / (end - begin))**2`.
 
@@ -188,7 +188,7 @@ def CosineAnnealingLR(
     begin: Moment = 0,
     end: Moment = INF,
     eta_min_ratio: RateOrNone = None,
-    **same: Unpack[Shared],
+    **same: Unpack[SchedulerArguments],
 ) -> Schedule:
     """Half a cosine to `eta_min`, and back again if the scheduler acts for more than `T_max` steps.
 
@@ -222,7 +222,7 @@ def PolyLR(
     power: Positive = 1.0,
     begin: Moment = 0,
     end: Moment = INF,
-    **same: Unpack[Shared],
+    **same: Unpack[SchedulerArguments],
 ) -> Schedule:
     """A power of the part left, which reaches `eta_min` at step `end - 1`, the last one at which the scheduler acts.
 
@@ -255,7 +255,7 @@ def OneCycleLR(
     three_phase: OnOff = False,
     begin: Moment = 0,
     end: Moment = INF,
-    **same: Unpack[Shared],
+    **same: Unpack[SchedulerArguments],
 ) -> Schedule:
     """The one-cycle policy of torch, whose last value is held after its last step.
 
@@ -310,7 +310,7 @@ def CosineRestartLR(
     eta_min_ratio: RateOrNone = None,
     begin: Moment = 0,
     end: Moment = INF,
-    **same: Unpack[Shared],
+    **same: Unpack[SchedulerArguments],
 ) -> Schedule:
     """Half cosines of given lengths, each from `lr * weight` to `eta_min`; the value before the last step stays.
 

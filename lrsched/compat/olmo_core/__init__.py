@@ -16,9 +16,9 @@ from lrsched.compat.olmo_core.tails import (
     WSD,
     WSDS,
     CosWithWarmupAndLinearDecay,
-    Count,
     Part,
     PowerLR,
+    TokenUnits,
     _cosine,
     _counted,
     _ramp,
@@ -41,7 +41,7 @@ __all__ = [
 
 
 @checked
-def ConstantScheduler(lr: Rate, **count: Unpack[Count]) -> Schedule:
+def ConstantScheduler(lr: Rate, **count: Unpack[TokenUnits]) -> Schedule:
     """The rate itself.
 
     Args:
@@ -66,7 +66,7 @@ def ConstantWithWarmup(
     warmup: CountOrNone = None,
     warmup_fraction: Part = None,
     warmup_min_lr: Rate = 0.0,
-    **count: Unpack[Count],
+    **count: Unpack[TokenUnits],
 ) -> Schedule:
     """Linear warm-up, then the rate itself.
 
@@ -97,7 +97,7 @@ def LinearWithWarmup(
     warmup: CountOrNone = None,
     warmup_fraction: Part = None,
     warmup_min_lr: Rate = 0.0,
-    **count: Unpack[Count],
+    **count: Unpack[TokenUnits],
 ) -> Schedule:
     """Linear warm-up, then a line to `lr * alpha_f` at `t_max`.
 
@@ -129,7 +129,7 @@ def InvSqrtWithWarmup(
     warmup: CountOrNone = None,
     warmup_fraction: Part = None,
     warmup_min_lr: Rate = 0.0,
-    **count: Unpack[Count],
+    **count: Unpack[TokenUnits],
 ) -> Schedule:
     """Linear warm-up, then `e + (lr - e) * sqrt(warmup / current)` with e = `lr * alpha_f`.
 
@@ -166,7 +166,7 @@ def CosWithWarmup(
     warmup_fraction: Part = None,
     alpha_f: Rate = 0.1,
     warmup_min_lr: Rate = 0.0,
-    **count: Unpack[Count],
+    **count: Unpack[TokenUnits],
 ) -> Schedule:
     """Linear warm-up, then half a cosine to `lr * alpha_f` at `t_max`.
 
@@ -200,7 +200,7 @@ def HalfCosWithWarmup(
     warmup_fraction: Part = None,
     alpha_f: Rate = 0.1,
     warmup_min_lr: Rate = 0.0,
-    **count: Unpack[Count],
+    **count: Unpack[TokenUnits],
 ) -> Schedule:
     """Linear warm-up to halfway between `lr` and `lr * alpha_f`, then the second half of a half cosine.
 
@@ -231,7 +231,7 @@ def ExponentialScheduler(
     lr: Positive,
     t_max: Length,
     lr_min: Positive = 1e-9,
-    **count: Unpack[Count],
+    **count: Unpack[TokenUnits],
 ) -> Schedule:
     """A rise from `lr_min` to `lr` at `t_max`, a straight line on a logarithmic axis: a range test.
 

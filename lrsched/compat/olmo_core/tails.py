@@ -15,7 +15,7 @@ from lrsched.compat._tools.pieces import late, then, warmed
 Part = Annotated[float | None, OrNone(Real(low=0.0, high=1.0))]
 
 
-class Count(TypedDict, total=False):
+class TokenUnits(TypedDict, total=False):
     """What the lengths of every scheduler of OLMo-core count.
 
     Args:
@@ -33,7 +33,7 @@ def _steps(where: str, name: str, steps: int | None, part: float | None, total: 
     return steps if steps is not None else round(total * (part or 0.0))
 
 
-def _counted(where: str, schedule: Schedule, t_max: int | None, count: Count) -> Schedule:
+def _counted(where: str, schedule: Schedule, t_max: int | None, count: TokenUnits) -> Schedule:
     """Return the schedule in updates, where its steps are what `count` says."""
     size = count["tokens_per_step"]
     given = (count["units"] == "tokens") == (size is not None) or t_max is None
@@ -68,7 +68,7 @@ def WSD(
     decay_fraction: Part = 0.1,
     warmup_min_lr: Rate = 0.0,
     decay_min_lr: Rate = 0.0,
-    **count: Unpack[Count],
+    **count: Unpack[TokenUnits],
 ) -> Schedule:
     """Linear warm-up, a constant phase, a line to `decay_min_lr` at `t_max`, which goes on below it.
 
@@ -113,7 +113,7 @@ def PowerLR(
     decay: CountOrNone = None,
     decay_fraction: Part = 0.1,
     decay_min_lr: Rate = 0.0,
-    **count: Unpack[Count],
+    **count: Unpack[TokenUnits],
 ) -> Schedule:
     """Linear warm-up, then `lr * (current / warmup) ** b`, then a line to `decay_min_lr`, which goes on below it.
 
@@ -165,7 +165,7 @@ def CosWithWarmupAndLinearDecay(
     decay_min_lr: Rate = 0.0,
     *,
     cosine_t_max: LengthOrNone = None,
-    **count: Unpack[Count],
+    **count: Unpack[TokenUnits],
 ) -> Schedule:
     """`CosWithWarmup` whose last steps are a line to `decay_min_lr`, which goes on below it.
 
@@ -210,7 +210,7 @@ def WSDS(
     decay_fraction: Part = None,
     warmup_min_lr: Rate = 0.0,
     decay_min_lr: Rate = 0.0,
-    **count: Unpack[Count],
+    **count: Unpack[TokenUnits],
 ) -> Schedule:
     """Several stable phases, each with its decay (WSD-S); the first period holds the warm-up too.
 

@@ -50,7 +50,7 @@ class Switches(TypedDict, total=False):
     maximize: Annotated[bool, _Minimize(), Default(False)]
 
 
-class Captured(Switches, total=False):
+class Capturable(Switches, total=False):
     """The same of an optimizer that can be captured in a graph."""
 
     capturable: Annotated[bool, Default(False)]
@@ -215,7 +215,7 @@ def RMSprop(
     weight_decay: Rate = 0,
     momentum: Decay = 0,
     centered: OnOff = False,
-    **switches: Unpack[Captured],
+    **switches: Unpack[Capturable],
 ) -> rules.Rule:
     """RMSprop with eps outside the root and the rate outside the velocity.
 
@@ -293,7 +293,7 @@ def NAdam(
     weight_decay: Rate = 0,
     momentum_decay: Rate = 4e-3,
     decoupled_weight_decay: OnOff = False,
-    **switches: Unpack[Captured],
+    **switches: Unpack[Capturable],
 ) -> rules.Rule:
     """Adam with a look-ahead whose momentum rises.
 
@@ -329,7 +329,7 @@ def RAdam(
     eps: Positive = 1e-8,
     weight_decay: Rate = 0,
     decoupled_weight_decay: OnOff = False,
-    **switches: Unpack[Captured],
+    **switches: Unpack[Capturable],
 ) -> rules.Rule:
     """Adam that divides by its second moment only once that has seen enough.
 
@@ -362,7 +362,7 @@ def Adamax(
     betas: Betas = (0.9, 0.999),
     eps: Positive = 1e-8,
     weight_decay: Rate = 0,
-    **switches: Unpack[Captured],
+    **switches: Unpack[Capturable],
 ) -> rules.Rule:
     """Adam with a decaying maximum below the fraction, eps inside it.
 
@@ -393,7 +393,7 @@ def Adadelta(
     rho: Decay = 0.9,
     eps: Positive = 1e-6,
     weight_decay: Rate = 0,
-    **switches: Unpack[Captured],
+    **switches: Unpack[Capturable],
 ) -> rules.Rule:
     """AdaDelta.
 
@@ -423,7 +423,7 @@ def Rprop(
     *,
     etas: Positives = (0.5, 1.2),
     step_sizes: Positives = (1e-6, 50),
-    **switches: Unpack[Captured],
+    **switches: Unpack[Capturable],
 ) -> rules.Rule:
     """Rprop, whose first step has the size of the learning rate of the first update; later rates have no effect.
 

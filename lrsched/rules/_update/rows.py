@@ -43,8 +43,10 @@ def next_reduction(body: Callable[[Context], Any], context: Context, known: Sequ
     request = next_request(body, context, known)
     if request is None:
         return None
-    taken = (request.arrays,) if request.kind == "total" else (request.arrays, request.owners)
-    return Reduction(request.kind, getattr(context, request.kind)(*taken))
+    total = request.kind == "total"
+    return Reduction(
+        request.kind, context.total(request.arrays) if total else context.sums(request.arrays, request.owners)
+    )
 
 
 class Rows:
