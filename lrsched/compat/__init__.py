@@ -21,116 +21,44 @@ from lrsched.compat._tools.libraries import libraries as _libraries
 from lrsched.compat._tools.libraries import library as _library
 from lrsched.pickling import publish as _publish
 
-if TYPE_CHECKING:  # the libraries, each by name, or their functions would be of any type
-    from lrsched.compat import (
+if TYPE_CHECKING:  # or functions of libraries would be of any type; without `as` a library would count as private
+    from lrsched.compat import (  # isort: skip
         allennlp as allennlp,
-    )
-    from lrsched.compat import (
         big_vision as big_vision,
-    )
-    from lrsched.compat import (
         composer as composer,
-    )
-    from lrsched.compat import (
         deepspeed as deepspeed,
-    )
-    from lrsched.compat import (
         detectron2 as detectron2,
-    )
-    from lrsched.compat import (
         diffusers as diffusers,
-    )
-    from lrsched.compat import (
         fairseq as fairseq,
-    )
-    from lrsched.compat import (
         fastai as fastai,
-    )
-    from lrsched.compat import (
         fvcore as fvcore,
-    )
-    from lrsched.compat import (
         gpt_neox as gpt_neox,
-    )
-    from lrsched.compat import (
         hyperbolic_lr as hyperbolic_lr,
-    )
-    from lrsched.compat import (
         ignite as ignite,
-    )
-    from lrsched.compat import (
         keras as keras,
-    )
-    from lrsched.compat import (
         levanter as levanter,
-    )
-    from lrsched.compat import (
         llmfoundry as llmfoundry,
-    )
-    from lrsched.compat import (
         maxtext as maxtext,
-    )
-    from lrsched.compat import (
         megatron as megatron,
-    )
-    from lrsched.compat import (
         mlx as mlx,
-    )
-    from lrsched.compat import (
         mmengine as mmengine,
-    )
-    from lrsched.compat import (
         nanotron as nanotron,
-    )
-    from lrsched.compat import (
         nemo as nemo,
-    )
-    from lrsched.compat import (
         olmo_core as olmo_core,
-    )
-    from lrsched.compat import (
         optax as optax,
-    )
-    from lrsched.compat import (
         paddle as paddle,
-    )
-    from lrsched.compat import (
         power_lr as power_lr,
-    )
-    from lrsched.compat import (
         pytorch_optimizer as pytorch_optimizer,
-    )
-    from lrsched.compat import (
         pytorch_warmup as pytorch_warmup,
-    )
-    from lrsched.compat import (
         scenic as scenic,
-    )
-    from lrsched.compat import (
         speechbrain as speechbrain,
-    )
-    from lrsched.compat import (
         t5x as t5x,
-    )
-    from lrsched.compat import (
         tensorflow_addons as tensorflow_addons,
-    )
-    from lrsched.compat import (
         tf_models as tf_models,
-    )
-    from lrsched.compat import (
         thinc as thinc,
-    )
-    from lrsched.compat import (
         timm as timm,
-    )
-    from lrsched.compat import (
         torch as torch,
-    )
-    from lrsched.compat import (
         torchtitan as torchtitan,
-    )
-    from lrsched.compat import (
         transformers as transformers,
     )
     from lrsched.compat._remarks import Remark, remarks
