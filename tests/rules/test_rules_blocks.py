@@ -9,6 +9,7 @@ import pytest
 from rule_samples import alone
 
 from lrsched import rules
+from lrsched._spaces.ops import COMMON
 from lrsched.rules._blocks import blocks as _blocks
 from lrsched.rules._blocks import memory as _memory
 from lrsched.rules._blocks import passes as _passes
@@ -472,6 +473,22 @@ class LateSum(rules.Rule):
 
 
 @dataclass(frozen=True)
+class Common(rules.Local):
+    """Moves by the sum of all functions that the libraries have in common."""
+
+    def slots(self, full):
+        return ()
+
+    def kernel(self, context):
+        def update(p, g, s):
+            two = [getattr(context.xp, name)(g, 0.5) for name in ("maximum", "minimum")]
+            one = [getattr(context.xp, name)(context.xp.abs(g) + 0.1) for name in COMMON[: -len(two)]]
+            return context.lr * sum([*one, *two]), s
+
+        return update
+
+
+@dataclass(frozen=True)
 class Branching(rules.Local):
     """Looks at values, which cannot be recorded."""
 
@@ -504,6 +521,15 @@ def test_slots_may_be_read_after_the_sums_of_new_ones(rule, other, donate, whole
     assert_same(found, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("donate", [False, True])
+def test_rules_may_use_all_functions_that_libraries_have_in_common(donate, whole, used):
+    start, *gradients = problem()
+    expected = trained(whole, Common(), start, gradients)
+    used.clear()
+    assert_same(trained(rules.apply, Common(), copies(start), gradients, donate=donate), expected, rtol=1e-6)
+    assert len(used) == 3
+
+
 def test_values_that_are_not_finite_pass_without_a_warning(whole):
     start, gradient, *_ = problem()
     gradient[4][0, :3] = [np.inf, -np.inf, np.nan]
@@ -518,7 +544,7 @@ def test_small_updates_do_without_blocks(monkeypatch, used):
     assert not used
 
 
-@pytest.mark.parametrize("rule", [*ELEMENTWISE, *SUMMING], ids=repr)
+@pytest.mark.parametrize("rule", [*ELEMENTWISE, *SUMMING, Common()], ids=repr)
 def test_torch_updates_in_place_by_blocks(rule, used):
     torch = pytest.importorskip("torch")
     start, *gradients = problem(dtype=np.float64)

@@ -18,15 +18,12 @@ from operator import attrgetter
 from typing import Any
 
 from lrsched._core.needed import needed
-from lrsched._spaces.ops import Array, Ops
+from lrsched._spaces.ops import COMMON, Array, Ops
 from lrsched.rules._ops.context import Context
 
 # Operations that write floating-point numbers, element by element, where they are told to.
 WRITING = frozenset(
-    (
-        *("add", "subtract", "multiply", "divide", "negative", "sqrt", "abs", "sign", "expm1", "maximum", "minimum"),
-        *("copy", "add_scaled", "subtract_scaled"),
-    )
+    (*COMMON, "add", "subtract", "multiply", "divide", "negative", "copy", "add_scaled", "subtract_scaled")
 )
 # The others, which return what they make.
 RETURNING: dict[str, Callable[..., Array]] = {
@@ -199,8 +196,7 @@ class Tape:
         def function(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
             return lambda *xs: self.record(name, *xs) if any(isinstance(x, Traced) for x in xs) else real(*xs)
 
-        names = ("sqrt", "abs", "sign", "expm1", "where", "maximum", "minimum")
-        traced: dict[str, Any] = {name: function(name, getattr(self.xp, name)) for name in names}
+        traced: dict[str, Any] = {name: function(name, getattr(self.xp, name)) for name in (*COMMON, "where")}
         xp = replace(self.xp, **traced, cast=lambda x, dtype: x)
         return replace(context, xp=xp, ndims=(ndim,), sums=self._sums, total=self._total, each=())
 
