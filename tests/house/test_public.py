@@ -151,8 +151,20 @@ def test_only_public_classes_of_ours_are_rebuilt(name: str):
         pickling.rebuild(name, "true")
 
 
-def test_every_package_that_publishes_may_be_named():
-    assert set(pickling.PACKAGES) == {"lrsched_keras", "lrsched_optax", "lrsched_torch", *CORE}
+def publishing(folder: Path, name: str) -> set[str]:
+    """Return the packages in one of that name, which lies in the folder, that publish their names."""
+    files = [file for file in (folder / name).rglob("__init__.py") if "publish(__name__)" in file.read_text("utf-8")]
+    return {".".join(file.parent.relative_to(folder).parts) for file in files}
+
+
+def test_the_packages_that_publish_are_those_that_a_pickle_may_name(tmp_path: Path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "__init__.py").write_text("publish(__name__)")
+    assert publishing(tmp_path, "inner") == {"inner"}
+    adapters = {f"lrsched_{name}" for name in ("keras", "optax", "torch")}
+    found = publishing(ROOT, "lrsched").union(*(publishing(ROOT / "adapters", name) for name in adapters))
+    assert found == set(pickling.PACKAGES)
+    assert adapters < found
 
 
 def test_the_source_of_every_public_class_is_shown():
