@@ -145,21 +145,22 @@ def _range_test(s: _Shape, lr: float) -> Params:
     low = node(0)
     if isinstance(node, Constant) or s.bottom == 0:
         yield {"lr_range_test_min_lr": low, "lr_range_test_step_rate": 0.0}
-    stairs = isinstance(node, Epochs)
-    line = node.schedule if isinstance(node, Epochs) else node
-    size = node.steps_per_epoch if isinstance(node, Epochs) else 1
-    if low > 0.0 and isinstance(line, Extend) and isinstance(line.schedule, Linear):
-        ramp = line.schedule
-        rate = ramp.end / low - 1.0
-        yield _line(low, size * ramp.steps, rate if not stairs else rate / ramp.steps, stairs)
-        yield _line(low, size, rate / ramp.steps, stairs)
-    elif low > 0.0:
-        yield _line(low, _LAST, node(_LAST) / low - 1.0, False)
-        # The first stair tells the width of all.
-        width = int(np.argmax(s.rates != s.rates[0]))
-        if width:
-            count = _LAST // width
-            yield _line(low, width, (node(count * width) / low - 1.0) / count, True)
+    if low <= 0.0:
+        return
+    match node:
+        case Extend(Linear(_, end, steps)):
+            yield _line(low, steps, end / low - 1.0, False)
+            yield _line(low, 1, (end / low - 1.0) / steps, False)
+        case Epochs(Extend(Linear(_, end, steps)), size):
+            yield _line(low, size * steps, (end / low - 1.0) / steps, True)
+            yield _line(low, size, (end / low - 1.0) / steps, True)
+        case _:
+            yield _line(low, _LAST, node(_LAST) / low - 1.0, False)
+            # The first stair tells the width of all.
+            width = int(np.argmax(s.rates != s.rates[0]))
+            if width:
+                count = _LAST // width
+                yield _line(low, width, (node(count * width) / low - 1.0) / count, True)
 
 
 def _line(low: float, size: int, rate: float, stairs: bool) -> dict[str, Any]:

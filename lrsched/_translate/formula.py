@@ -112,24 +112,27 @@ def _ramp(w: Writer, s: Ramp, t: str) -> str:
 
 def _curve(w: Writer, s: Ramp, part: str, t: str) -> str:
     """Return the value of a ramp at the part of its steps that is gone."""
+    a, b = repr(s.start), repr(s.end)
     if isinstance(s, Geometric):
-        return f"{s.start!r} * ({s.end!r} / {s.start!r}) ** ({part})"
+        return f"{a} * ({b} / {a}) ** ({part})"
     x = w.name(part, "x")
-    if isinstance(s, Harmonic):
-        return f"1 / ((1 - {x}) / {s.start!r} + {x} / {s.end!r})"
-    if isinstance(s, Linear):
-        if s.end == 0.0:
-            return f"{s.start!r} * (1 - {x})"
-        return f"{s.end!r} * {x}" if s.start == 0.0 else f"{s.start!r} + ({s.end!r} - {s.start!r}) * {x}"
-    weight = _FALLS[type(s)](w.dialect, s, x)
+    match s:
+        case Harmonic():
+            return f"1 / ((1 - {x}) / {a} + {x} / {b})"
+        case Linear(_, 0.0):
+            return f"{a} * (1 - {x})"
+        case Linear(0.0, _):
+            return f"{b} * {x}"
+        case Linear():
+            return f"{a} + ({b} - {a}) * {x}"
+    weight = enclosed(_FALLS[type(s)](w.dialect, s, x))
+    value = f"{b} + ({a} - {b}) * {weight}"
+    if s.start == 0.0:
+        value = f"{b} * (1 - {weight})"
     if s.end == 0.0:
-        value = f"{s.start!r} * {enclosed(weight)}"
-    elif s.start == 0.0:
-        value = f"{s.end!r} * (1 - {enclosed(weight)})"
-    else:
-        value = f"{s.end!r} + ({s.start!r} - {s.end!r}) * {enclosed(weight)}"
+        value = f"{a} * {weight}"
     # The hyperbolic tangent alone does not meet its end.
-    return w.dialect.choose(f"{t} < {s.steps}", value, repr(s.end)) if isinstance(s, Tanh) else value
+    return w.dialect.choose(f"{t} < {s.steps}", value, b) if isinstance(s, Tanh) else value
 
 
 # The weight of `start` where the part x of the steps is gone.

@@ -1,6 +1,7 @@
 """The schedules that Optax, Keras, torch and transformers have a name for, as calls in their own words."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -19,8 +20,9 @@ def call(function: str, *arguments: Any, **named: Any) -> str:
     return f"{function}({', '.join(texts)})"
 
 
-def _steps(steps: float) -> float:
-    return int(steps) if steps == int(steps) else steps
+def neat(number: float) -> float:
+    """Return an int for a whole number."""
+    return int(number) if number == int(number) else number
 
 
 def parts(node: Schedule) -> tuple[Schedule, ...]:
@@ -31,17 +33,16 @@ def parts(node: Schedule) -> tuple[Schedule, ...]:
 def _stairs(node: Schedule) -> tuple[list[int], list[float]] | None:
     """Return boundaries and values of a chain of constants, or None."""
     levels = [part.value for part in parts(node) if isinstance(part, Constant)]
-    if not isinstance(node, Chain) or len(levels) < len(node.parts):
-        return None
-    return list(node.starts[1:]), levels
+    return (list(node.starts[1:]), levels) if isinstance(node, Chain) and len(levels) == len(node.parts) else None
 
 
-def _decay(node: Schedule) -> tuple[Exponential, float, bool] | None:
-    """Return an exponential decay, its time and whether it is a staircase, or None."""
-    if isinstance(node, Exponential):
-        return node, node.steps, False
-    if isinstance(node, Epochs) and isinstance(node.schedule, Exponential) and node.schedule.steps == 1.0:
-        return node.schedule, node.steps_per_epoch, True
+def _decay(node: Schedule, time: str) -> tuple[float, dict[str, Any]] | None:
+    """Return start and named arguments of an exponential decay or its staircase, or None."""
+    match node:
+        case Exponential(start, rate, steps):
+            return start, {time: neat(steps), "decay_rate": rate}
+        case Epochs(Exponential(start, rate, 1.0), steps):
+            return start, {time: steps, "decay_rate": rate, "staircase": True}
     return None
 
 
@@ -52,50 +53,42 @@ def _share(part: float, whole: float) -> float | None:
 
 def optax(node: Schedule) -> str | None:
     """Return the call that builds the schedule in Optax, or None."""
-    if isinstance(node, Constant):
-        return call("optax.constant_schedule", node.value)
-    if isinstance(node, Linear):
-        return call("optax.linear_schedule", node.start, node.end, transition_steps=node.steps)
-    if isinstance(node, Polynomial):
-        return call("optax.polynomial_schedule", node.start, node.end, power=node.power, transition_steps=node.steps)
-    if isinstance(node, Cosine) and node.start > 0.0:
-        alpha = _share(node.end, node.start)
-        return call("optax.cosine_decay_schedule", node.start, decay_steps=node.steps, alpha=alpha)
-    bound = None
-    if isinstance(node, Maximum | Minimum) and len(node.parts) == 2 and isinstance(node.parts[1], Constant):
-        inner = _decay(node.parts[0])
-        if inner is None or isinstance(node, Maximum) != (inner[0].rate < 1.0):
-            return None
-        bound, node = node.parts[1].value, node.parts[0]
-    found = _decay(node)
-    if found is not None:
-        return call("optax.exponential_decay", found[0].start, **_optax_decay(*found), end_value=bound)
-    return _optax_chain(node)
+    match node:
+        case Constant(value):
+            return call("optax.constant_schedule", value)
+        case Linear(start, end, steps):
+            return call("optax.linear_schedule", start, end, transition_steps=steps)
+        case Polynomial(start, end, steps, power):
+            return call("optax.polynomial_schedule", start, end, power=power, transition_steps=steps)
+        case Cosine(start, end, steps) if start > 0.0:
+            return call("optax.cosine_decay_schedule", start, decay_steps=steps, alpha=_share(end, start))
+        case Maximum((decay, Constant(bound))) | Minimum((decay, Constant(bound))):
+            return _optax_decay(decay, bound, falls=isinstance(node, Maximum))
+        case Chain((Linear(start, peak, steps), decay)) if peak == decay(0) != 0.0:
+            return _optax_warmup(decay, {"init_value": start, "peak_value": peak, "warmup_steps": steps})
+        case Chain() if (stairs := _stairs(node)) and all(stairs[1][:-1]):
+            boundaries, levels = stairs
+            scales = {step: b / a for step, (a, b) in zip(boundaries, pairwise(levels), strict=True)}
+            return call("optax.piecewise_constant_schedule", levels[0], boundaries_and_scales=scales)
+    return _optax_decay(node)
 
 
-def _optax_decay(decay: Exponential, steps: float, staircase: bool) -> dict[str, Any]:
-    return {"transition_steps": _steps(steps), "decay_rate": decay.rate, "staircase": staircase or None}
-
-
-def _optax_chain(node: Schedule) -> str | None:
-    stairs = _stairs(node)
-    if stairs is not None and all(level > 0.0 for level in stairs[1][:-1]):
-        boundaries, levels = stairs
-        scales = {step: b / a for step, a, b in zip(boundaries, levels, levels[1:], strict=False)}
-        return call("optax.piecewise_constant_schedule", levels[0], boundaries_and_scales=scales)
-    if len(parts(node)) != 2:
+def _optax_decay(node: Schedule, bound: float | None = None, falls: bool | None = None) -> str | None:
+    found = _decay(node, "transition_steps")
+    if found is None or falls not in (None, found[1]["decay_rate"] < 1.0):
         return None
-    warmup, decay = parts(node)
-    if not isinstance(warmup, Linear) or warmup.end != decay(0) or warmup.end == 0.0:
-        return None
-    names = {"init_value": warmup.start, "peak_value": warmup.end, "warmup_steps": warmup.steps}
-    if isinstance(decay, Constant):
-        return call("optax.warmup_constant_schedule", **names)
-    if isinstance(decay, Cosine):
-        total = warmup.steps + decay.steps
-        return call("optax.warmup_cosine_decay_schedule", **names, decay_steps=total, end_value=decay.end or None)
-    found = _decay(decay)
-    return None if found is None else call("optax.warmup_exponential_decay_schedule", **names, **_optax_decay(*found))
+    return call("optax.exponential_decay", found[0], **found[1], end_value=bound)
+
+
+def _optax_warmup(decay: Schedule, names: dict[str, float]) -> str | None:
+    match decay:
+        case Constant():
+            return call("optax.warmup_constant_schedule", **names)
+        case Cosine(_, end, steps):
+            total = names["warmup_steps"] + steps
+            return call("optax.warmup_cosine_decay_schedule", **names, decay_steps=total, end_value=end or None)
+    found = _decay(decay, "transition_steps")
+    return None if found is None else call("optax.warmup_exponential_decay_schedule", **names, **found[1])
 
 
 _KERAS = "keras.optimizers.schedules."
@@ -103,45 +96,29 @@ _KERAS = "keras.optimizers.schedules."
 
 def keras(node: Schedule) -> str | None:
     """Return the call that builds the schedule in Keras, or None."""
-    if isinstance(node, Constant):
-        return call(f"{_KERAS}ExponentialDecay", node.value, decay_steps=1, decay_rate=1.0)
-    if isinstance(node, Linear | Polynomial):
-        power = node.power if isinstance(node, Polynomial) else None
-        arguments = {"decay_steps": node.steps, "end_learning_rate": node.end, "power": power}
-        return call(f"{_KERAS}PolynomialDecay", node.start, **arguments)
-    if isinstance(node, Cosine) and node.start > 0.0:
-        alpha = _share(node.end, node.start)
-        return call(f"{_KERAS}CosineDecay", node.start, decay_steps=node.steps, alpha=alpha)
-    found = _decay(node)
-    if found is not None:
-        decay, steps, staircase = found
-        arguments = {"decay_steps": _steps(steps), "decay_rate": decay.rate, "staircase": staircase or None}
-        return call(f"{_KERAS}ExponentialDecay", decay.start, **arguments)
-    inverse = node.schedule if isinstance(node, Epochs) else node
-    if isinstance(inverse, InverseTime) and (node is inverse or inverse.steps == 1.0):
-        time = node.steps_per_epoch if isinstance(node, Epochs) else inverse.steps
-        arguments = {"decay_steps": _steps(time), "decay_rate": inverse.rate}
-        return call(f"{_KERAS}InverseTimeDecay", inverse.start, **arguments, staircase=node is not inverse or None)
-    return _keras_parts(node)
-
-
-def _keras_parts(node: Schedule) -> str | None:
-    # Keras finds longer and longer cycles by a logarithm in float32, which may miss a restart.
-    if isinstance(node, Repeat) and isinstance(node.schedule, Cosine) and node.times is None and node.stretch == 1.0:
-        wave = node.schedule
-        if wave.start > 0.0 and (node.scale == 1.0 or wave.end == 0.0):
-            named = {"m_mul": None if node.scale == 1.0 else node.scale, "alpha": _share(wave.end, wave.start)}
-            return call(f"{_KERAS}CosineDecayRestarts", wave.start, first_decay_steps=wave.steps, t_mul=1.0, **named)
-    stairs = _stairs(node)
-    if stairs is not None:
-        return call(f"{_KERAS}PiecewiseConstantDecay", [step - 1 for step in stairs[0]], values=stairs[1])
-    if len(parts(node)) == 2:
-        warmup, decay = parts(node)
-        if isinstance(warmup, Linear) and isinstance(decay, Cosine) and 0.0 < warmup.end == decay.start:
-            named = {"alpha": _share(decay.end, decay.start), "warmup_target": decay.start}
-            steps = {"decay_steps": decay.steps, "warmup_steps": warmup.steps}
-            return call(f"{_KERAS}CosineDecay", warmup.start, **steps, **named)
-    return None
+    match node:
+        case Constant(value):
+            return call(f"{_KERAS}ExponentialDecay", value, decay_steps=1, decay_rate=1.0)
+        case Linear(start, end, steps) | Polynomial(start, end, steps):
+            named = {"end_learning_rate": end, "power": getattr(node, "power", None)}
+            return call(f"{_KERAS}PolynomialDecay", start, decay_steps=steps, **named)
+        case Cosine(start, end, steps) if start > 0.0:
+            return call(f"{_KERAS}CosineDecay", start, decay_steps=steps, alpha=_share(end, start))
+        case InverseTime(start, rate, time):
+            return call(f"{_KERAS}InverseTimeDecay", start, decay_steps=neat(time), decay_rate=rate)
+        case Epochs(InverseTime(start, rate, 1.0), steps):
+            return call(f"{_KERAS}InverseTimeDecay", start, decay_steps=steps, decay_rate=rate, staircase=True)
+        # Keras finds longer and longer cycles by a logarithm in float32, which may miss a restart.
+        case Repeat(Cosine(start, end, steps), None, 1.0, scale) if start > 0.0 and (scale == 1.0 or end == 0.0):
+            named = {"m_mul": None if scale == 1.0 else scale, "alpha": _share(end, start)}
+            return call(f"{_KERAS}CosineDecayRestarts", start, first_decay_steps=steps, t_mul=1.0, **named)
+        case Chain((Linear(first, peak, warmup), Cosine(start, end, steps))) if 0.0 < peak == start:
+            named = {"warmup_steps": warmup, "alpha": _share(end, start), "warmup_target": start}
+            return call(f"{_KERAS}CosineDecay", first, decay_steps=steps, **named)
+        case Chain() if stairs := _stairs(node):
+            return call(f"{_KERAS}PiecewiseConstantDecay", [step - 1 for step in stairs[0]], values=stairs[1])
+    found = _decay(node, "decay_steps")
+    return None if found is None else call(f"{_KERAS}ExponentialDecay", found[0], **found[1])
 
 
 def torch(node: Schedule, lr: float, last: bool = True) -> str | None:
@@ -154,38 +131,34 @@ def torch(node: Schedule, lr: float, last: bool = True) -> str | None:
     """
     if isinstance(node, Hold) and not last:
         node = node.schedule
-    if isinstance(node, Constant):
-        share = node.value / lr
-        if share == 1.0:
+    match node:
+        case Constant(value) if value / lr == 1.0:
             return call("ConstantLR", "optimizer", factor=1.0)
-        node = Linear(node.value, node.value, 1)
-    # PyTorch multiplies from step to step: a factor next to zero would grow beyond all bounds.
-    if isinstance(node, Linear) and 1e-200 * lr <= node.start <= lr and node.end <= lr:
-        factors = {"start_factor": node.start / lr, "end_factor": node.end / lr}
-        return call("LinearLR", "optimizer", **factors, total_iters=node.steps)
-    if isinstance(node, Triangular) and last:
-        sizes = {"step_size_up": node.up, "step_size_down": node.down, "cycle_momentum": False}
-        return call("CyclicLR", "optimizer", base_lr=node.low, max_lr=node.high, **sizes)
-    if node(0) != lr:
-        return None
-    if isinstance(node, Polynomial) and node.end == 0.0:
-        return call("PolynomialLR", "optimizer", total_iters=node.steps, power=node.power)
-    wave = node.schedule if isinstance(node, Extend) else None if last else node
-    if isinstance(wave, Cosine):
-        return call("CosineAnnealingLR", "optimizer", T_max=wave.steps, eta_min=wave.end or None)
-    found = _decay(node)
-    if found is not None:
-        decay, steps, staircase = found
-        if staircase:
-            return call("StepLR", "optimizer", step_size=steps, gamma=decay.rate)
-        return call("ExponentialLR", "optimizer", gamma=decay.rate if steps == 1.0 else decay.rate ** (1.0 / steps))
-    if not isinstance(node, Repeat) or not isinstance(node.schedule, Cosine):
-        return None
-    if (node.times, node.scale, node.stretch % 1.0) != (None, 1.0, 0.0):
-        return None
-    growth, wave = int(node.stretch), node.schedule
-    named = {"T_mult": growth if growth > 1 else None, "eta_min": wave.end or None}
-    return call("CosineAnnealingWarmRestarts", "optimizer", T_0=wave.steps, **named)
+        case Constant(value):
+            return torch(Linear(value, value, 1), lr)
+        # PyTorch multiplies from step to step: a factor next to zero would grow beyond all bounds.
+        case Linear(start, end, steps) if 1e-200 * lr <= start <= lr and end <= lr:
+            factors = {"start_factor": start / lr, "end_factor": end / lr}
+            return call("LinearLR", "optimizer", **factors, total_iters=steps)
+        case Triangular(low, high, up, down) if last:
+            sizes = {"step_size_up": up, "step_size_down": down, "cycle_momentum": False}
+            return call("CyclicLR", "optimizer", base_lr=low, max_lr=high, **sizes)
+        case _ if node(0) != lr:
+            return None
+        case Polynomial(_, 0.0, steps, power):
+            return call("PolynomialLR", "optimizer", total_iters=steps, power=power)
+        case Extend(Cosine(_, end, steps)):
+            return call("CosineAnnealingLR", "optimizer", T_max=steps, eta_min=end or None)
+        case Cosine(_, end, steps) if not last:
+            return call("CosineAnnealingLR", "optimizer", T_max=steps, eta_min=end or None)
+        case Exponential(_, rate, time):
+            return call("ExponentialLR", "optimizer", gamma=rate if time == 1.0 else rate ** (1.0 / time))
+        case Epochs(Exponential(_, rate, 1.0), steps):
+            return call("StepLR", "optimizer", step_size=steps, gamma=rate)
+        case Repeat(Cosine(_, end, steps), None, stretch, 1.0) if stretch % 1.0 == 0.0:
+            named = {"T_mult": int(stretch) if stretch > 1.0 else None, "eta_min": end or None}
+            return call("CosineAnnealingWarmRestarts", "optimizer", T_0=steps, **named)
+    return None
 
 
 def torch_stairs(node: Schedule) -> str | None:
@@ -202,58 +175,62 @@ def torch_stairs(node: Schedule) -> str | None:
 
 def transformers(node: Schedule) -> tuple[str, float] | None:
     """Return the call that builds the scheduler in transformers and the rate of the optimizer, or None."""
-    warmup, *rest = parts(node)
-    if not rest or not isinstance(warmup, Linear) or warmup.start >= warmup.end:
-        return _hf(0, 0.0, parts(node))
-    return _hf(warmup.steps, warmup.start, tuple(rest)) if warmup.end == rest[0](0) else None
+    match parts(node):
+        case (Linear(first, top, warmup), following, *more) if first < top:
+            return _hf(warmup, first, [following, *more]) if top == following(0) else None
+        case rest:
+            return _hf(0, 0.0, rest)
 
 
-def _hf(warmup: int, first: float, rest: tuple[Schedule, ...]) -> tuple[str, float] | None:
-    lr, tail = rest[0](0), rest[-1]
-    if lr == 0.0 or len(rest) > 2:
+def _hf(warmup: int, first: float, rest: Sequence[Schedule]) -> tuple[str, float] | None:
+    lr = rest[0](0)
+    if lr == 0.0:
         return None
-    stable = rest[0].steps or 0 if len(rest) == 2 and isinstance(rest[0], Constant) else 0
-    if len(rest) == 1 and first == 0.0:
-        found = _hf_named(warmup, lr, tail)
-        if found is not None:
-            return found, lr
-    shapes: dict[type, str | None] = {Linear: "linear", Cosine: None, Monomial: "1-sqrt"}
-    if (
-        (len(rest) == 2 and not stable)
-        or type(tail) not in shapes
-        or (isinstance(tail, Monomial) and tail.power != 0.5)
-    ):
-        return None
+    match rest:
+        case (tail,):
+            stable, found = 0, _hf_named(warmup, lr, tail) if first == 0.0 else None
+            if found is not None:
+                return found, lr
+        case (Constant(_, int(stable)), tail):
+            pass
+        case _:
+            return None
+    shape: str | None = None  # a cosine is the default
+    match tail:
+        case Linear(start, end):
+            shape = "linear"
+        case Cosine(start, end):
+            pass
+        case Monomial(start, end, _, 0.5):
+            shape = "1-sqrt"
+        case _:
+            return None
     # The warm-up of this one begins where its decay ends.
-    start, end = tail(0), tail(tail.length or 0)
     if start != lr or (warmup and first != end):
         return None
-    sizes = {"num_warmup_steps": warmup, "num_decay_steps": tail.length, "num_stable_steps": stable}
-    named = {"decay_type": shapes[type(tail)], "min_lr_ratio": _share(end, lr)}
-    return call("get_wsd_schedule", "optimizer", **sizes, **named), lr
+    sizes = {"num_warmup_steps": warmup, "num_decay_steps": tail.steps, "num_stable_steps": stable}
+    return call("get_wsd_schedule", "optimizer", **sizes, decay_type=shape, min_lr_ratio=_share(end, lr)), lr
 
 
 def _hf_named(warmup: int, lr: float, tail: Schedule) -> str | None:
-    head = {"num_warmup_steps": warmup}
-    if isinstance(tail, Constant):
-        function = "get_constant_schedule_with_warmup" if warmup else "get_constant_schedule"
-        return call(function, "optimizer", **(head if warmup else {}))
-    if isinstance(tail, PowerLaw) and tail.power == 0.5:
-        return call("get_inverse_sqrt_schedule", "optimizer", **head, timescale=_steps(tail.timescale))
-    if isinstance(tail, Extend) and isinstance(tail.schedule, Cosine):
-        wave = tail.schedule
-        sizes = {**head, "num_training_steps": warmup + wave.steps}
-        if wave.end == 0.0:
-            return call("get_cosine_schedule_with_warmup", "optimizer", **sizes)
-        rate = wave.end / lr
-        return call("get_cosine_with_min_lr_schedule_with_warmup", "optimizer", **sizes, min_lr_rate=rate)
-    sizes = {**head, "num_training_steps": warmup + (tail.length or 0)}
-    if isinstance(tail, Cosine) and tail.end == 0.0:
-        return call("get_cosine_with_hard_restarts_schedule_with_warmup", "optimizer", **sizes)
-    if isinstance(tail, Linear) and tail.end == 0.0:
-        return call("get_linear_schedule_with_warmup", "optimizer", **sizes)
-    if isinstance(tail, Linear | Polynomial) and tail.end < lr:
-        power = tail.power if isinstance(tail, Polynomial) else None
-        named = {"lr_end": tail.end, "power": power}
-        return call("get_polynomial_decay_schedule_with_warmup", "optimizer", **sizes, **named)
-    return None
+    name, named = "", dict[str, Any]()
+    match tail:
+        case Constant():
+            function = "get_constant_schedule_with_warmup" if warmup else "get_constant_schedule"
+            return call(function, "optimizer", num_warmup_steps=warmup or None)
+        case PowerLaw(_, 0.5, timescale):
+            return call("get_inverse_sqrt_schedule", "optimizer", num_warmup_steps=warmup, timescale=neat(timescale))
+        case Extend(Cosine(_, 0.0, steps)):
+            name = "cosine"
+        case Extend(Cosine(_, end, steps)):
+            name, named = "cosine_with_min_lr", {"min_lr_rate": end / lr}
+        case Cosine(_, 0.0, steps):
+            name = "cosine_with_hard_restarts"
+        case Linear(_, 0.0, steps):
+            name = "linear"
+        case Linear(_, end, steps) | Polynomial(_, end, steps) if end < lr:
+            name, named = "polynomial_decay", {"lr_end": end, "power": getattr(tail, "power", None)}
+        case _:
+            return None
+    sizes = {"num_warmup_steps": warmup, "num_training_steps": warmup + steps}
+    return call(f"get_{name}_schedule_with_warmup", "optimizer", **sizes, **named)

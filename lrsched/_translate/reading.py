@@ -5,7 +5,7 @@ its values: where it is a line, where its top is, where it has fallen by half.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from lrsched._curves.decays import PowerLaw
 from lrsched._curves.modifiers import Extend, Hold, Shift, Stretch
 from lrsched._curves.ramps import Ramp
 from lrsched._curves.schedule import Constant, Schedule
-from lrsched._translate.native import parts
+from lrsched._translate.native import neat, parts
 
 # Values beyond these are not looked at for a guess.
 _LOOKED_AT = 2**22
@@ -62,29 +62,34 @@ def readings(node: Schedule, total: int) -> Iterator[list[Reading]]:
 def _written(node: Schedule, total: int) -> Iterator[Reading]:
     """Yield what the parts of a schedule say."""
     pieces = parts(node)
-    for skipped in range(min(len(pieces), 2)):
-        rise, rest = pieces[0], pieces[skipped:]
-        if skipped and not isinstance(rise, Ramp):
-            return
-        warmup = rise.steps if isinstance(rise, Ramp) and skipped else 0
-        stable = rest[0].steps or 0 if isinstance(rest[0], Constant) and len(rest) > 1 else 0
-        tail = rest[1] if stable else rest[0]
-        core, late, scale, cut = _unwrapped(tail)
-        base = Reading(node(0), warmup, rise.end if isinstance(rise, Ramp) and skipped else rest[0](0), stable)
-        if isinstance(core, Constant):
-            yield replace(base, low=core.value, half=max(total - warmup, 1))
-        elif isinstance(core, PowerLaw):
-            yield replace(base, timescale=neat(core.timescale))
-        elif isinstance(core, Repeat) and isinstance(core.schedule, Ramp):
-            wave = core.schedule
-            yield replace(base, low=wave.end, half=wave.steps * scale, restarts=core.times or 1)
-            yield replace(base, low=wave.end, half=wave.steps * scale, restarts=-(-(total - warmup) // wave.steps))
-        elif isinstance(core, Ramp):
-            half = core.steps * scale
+    yield from _fallen(Reading(node(0), 0, node(0)), pieces, total)
+    match pieces:
+        case (Ramp(_, top, warmup), *rest) if rest:
+            yield from _fallen(Reading(node(0), warmup, top), rest, total)
+
+
+def _fallen(base: Reading, rest: Sequence[Schedule], total: int) -> Iterator[Reading]:
+    """Yield a rise with what the parts after it say."""
+    match rest:
+        case (Constant(_, int(stable)), tail, *_):
+            base = replace(base, stable=stable)
+        case _:
+            tail = rest[0]
+    core, late, scale, cut = _unwrapped(tail)
+    match core:
+        case Constant(low):
+            yield replace(base, low=low, half=max(total - base.warmup, 1))
+        case PowerLaw(timescale=timescale):
+            yield replace(base, timescale=neat(timescale))
+        case Repeat(Ramp(_, low, steps), times):
+            for restarts in (times or 1, -(-(total - base.warmup) // steps)):
+                yield replace(base, low=low, half=steps * scale, restarts=restarts)
+        case Ramp(start, low, steps):
+            half = steps * scale
             decay = math.ceil(half) if cut is None else cut + late
             power = getattr(core, "power", 1.0)
-            for lr in dict.fromkeys([base.lr, core.start]):
-                yield replace(base, lr=lr, low=core.end, half=half, power=power, decay=decay, late=late)
+            for lr in dict.fromkeys([base.lr, start]):
+                yield replace(base, lr=lr, low=low, half=half, power=power, decay=decay, late=late)
             yield replace(base, restarts=max(len(rest) - 1, 1))
 
 
@@ -92,19 +97,11 @@ def _unwrapped(node: Schedule) -> tuple[Schedule, int, float, int | None]:
     """Return a schedule without its clocks: how late it begins, how much slower it runs, where it is cut."""
     late, scale, cut = 0.0, 1.0, None
     while isinstance(node, Extend | Hold | Shift | Stretch):
-        if isinstance(node, Hold):
-            cut = round(node.steps * scale) if cut is None else cut
-        elif isinstance(node, Shift):
-            late += node.steps * scale
-        elif isinstance(node, Stretch):
-            scale *= node.factor
-        node = node.schedule
+        if isinstance(node, Hold) and cut is None:
+            cut = round(node.steps * scale)
+        ((node, begin, pace),) = node._inside(math.inf)
+        late, scale = late - begin * scale, scale * pace
     return node, round(late), scale, cut
-
-
-def neat(number: float) -> float:
-    """Return an int for a whole number."""
-    return int(number) if number == int(number) else number
 
 
 def _measured(node: Schedule, total: int) -> Iterator[Reading]:
