@@ -145,23 +145,26 @@ class Code(Clocked):
             self.indent -= 1
         return Symbol(self, out)
 
+    def call(self, name: str, a: Any) -> Symbol:
+        return self.let(f"{name}({text(a)})")
+
     def sin(self, a: Any) -> Any:
-        return self.let(f"sin({text(a)})")
+        return self.call("sin", a)
 
     def exp(self, a: Any) -> Any:
         return self.let(f"exp({text(a)}) if {text(a)} <= {LOG_LARGEST} else inf")
 
     def log(self, a: Any) -> Any:
-        return self.let(f"log({text(a)})")
+        return self.call("log", a)
 
     def log1p(self, a: Any) -> Any:
-        return self.let(f"log1p({text(a)})")
+        return self.call("log1p", a)
 
     def expm1(self, a: Any) -> Any:
         return self.let(f"expm1({text(a)}) if {text(a)} <= {LOG_LARGEST} else inf")
 
     def sqrt(self, a: Any) -> Any:
-        return self.let(f"sqrt({text(a)})")
+        return self.call("sqrt", a)
 
     root = sqrt
 

@@ -1,4 +1,4 @@
-"""The formula of a schedule as source code: one rule for each node."""
+"""The formula of a schedule as source code: a rule for each node, and for a curve without one its operations."""
 
 import re
 import textwrap
@@ -13,6 +13,7 @@ from lrsched._curves.cycles import Repeat, Triangular
 from lrsched._curves.decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
 from lrsched._curves.modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch, Table, Warp
 from lrsched._curves.ramps import (
+    Blend,
     Cosine,
     Geometric,
     Harmonic,
@@ -28,6 +29,7 @@ from lrsched._curves.ramps import (
 )
 from lrsched._curves.schedule import Chain, Constant, Schedule
 from lrsched._translate.dialects import Dialect
+from lrsched._translate.traced import traced
 
 # What a 32-bit counter of steps can reach: later cycles need not stand in a table.
 _LAST_STEP = 2**31
@@ -58,7 +60,7 @@ class Writer:
         for family in type(node).__mro__:
             if family in _RULES:
                 return _RULES[family](self, node, t)
-        raise TypeError(f"to_source(...) must get a schedule whose formula it knows, got {node!r}")
+        return traced(self, node._at, t)
 
     def name(self, text: str, letter: str = "t") -> str:
         """Return a name for an expression; a short one is its own name."""
@@ -125,14 +127,20 @@ def _curve(w: Writer, s: Ramp, part: str, t: str) -> str:
             return f"{b} * {x}"
         case Linear():
             return f"{a} + ({b} - {a}) * {x}"
-    weight = enclosed(_FALLS[type(s)](w.dialect, s, x))
+    known = _FALLS.get(type(s))
+    if not isinstance(s, Blend):
+        value = traced(w, lambda x, space: s.curve(x, 1.0 - x, space), x, whole=False)
+        return w.dialect.choose(f"{t} < {s.steps}", value, b)
+    weight = known(w.dialect, s, x) if known else traced(w, lambda x, space: s.fall(x, 1.0 - x, space), x, whole=False)
+    weight = enclosed(weight)
     value = f"{b} + ({a} - {b}) * {weight}"
     if s.start == 0.0:
         value = f"{b} * (1 - {weight})"
     if s.end == 0.0:
         value = f"{a} * {weight}"
-    # The hyperbolic tangent alone does not meet its end.
-    return w.dialect.choose(f"{t} < {s.steps}", value, b) if isinstance(s, Tanh) else value
+    # Of those in the table the hyperbolic tangent alone does not meet its end.
+    meets = known and not isinstance(s, Tanh)
+    return value if meets else w.dialect.choose(f"{t} < {s.steps}", value, b)
 
 
 # The weight of `start` where the part x of the steps is gone.

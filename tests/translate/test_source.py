@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import BOUNDED, ENDLESS, RAMPS
 
 import lrsched as ls
 from lrsched import Schedule, compat
-from lrsched._core.offers import CLASSES
-from lrsched._curves.ramps import Blend
 from lrsched._translate.formula import _FALLS, _RULES
 from lrsched._translate.source import to_source
 from tests.strategies import boundary_steps, bounded_schedules, endless_schedules, schedules
@@ -247,11 +246,31 @@ def test_a_class_for_keras_gives_the_same_values(schedule: Schedule, more: list[
         keras.config.set_floatx("float32")
 
 
-def test_every_node_has_a_formula():
-    pending = {ls.Warmup, ls.Cooldown}
-    nodes = [node for node in CLASSES["schedule"].values() if node not in pending]
-    assert [node.__name__ for node in nodes if not set(node.__mro__) & set(_RULES)] == []
-    assert [node.__name__ for node in nodes if issubclass(node, Blend) and node not in {*_FALLS, ls.Linear}] == []
+# A table is no operation on numbers, and the others are around schedules.
+TRACED = [c for c in (*RAMPS, *ENDLESS) if c.kind is not ls.Extend] + [c for c in BOUNDED if c.kind is ls.Constant]
+
+
+@pytest.mark.parametrize("target", ["torch", "optax", "keras"])
+@pytest.mark.parametrize("curve", TRACED, ids=lambda curve: repr(curve.small))
+def test_a_curve_without_a_rule_is_written_down_operation_by_operation(
+    curve: Any, target: str, keras64: Any, monkeypatch: pytest.MonkeyPatch
+):
+    for table in (_RULES, _FALLS):
+        monkeypatch.delitem(table, curve.kind, raising=False)
+    schedule = ls.Constant(0.3, steps=4) >> 2.0 * curve.small  # of which no library has its own
+    code, steps = to_source(schedule, target), range(0, 40, 3)
+    values = {
+        "torch": lambda: torch_rates(code, 40)[::3],
+        "optax": lambda: jax_values(code, steps),
+        "keras": lambda: keras_values(keras64, code, steps),
+    }
+    agree(values[target](), schedule, steps)
+
+
+def test_a_table_without_a_rule_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(_RULES, ls.Table)
+    with pytest.raises(TypeError, match="one with a table needs a rule"):
+        to_source(2.0 * ls.Table((0.1, 0.2)), "torch")
 
 
 @given(schedule=bounded_schedules() | endless_schedules(), target=st.sampled_from(TARGETS))
