@@ -56,9 +56,7 @@ class Arrays(Clocked):
     log1p: Callable[[Any], Any]
     expm1: Callable[[Any], Any]
     sqrt: Callable[[Any], Any]
-    minimum: Callable[[Any, Any], Any]
     maximum: Callable[[Any, Any], Any]
-    counts: Callable[[Any], bool]
 
     def run(self, curve: Curve, t: Any) -> Any:
         """Return the curve at any steps: negative ones count as 0, and what is not finite gives NaN."""

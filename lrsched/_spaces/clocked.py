@@ -6,6 +6,7 @@ never by a quotient by a constant (XLA and TensorFlow multiply by its reciprocal
 """
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from math import gcd
 from typing import Any
@@ -22,39 +23,19 @@ class Clocked:
     top: int | None = None
     double = True
 
-    # What a space has for its numbers.
-
-    def cast(self, t: Any) -> Any:
-        """Return steps as floats."""
-        raise NotImplementedError
-
-    def counts(self, t: Any, /) -> bool:
-        """Return whether steps are integers."""
-        raise NotImplementedError
-
-    def whole(self, t: Any, n: Any) -> Any:
-        """Return the whole multiples of n in t >= 0, exactly those."""
-        raise NotImplementedError
-
-    def modulo(self, t: Any, n: Any) -> Any:
-        """Return what is left of t >= 0 beside whole multiples of n; a remainder is exact."""
-        raise NotImplementedError
-
-    def apart(self, product: Any) -> Any:
-        """Return a product that no compiler may fuse with a sum: a bound that it never meets stands between."""
-        raise NotImplementedError
-
-    def minimum(self, a: Any, b: Any, /) -> Any:
-        """Return the smaller one."""
-        raise NotImplementedError
-
-    def at_least(self, a: Any, low: float) -> Any:
-        """Return the number, or `low` where it is less."""
-        raise NotImplementedError
-
-    def exponential(self, t: Any, start: float, rate: float) -> Any:
-        """Return `start * exp(rate * t)` in float32, for spaces that are `single`."""
-        raise NotImplementedError
+    # What a space has for its numbers: steps as floats, and whether steps are integers.
+    cast: Callable[[Any], Any]
+    counts: Callable[[Any], bool]
+    # The whole multiples of n in t >= 0, exactly those; what is left beside them, a remainder, is exact.
+    whole: Callable[[Any, Any], Any]
+    modulo: Callable[[Any, Any], Any]
+    # A product that no compiler may fuse with a sum: a bound that it never meets stands between.
+    apart: Callable[[Any], Any]
+    # The smaller one, and the number, or another where it is less.
+    minimum: Callable[[Any, Any], Any]
+    at_least: Callable[[Any, float], Any]
+    # `start * exp(rate * t)` in float32, for spaces that are `single`.
+    exponential: Callable[[Any, float, float], Any]
 
     # What follows.
 
