@@ -5,7 +5,7 @@ the format version. Reading is strict: what is unknown, missing or of the wrong 
 the place, and nothing but the constructors of known values ever runs.
 """
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from typing import Any
 
 from lrsched._core.check import short
@@ -41,7 +41,7 @@ def to_config(item: Value) -> dict[str, Any]:
 def _encode(content: Any) -> Any:
     if isinstance(content, Value):
         config = {"type": type(content).__name__}
-        for f in fields(content):  # type: ignore[arg-type]  # always a dataclass
+        for f in content._arguments:
             config[f.name] = _encode(getattr(content, f.name))
         return config
     if isinstance(content, tuple):
@@ -96,7 +96,7 @@ def _decode_value(config: dict[Any, Any], where: str, budget: list[int], depth: 
     cls = find(name) if isinstance(name, str) else None
     if cls is None:
         raise ValueError(f"{where}.type must be the name of a schedule or rule, got {short(name)}")
-    known = {f.name: f for f in fields(cls)}
+    known = {f.name: f for f in cls._arguments}
     given = {key: content for key, content in config.items() if key != "type"}
     for key in given:
         if key not in known:

@@ -2,12 +2,12 @@
 
 A value is a frozen dataclass whose fields are float, int, bool, str, None, other values and tuples of these. So it is
 hashable and equal by content (one compiled trace for equal values), it pickles and copies, its `repr` is the text that
-builds it again, and `lrsched._core.config` writes it as JSON.
+builds it again, and `lrsched._core.config` writes it as JSON. What follows from the fields and is used often stands in
+further ones, `field(init=False)`, which `_check` sets; they are no part of the value.
 """
 
 import inspect
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 from lrsched._core.check import check_fields, plain_signature
@@ -18,12 +18,17 @@ MAX_DEPTH = 64
 
 T = TypeVar("T")
 
+# Sets a field of a frozen value that is being built.
+settle = object.__setattr__
+
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass that keeps the `repr` of `Value`."""
     # eq=False: comparing and hashing by content stand in `Value` once, not in generated code in each class.
-    return dataclass(frozen=True, repr=False, eq=False)(cls)
+    made: Any = dataclass(frozen=True, repr=False, eq=False)(cls)
+    made._arguments = tuple(f for f in fields(made) if f.init)
+    return cls
 
 
 class _Signature:
@@ -45,6 +50,8 @@ class Value:
     kind: ClassVar[str] = ""
     # How many leading fields `repr` writes without their names.
     positional: ClassVar[int] = 1
+    # The fields that the constructor takes.
+    _arguments: ClassVar[tuple[Field[Any], ...]] = ()
     __signature__ = _Signature()
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -60,18 +67,19 @@ class Value:
         """Check and normalise the fields, then what holds between them."""
         check_fields(self)
         self._check()
-        depth = 1 + max((child._depth for child in children(self)), default=0)
-        if depth > MAX_DEPTH:
-            raise ValueError(f"{type(self).__name__} must not nest deeper than {MAX_DEPTH} levels, got {depth}")
-        object.__setattr__(self, "_depth", depth)
+        if inner := children(self):
+            depth = 1 + max([child._depth for child in inner])
+            if depth > MAX_DEPTH:
+                raise ValueError(f"{type(self).__name__} must not nest deeper than {MAX_DEPTH} levels, got {depth}")
+            settle(self, "_depth", depth)
 
-    _depth: ClassVar[int] = 0
+    _depth: int = 1
 
     def _check(self) -> None:
         """Raise if the fields do not fit together."""
 
     def _fields(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, f.name) for f in fields(self))  # type: ignore[arg-type]  # always a dataclass
+        return tuple([getattr(self, f.name) for f in self._arguments])
 
     def __eq__(self, other: object) -> bool:
         """Equal by content: the same class and equal fields."""
@@ -88,7 +96,7 @@ class Value:
         """Return the text that builds this value: `eval(repr(s)) == s`."""
         parts = []
         named = False
-        for i, f in enumerate(fields(self)):  # type: ignore[arg-type]  # always a dataclass
+        for i, f in enumerate(self._arguments):
             content = getattr(self, f.name)
             if (f.default is not None and content == f.default) or f.default is content:
                 named = True
@@ -107,13 +115,15 @@ class Value:
         return {"text/plain": repr(self)} if picture is None else picture(self)
 
 
-def children(item: Value) -> Iterator[Value]:
-    """Yield the values that stand directly in the fields of `item`."""
+def children(item: Value) -> list[Value]:
+    """Return the values that stand directly in the fields of `item`."""
+    found: list[Value] = []
     for content in item._fields():
         if isinstance(content, Value):
-            yield content
+            found.append(content)
         elif isinstance(content, tuple):
-            yield from (part for part in content if isinstance(part, Value))
+            found += [part for part in content if isinstance(part, Value)]
+    return found
 
 
 def find(name: str) -> type[Any] | None:

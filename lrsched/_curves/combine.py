@@ -3,12 +3,13 @@
 import math
 from abc import abstractmethod
 from collections.abc import Iterable
+from dataclasses import field
 from functools import reduce
 from operator import mul
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import HORIZON, Many, short
-from lrsched._core.value import value
+from lrsched._core.value import settle, value
 from lrsched._curves.schedule import Complete, Constant, Schedule
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
@@ -22,7 +23,7 @@ class Combination(Schedule, abstract=True):
 
     def _check(self) -> None:
         flat = [inner for part in self.parts for inner in (part.parts if isinstance(part, type(self)) else (part,))]
-        object.__setattr__(self, "parts", tuple(flat))
+        settle(self, "parts", tuple(flat))
 
     @property
     def length(self) -> int | None:
@@ -102,12 +103,12 @@ class Product(Combination):
     parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
     symbol: ClassVar[str] = "*"
 
-    _largest: ClassVar[float]
+    _largest: float = field(init=False)
 
     def _check(self) -> None:
         super()._check()
         largest = max(abs(end) for part in self.parts for end in part._reach(HORIZON))
-        object.__setattr__(self, "_largest", largest)
+        settle(self, "_largest", largest)
 
     @staticmethod
     def _join(a: Any, b: Any, space: Space) -> Any:

@@ -3,11 +3,11 @@
 import math
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import HORIZON, MAX_STEPS, Choice, Int, OrNone, Real
-from lrsched._core.value import value
+from lrsched._core.value import settle, value
 from lrsched._curves.ramps import Linear
 from lrsched._curves.schedule import Complete, Schedule
 from lrsched._spaces.clock import Cycles, simple
@@ -59,35 +59,35 @@ class Repeat(Schedule):
     scale: Annotated[float, Real(low=0.0, high=1e6, open_low=True)] = 1.0
     rounding: Annotated[str, Choice(ROUNDING)] = "none"
 
-    _even: ClassVar[bool]
-    _period: ClassVar[int]
-    _cycles: ClassVar[Cycles]
-    _last: ClassVar[float]
-    _length: ClassVar[int | None]
+    _even: bool = field(init=False)
+    _period: int = field(init=False)
+    _cycles: Cycles = field(init=False)
+    _last: float = field(init=False)
+    _length: int | None = field(init=False)
+    _largest: float = field(init=False)
 
     def _check(self) -> None:
         period = self.schedule.length or 1
         if self.times is None and self.stretch < 1.0:
             raise ValueError(f"Repeat(stretch=...) must be >= 1 unless times=... is given, got {self.stretch!r}")
         if self.stretch % 1.0 == 0.0:
-            object.__setattr__(self, "rounding", "none")  # nothing to round
+            settle(self, "rounding", "none")  # nothing to round
         even = self.stretch == 1.0 or (self.rounding == "each" and int(period * self.stretch) == period)
         length = None if self.times is None else period * self.times
         if not even:
             cycles = self._boundaries(period) if self.rounding == "none" else self._rounded(period)
             length = cycles.whole[-1] if self.times is not None else None
-            object.__setattr__(self, "_cycles", cycles)
-        object.__setattr__(self, "_even", even)
-        object.__setattr__(self, "_period", period)
-        object.__setattr__(self, "_length", length)
-        object.__setattr__(self, "_largest", max(*map(abs, self.schedule._reach(period)), self._growth(HORIZON)))
+            settle(self, "_cycles", cycles)
+        settle(self, "_even", even)
+        settle(self, "_period", period)
+        settle(self, "_length", length)
+        settle(self, "_largest", max(*map(abs, self.schedule._reach(period)), self._growth(HORIZON)))
         if self.times is not None:
             last = SCALAR.times(self.schedule(period), SCALAR.grow(self.scale, self.times - 1))
-            object.__setattr__(self, "_last", last)
+            settle(self, "_last", last)
 
     _blame_length: ClassVar[str] = "times"
     _blame_values: ClassVar[str] = "scale"
-    _largest: ClassVar[float]
 
     def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
         most = min((self.times or math.inf) - 1, last / self._period)

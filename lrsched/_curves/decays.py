@@ -2,11 +2,12 @@
 
 import math
 from abc import abstractmethod
+from dataclasses import field
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import Real
-from lrsched._core.value import value
+from lrsched._core.value import settle, value
 from lrsched._curves.schedule import Schedule
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
@@ -196,21 +197,21 @@ class RectifiedWarmup(Decay):
 
     b2: Annotated[float, Real(low=0.6, high=1.0, open_low=True, open_high=True)] = 0.999
 
-    _rate: ClassVar[float]
-    _limit: ClassVar[float]
-    _excess: ClassVar[float]
-    _first: ClassVar[int]
+    _rate: float = field(init=False)
+    _limit: float = field(init=False)
+    _excess: float = field(init=False)
+    _first: int = field(init=False)
 
     def _check(self) -> None:
         gap = 1.0 - self.b2
-        object.__setattr__(self, "_rate", -math.log(self.b2))
-        object.__setattr__(self, "_limit", 2.0 / gap - 1.0)
+        settle(self, "_rate", -math.log(self.b2))
+        settle(self, "_limit", 2.0 / gap - 1.0)
         # 2 / gap - 1 - 2 / rate: what cancels is summed up to the terms that do not (Gregory's coefficients).
         gregory = (1 / 12, 1 / 24, 19 / 720, 3 / 160, 863 / 60480, 275 / 24192, 33953 / 3628800, 8183 / 1036800)
         tail = sum(2.0 * part * gap ** (k + 1) for k, part in enumerate(gregory))
-        object.__setattr__(self, "_excess", tail if gap < 0.01 else self._limit - 2.0 / self._rate)
+        settle(self, "_excess", tail if gap < 0.01 else self._limit - 2.0 / self._rate)
         first = next(n for n in range(1, 100) if self._length_of(float(n), SCALAR) > 4.0)
-        object.__setattr__(self, "_first", first)
+        settle(self, "_first", first)
 
     def _length_of(self, n: Any, space: Space) -> Any:
         """Return r(n); for small n its large parts cancel, so it is n and a series."""

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import field
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import Int, Many, Real, Steps
-from lrsched._core.value import value
+from lrsched._core.value import settle, value
 from lrsched._curves.ramps import Cosine, Geometric, Linear, Monomial, NormalizedExponential, Ramp, complement
 from lrsched._curves.schedule import Complete, Schedule
 from lrsched._spaces.clock import Clock, Values, clock, simple
@@ -33,11 +34,12 @@ class Hold(Schedule):
     schedule: Annotated[Schedule, Complete()]
     steps: Annotated[int, Int(low=1)]
 
+    _end: float = field(init=False)
+
     def _check(self) -> None:
-        object.__setattr__(self, "_end", self.schedule(self.steps))
+        settle(self, "_end", self.schedule(self.steps))
 
     _blame_values: ClassVar[str] = "steps"
-    _end: ClassVar[float]
 
     @property
     def length(self) -> int:
@@ -73,13 +75,13 @@ class Shift(Schedule):
     schedule: Annotated[Schedule, Complete()]
     steps: Annotated[float, Steps()]
 
+    _exact: Fraction = field(init=False)
+
     def _check(self) -> None:
         # Far from the start a float is coarse: what is left before the end must not lose its digits to a shorter one.
         short, exact = simple(self.steps), Fraction(self.steps)
         near = abs(short - exact) * short.denominator <= 2.0**-43
-        object.__setattr__(self, "_exact", short if near else exact)
-
-    _exact: ClassVar[Fraction]
+        settle(self, "_exact", short if near else exact)
 
     @property
     def length(self) -> int | None:
@@ -117,10 +119,10 @@ class Stretch(Schedule):
     schedule: Annotated[Schedule, Complete()]
     factor: Annotated[float, Real(low=1e-6, high=1e6)]
 
-    def _check(self) -> None:
-        object.__setattr__(self, "_exact", simple(self.factor))
+    _exact: Fraction = field(init=False)
 
-    _exact: ClassVar[Fraction]
+    def _check(self) -> None:
+        settle(self, "_exact", simple(self.factor))
 
     @property
     def length(self) -> int | None:
@@ -193,10 +195,10 @@ class Reverse(Schedule):
 
     schedule: Annotated[Schedule, Complete(bounded=True)]
 
-    def _check(self) -> None:
-        object.__setattr__(self, "_last", self.schedule(0))
+    _last: float = field(init=False)
 
-    _last: ClassVar[float]
+    def _check(self) -> None:
+        settle(self, "_last", self.schedule(0))
 
     @property
     def length(self) -> int:
@@ -349,10 +351,10 @@ class Table(Schedule):
 
     values: Annotated[tuple[float, ...], Many(Real(low=0.0))]
 
-    def _check(self) -> None:
-        object.__setattr__(self, "_values", Values(self.values))
+    _values: Values = field(init=False)
 
-    _values: ClassVar[Values]
+    def _check(self) -> None:
+        settle(self, "_values", Values(self.values))
 
     @property
     def length(self) -> int:

@@ -6,10 +6,11 @@ with it and keeps its relative accuracy there.
 
 import math
 from abc import abstractmethod
+from dataclasses import field
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import Int, Real
-from lrsched._core.value import value
+from lrsched._core.value import settle, value
 from lrsched._curves.schedule import Schedule
 from lrsched._spaces.clock import Clock
 from lrsched._spaces.scalar import SCALAR
@@ -46,12 +47,17 @@ class Ramp(Schedule, abstract=True):
         return space.bounded(t, steps, self.curve, self.end)
 
 
+@value
 class Blend(Ramp, abstract=True):
     """A ramp whose value is a weighted mean of `start` and `end`.
 
     The value is counted from the smaller endpoint: next to it nothing cancels, and next to the larger one the rounding
     of the weight is below that of the value. A leaf gives the weight of `start` and its complement.
     """
+
+    _low: float = field(init=False)
+    _span: float = field(init=False)
+    _rises: bool = field(init=False)
 
     def _check(self) -> None:
         low, high = sorted((self.start, self.end))
@@ -60,13 +66,9 @@ class Blend(Ramp, abstract=True):
             span = math.nextafter(span, 0.0)
         while low + span < high:
             span = math.nextafter(span, math.inf)
-        object.__setattr__(self, "_low", low)
-        object.__setattr__(self, "_span", span)
-        object.__setattr__(self, "_rises", self.end > self.start)
-
-    _low: ClassVar[float]
-    _span: ClassVar[float]
-    _rises: ClassVar[bool]
+        settle(self, "_low", low)
+        settle(self, "_span", span)
+        settle(self, "_rises", self.end > self.start)
 
     @abstractmethod
     def fall(self, x: Any, y: Any, space: Space) -> Any:

@@ -6,7 +6,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from typing import Annotated, Any, ClassVar, overload
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lrsched._core.check import MAX_STEPS, Int, Many, OrNone, Real, short
 from lrsched._core.offers import CLASSES
 from lrsched._core.parse import parse_value
-from lrsched._core.value import Value, children, value
+from lrsched._core.value import Value, children, settle, value
 from lrsched._spaces.compile import compiled
 from lrsched._spaces.namespace import evaluate
 from lrsched._spaces.scalar import SCALAR
@@ -273,6 +273,9 @@ class Chain(Schedule):
     """
 
     parts: Annotated[tuple[Schedule, ...], Many(Complete(pending=True), least=2)]
+    _starts: tuple[int, ...] = field(init=False)
+    _curves: tuple[Curve, ...] = field(init=False)
+    _length: int | None = field(init=False)
 
     def _check(self) -> None:
         parts = [inner for part in self.parts for inner in (part.parts if isinstance(part, Chain) else (part,))]
@@ -281,18 +284,15 @@ class Chain(Schedule):
             if part.length is None:
                 raise ValueError(f"only the last schedule of a chain may be unbounded, but part {i} is {part!r}")
         lengths = [part.length for part in parts]
-        object.__setattr__(self, "parts", tuple(parts))
+        settle(self, "parts", tuple(parts))
         starts = tuple(accumulate((length or 0 for length in lengths[:-1]), initial=0))
-        object.__setattr__(self, "_starts", starts)
-        object.__setattr__(self, "_length", None if lengths[-1] is None else starts[-1] + lengths[-1])
-        object.__setattr__(self, "_curves", tuple(part._at for part in parts))
+        settle(self, "_starts", starts)
+        settle(self, "_length", None if lengths[-1] is None else starts[-1] + lengths[-1])
+        settle(self, "_curves", tuple(part._at for part in parts))
         if starts[-1] > MAX_STEPS:
             raise self._must("parts", "end within 2**53 steps")
 
     _blame_length: ClassVar[str] = "parts"
-    _starts: ClassVar[tuple[int, ...]]
-    _curves: ClassVar[tuple[Curve, ...]]
-    _length: ClassVar[int | None]
 
     @property
     def starts(self) -> tuple[int, ...]:

@@ -1,9 +1,10 @@
 """Raise the learning rate while a metric improves, lower it when it does not."""
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from dataclasses import field
+from typing import Annotated, Any, NamedTuple
 
 from lrsched._core.check import Choice, Int, Real
-from lrsched._core.value import value
+from lrsched._core.value import settle, value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._compare import MODES, plainly, worst
 from lrsched.feedback._space import Number, Space, finite
@@ -78,14 +79,13 @@ class GreedyLR(Feedback):
     window: Annotated[int, Int(low=1, high=1000)] = 1
     reset_start: Annotated[int, Int(low=1)] = 500
     base: Annotated[float, Real(low=0.0, open_low=True)] = 1.0
+    # The state after a reset.
+    _afresh: GreedyLRState = field(init=False)
 
     def _check(self) -> None:
         if self.maximum < self.minimum:
             raise ValueError(f"GreedyLR(maximum=...) must be >= minimum={self.minimum}, got {self.maximum}")
-        object.__setattr__(self, "_afresh", self.init()._replace(cooldown=self.cooldown))
-
-    # The state after a reset.
-    _afresh: ClassVar[GreedyLRState]
+        settle(self, "_afresh", self.init()._replace(cooldown=self.cooldown))
 
     def init(self) -> GreedyLRState:
         """Return the state before the first metric."""

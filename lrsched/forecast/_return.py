@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import field
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Annotated, Any, ClassVar
@@ -9,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from lrsched._core.check import Flag, Int, OneOf, OrNone, Real
-from lrsched._core.value import Value, value
+from lrsched._core.value import Value, settle, value
 from lrsched._curves.modifiers import Hold
 from lrsched._curves.schedule import Complete, Constant, Schedule
 from lrsched.forecast._explain import Explanation, Fan, explain
@@ -94,18 +95,14 @@ class ReturnModel(Value):
     every: Annotated[int, Int(low=1)] = 1
     act: Annotated[bool, Flag()] = False
 
+    _base: Schedule = field(init=False)
+
     def _check(self) -> None:
         base = self.default or stable_then_decay(self.peak, self.horizon, self.horizon // 5, 1.0)
         if self.act:
             start, end = (part * self.horizon // BINS for part in DIP)
             base = base * (Constant(1.0, steps=start) >> Constant(DEPTH, steps=end - start) >> Constant(1.0))
-        object.__setattr__(self, "_base", base)
-        object.__setattr__(self, "_width", max(self.horizon // BINS, self.every))
-        object.__setattr__(self, "_prior", self.prior or general_prior(self.horizon))
-
-    _base: ClassVar[Schedule]
-    _width: ClassVar[int]
-    _prior: ClassVar[Prior]
+        settle(self, "_base", base)
 
     def init(self) -> ReturnState:
         """Return the state before the first update; its `lr` is the rate of that update."""
@@ -122,7 +119,7 @@ class ReturnModel(Value):
             The new state and the rate of the next updates.
         """
         old = state.record
-        record = advance(old, float(loss), state.lr / self.peak, self.every, self._width)
+        record = advance(old, float(loss), state.lr / self.peak, self.every, max(self.horizon // BINS, self.every))
         state = ReturnState(record, state.lr, *state[2:])
         bins = len(record.points)
         if bins > len(old.points) and bins >= FIRST and (bins - FIRST) % REFIT == 0:
@@ -134,7 +131,7 @@ class ReturnModel(Value):
         # Before the response shows, any law fits: the search starts afresh until it does.
         start = np.array(state.theta) if state.identified else None
         points = [points_of(state.record, SKIP)]
-        law = MultiPowerLaw._fit(points, self._prior, self.peak, start)
+        law = MultiPowerLaw._fit(points, self.prior or general_prior(self.horizon), self.peak, start)
         state = state._replace(
             theta=tuple(law.theta.tolist()), covariance=law.covariance, identified=law.status == "identified"
         )

@@ -6,10 +6,11 @@ rule, updates when it stands after it. So a chain holds one rule, and its slots 
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import field
 from typing import Annotated, Any, ClassVar, overload
 
 from lrsched._core.check import Many, OneOf
-from lrsched._core.value import Value, children, value
+from lrsched._core.value import Value, children, settle, value
 from lrsched._spaces.ops import Array
 from lrsched.rules._ops.context import Context, shared
 from lrsched.rules._update.run import Full, FullLike, parameter_ops, run
@@ -191,7 +192,7 @@ class Parts(Part):
     links: Annotated[tuple[Part, ...], Many(OneOf(Part, "a part such as L2(1e-4)"))]
 
     def _check(self) -> None:
-        object.__setattr__(self, "links", tuple(_flat(self.links)))
+        settle(self, "links", tuple(_flat(self.links)))
 
     def transform(self, context: Context, ps: list[Array], xs: list[Array]) -> list[Array]:
         """Return what the parts, the first one first, make of `xs`."""
@@ -224,10 +225,11 @@ class Pipeline(Rule):
     """
 
     links: Annotated[tuple[Link, ...], Many(OneOf(Link, "a rule or a part"))]
+    _rule: Rule = field(init=False)
 
     def _check(self) -> None:
         links = tuple(_flat(self.links))
-        object.__setattr__(self, "links", links)
+        settle(self, "links", links)
         places = [i for i, link in enumerate(links) if isinstance(link, Rule)]
         if len(places) != 1:
             found = [links[i] for i in places]
@@ -237,9 +239,7 @@ class Pipeline(Rule):
             if isinstance(link, Part) and not (link.before if i < place else link.after):
                 side = "after" if i < place else "before"
                 raise ValueError(f"{link!r} must stand {side} the rule {links[place]!r}, got it on the other side")
-        object.__setattr__(self, "_rule", links[place])
-
-    _rule: ClassVar[Rule]
+        settle(self, "_rule", links[place])
 
     def slots(self, full: Full) -> Any:
         """Return the slots of the rule."""

@@ -1,10 +1,11 @@
 """Adam with look-ahead (NAdam) and with a rectified start (RAdam)."""
 
 import math
-from typing import Annotated, Any, ClassVar, NamedTuple
+from dataclasses import field
+from typing import Annotated, Any, NamedTuple
 
 from lrsched._core.check import Choice, Flag, OrNone, Real
-from lrsched._core.value import value
+from lrsched._core.value import settle, value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.adaptive import Decay, Positive
 from lrsched.rules._library.base import Kernel, Local
@@ -54,14 +55,14 @@ class NAdam(Local):
     momentum_decay: Annotated[float | None, OrNone(Real(low=0))] = 4e-3
     eps_root: Annotated[float, Real(low=0)] = 0.0
 
+    _slope: float = field(init=False)
+    _series: tuple[float, ...] = field(init=False)
+
     def _check(self) -> None:
         # Below this mu never leaves b1 / 2, and the series would overflow in float32.
         slope = math.log(0.96) * self.momentum_decay if self.momentum_decay and self.momentum_decay > 1e-30 else 0.0
-        object.__setattr__(self, "_slope", slope)
-        object.__setattr__(self, "_series", product_series(slope) if slope and self.b1 else ())
-
-    _slope: ClassVar[float]
-    _series: ClassVar[tuple[float, ...]]
+        settle(self, "_slope", slope)
+        settle(self, "_series", product_series(slope) if slope and self.b1 else ())
 
     def slots(self, full: Full) -> Moments:
         """Return averages of 0."""
