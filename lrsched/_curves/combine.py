@@ -4,13 +4,12 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import field
-from functools import reduce
-from operator import mul
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import HORIZON, Many, short
 from lrsched._core.value import settle, value
 from lrsched._curves.schedule import Complete, Constant, Schedule
+from lrsched._spaces.arrays import LARGEST_32
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
 
@@ -40,9 +39,8 @@ class Combination(Schedule, abstract=True):
             low, high = min(ends), max(ends)
         return low, high
 
-    @staticmethod
     @abstractmethod
-    def _join(a: Any, b: Any, space: Space) -> Any:
+    def _join(self, a: Any, b: Any, space: Space) -> Any:
         """Return the two values combined."""
 
     def _at(self, t: Any, space: Space) -> Any:
@@ -110,14 +108,8 @@ class Product(Combination):
         largest = max(abs(end) for part in self.parts for end in part._reach(HORIZON))
         settle(self, "_largest", largest)
 
-    @staticmethod
-    def _join(a: Any, b: Any, space: Space) -> Any:
-        return space.times(a, b)
-
-    def _at(self, t: Any, space: Space) -> Any:
-        if self._largest > space.largest:
-            return super()._at(t, space)
-        return reduce(mul, (part._at(t, space) for part in self.parts))
+    def _join(self, a: Any, b: Any, space: Space) -> Any:
+        return a * b if self._largest <= LARGEST_32 else space.times(a, b)
 
 
 @value
@@ -142,8 +134,7 @@ class Sum(Combination):
         if math.inf in ends and -math.inf in ends:
             raise ValueError(f"Sum(parts=...) must not both grow and fall without bound, got {short(self.parts)}")
 
-    @staticmethod
-    def _join(a: Any, b: Any, space: Space) -> Any:
+    def _join(self, a: Any, b: Any, space: Space) -> Any:
         return a + b
 
 
@@ -162,8 +153,7 @@ class Minimum(Combination):
 
     parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
 
-    @staticmethod
-    def _join(a: Any, b: Any, space: Space) -> Any:
+    def _join(self, a: Any, b: Any, space: Space) -> Any:
         return space.minimum(a, b)
 
 
@@ -182,8 +172,7 @@ class Maximum(Combination):
 
     parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
 
-    @staticmethod
-    def _join(a: Any, b: Any, space: Space) -> Any:
+    def _join(self, a: Any, b: Any, space: Space) -> Any:
         return space.maximum(a, b)
 
 

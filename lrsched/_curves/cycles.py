@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar
 from lrsched._core.check import HORIZON, MAX_STEPS, Choice, Int, OrNone, Real
 from lrsched._core.value import settle, value
 from lrsched._curves.ramps import Linear
-from lrsched._curves.schedule import Complete, Schedule
+from lrsched._curves.schedule import Complete, Schedule, bounded
+from lrsched._spaces.arrays import LARGEST_32
 from lrsched._spaces.clock import Cycles, simple
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
@@ -67,24 +68,21 @@ class Repeat(Schedule):
     _largest: float = field(init=False)
 
     def _check(self) -> None:
-        period = self.schedule.length or 1
+        period = bounded(self.schedule)
         if self.times is None and self.stretch < 1.0:
             raise ValueError(f"Repeat(stretch=...) must be >= 1 unless times=... is given, got {self.stretch!r}")
         if self.stretch % 1.0 == 0.0:
             settle(self, "rounding", "none")  # nothing to round
         even = self.stretch == 1.0 or (self.rounding == "each" and int(period * self.stretch) == period)
-        length = None if self.times is None else period * self.times
         if not even:
-            cycles = self._boundaries(period) if self.rounding == "none" else self._rounded(period)
-            length = cycles.whole[-1] if self.times is not None else None
-            settle(self, "_cycles", cycles)
+            settle(self, "_cycles", self._boundaries(period) if self.rounding == "none" else self._rounded(period))
         settle(self, "_even", even)
         settle(self, "_period", period)
-        settle(self, "_length", length)
         settle(self, "_largest", max(*map(abs, self.schedule._reach(period)), self._growth(HORIZON)))
+        settle(self, "_length", None)
         if self.times is not None:
-            last = SCALAR.times(self.schedule(period), SCALAR.grow(self.scale, self.times - 1))
-            settle(self, "_last", last)
+            settle(self, "_length", period * self.times if even else self._cycles.whole[-1])
+            settle(self, "_last", SCALAR.times(self.schedule(period), SCALAR.grow(self.scale, self.times - 1)))
 
     _blame_length: ClassVar[str] = "times"
     _blame_values: ClassVar[str] = "scale"
@@ -101,7 +99,7 @@ class Repeat(Schedule):
                 yield self.schedule, self._cycles.whole[k] - self._cycles.fraction[k], self._cycles.per[k]
 
     def _view(self) -> int:
-        return (replace(self, times=4).length or 1) - 1  # the step after would begin a fifth cycle
+        return bounded(replace(self, times=4)) - 1  # the step after would begin a fifth cycle
 
     def _growth(self, t: float) -> float:
         """Return the factor of the last cycle that begins within the first t steps."""
@@ -168,7 +166,7 @@ class Repeat(Schedule):
         if self.scale == 1.0:
             return current
         factor = space.grow(self.scale, number)
-        return current * factor if self._largest <= space.largest else space.times(current, factor)
+        return current * factor if self._largest <= LARGEST_32 else space.times(current, factor)
 
 
 @value
@@ -219,6 +217,6 @@ class Triangular(Schedule):
         if self.low <= self.high:  # counted from the smaller value, as in `Blend`
             height = space.minimum(space.real(local) / float(up), space.rest(local, up + down) / float(down))
             span = self.high - self.low
-            return self.low + (span * height if span <= space.largest else space.times(height, span))
+            return self.low + (span * height if span <= LARGEST_32 else space.times(height, span))
         before = space.rest(local, up)
         return self.high + (self.low - self.high) * space.maximum(before / float(up), -before / float(down))

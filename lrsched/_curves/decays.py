@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 from lrsched._core.check import Real
 from lrsched._core.value import settle, value
 from lrsched._curves.schedule import Schedule
+from lrsched._spaces.arrays import LARGEST_32
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
 
@@ -163,7 +164,7 @@ class ExponentialWarmup(Decay):
     def curve(self, t: Any, space: Space) -> Any:
         """Return -end * expm1(-(t + 1) / timescale)."""
         gone = -space.expm1(-(t + 1.0) / self.timescale)
-        return self.end * gone if self.end <= space.largest else space.times(gone, self.end)
+        return self.end * gone if self.end <= LARGEST_32 else space.times(gone, self.end)
 
 
 def _bernoulli(count: int) -> tuple[float, ...]:

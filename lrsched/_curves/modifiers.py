@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from lrsched._core.check import Int, Many, Real, Steps
 from lrsched._core.value import settle, value
 from lrsched._curves.ramps import Cosine, Geometric, Linear, Monomial, NormalizedExponential, Ramp, complement
-from lrsched._curves.schedule import Complete, Schedule
+from lrsched._curves.schedule import Complete, Schedule, bounded
 from lrsched._spaces.clock import Clock, Values, clock, simple
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
@@ -79,7 +79,8 @@ class Shift(Schedule):
 
     def _check(self) -> None:
         # Far from the start a float is coarse: what is left before the end must not lose its digits to a shorter one.
-        short, exact = simple(self.steps), Fraction(self.steps)
+        exact = Fraction(self.steps)
+        short = simple(self.steps) if exact.denominator > 1 else exact
         near = abs(short - exact) * short.denominator <= 2.0**-43
         settle(self, "_exact", short if near else exact)
 
@@ -87,7 +88,7 @@ class Shift(Schedule):
     def length(self) -> int | None:
         """What is left of the schedule, rounded up, at least 1 step, or None."""
         length = self.schedule.length
-        return None if length is None else max(math.ceil(length - self._exact), 1)
+        return None if length is None else max(length - math.floor(self._exact), 1)
 
     def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
         yield self.schedule, -self.steps, 1
@@ -203,7 +204,7 @@ class Reverse(Schedule):
     @property
     def length(self) -> int:
         """The length of the schedule."""
-        return self.schedule.length or 1
+        return bounded(self.schedule)
 
     def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
         yield self.schedule, self.length, -1

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 from lrsched._core.check import Int, Real
 from lrsched._core.value import settle, value
 from lrsched._curves.schedule import Schedule
+from lrsched._spaces.arrays import LARGEST_32
 from lrsched._spaces.clock import Clock
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
@@ -80,10 +81,11 @@ class Blend(Ramp, abstract=True):
 
     def curve(self, x: Any, y: Any, space: Space) -> Any:
         """Return the mean of the endpoints with the weight of the larger one."""
-        if self._span == 0.0:  # which would meet an infinite slope
+        span = self._span
+        if span == 0.0:  # which would meet an infinite slope
             return space.full(x, self._low)
         weight = self.rise(x, y, space) if self._rises else self.fall(x, y, space)
-        return self._low + (self._span * weight if self._span <= space.largest else space.times(weight, self._span))
+        return self._low + (span * weight if span <= LARGEST_32 else space.times(weight, span))
 
 
 @value

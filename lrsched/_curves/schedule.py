@@ -53,7 +53,7 @@ class Schedule(Value, abstract=True):
         length = self.length
         if length is not None and length > MAX_STEPS:
             raise self._must(self._blame_length, "end within 2**53 steps")
-        if not all(map(math.isfinite, self._reach(length or 0))):
+        if not all(map(math.isfinite, self._reach(0 if length is None else length))):
             raise self._must(self._blame_values, "keep every value finite")
 
     def _must(self, name: str, what: str) -> ValueError:
@@ -181,6 +181,13 @@ def corners(schedule: Schedule, end: int) -> list[int]:
     return sorted({round(step) for step in islice(schedule._corners(end), _CORNERS) if 0 <= step <= end})
 
 
+def bounded(schedule: Schedule) -> int:
+    """Return the length of a schedule that has one."""
+    if schedule.length is None:
+        raise ValueError(f"{schedule!r} never ends")
+    return schedule.length
+
+
 def is_pending(schedule: Any) -> bool:
     """Return whether a height is still missing at one end of the schedule."""
     if isinstance(schedule, Chain):
@@ -283,12 +290,11 @@ class Chain(Schedule):
         for i, part in enumerate(parts[:-1]):
             if part.length is None:
                 raise ValueError(f"only the last schedule of a chain may be unbounded, but part {i} is {part!r}")
-        lengths = [part.length for part in parts]
+        starts, last = tuple(accumulate(map(bounded, parts[:-1]), initial=0)), parts[-1].length
         settle(self, "parts", tuple(parts))
-        starts = tuple(accumulate((length or 0 for length in lengths[:-1]), initial=0))
         settle(self, "_starts", starts)
-        settle(self, "_length", None if lengths[-1] is None else starts[-1] + lengths[-1])
-        settle(self, "_curves", tuple(part._at for part in parts))
+        settle(self, "_length", None if last is None else starts[-1] + last)
+        settle(self, "_curves", tuple([part._at for part in parts]))
         if starts[-1] > MAX_STEPS:
             raise self._must("parts", "end within 2**53 steps")
 
@@ -309,7 +315,8 @@ class Chain(Schedule):
 
     def _reach(self, t: float) -> tuple[float, float]:
         known = [part._reach(t - at) for part, at in zip(self.parts, self._starts, strict=True) if at <= t]
-        return min(low for low, _ in known), max(high for _, high in known)
+        lows, highs = zip(*known, strict=True)
+        return min(lows), max(highs)
 
     def _at(self, t: Any, space: Space) -> Any:
         return space.pieces(t, self._starts, self._curves)
