@@ -38,12 +38,13 @@ _NAMES: dict[type[Any], str] = {}
 
 
 def publish(package: str) -> None:
-    """Make what a package exports pickle under its public name.
+    """Make what a package exports pickle under its public name, and `dir` list it alone.
 
     Args:
         package: its name, one of `PACKAGES`. What it loads late it publishes by a second call.
     """
     namespace: dict[str, Any] = vars(sys.modules[package])
+    namespace.setdefault("__dir__", lambda: namespace["__all__"])
     for name in namespace["__all__"]:
         item = namespace.get(name)
         if isinstance(item, FunctionType):

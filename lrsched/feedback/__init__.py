@@ -81,10 +81,4 @@ __all__ = [
     "valley",
 ]
 
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return __all__
-
-
 _publish(__name__)

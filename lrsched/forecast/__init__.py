@@ -29,10 +29,4 @@ __all__ = [
     "predict",
 ]
 
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return __all__
-
-
 _publish(__name__)

@@ -136,10 +136,4 @@ __all__ = [
     "ops_of",
 ]
 
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return __all__
-
-
 _publish(__name__)
