@@ -12,26 +12,47 @@ from typing import TYPE_CHECKING, Any
 from lrsched._core.config import from_config, to_config
 from lrsched._core.installed import warn_of_twin as _warn_of_twin
 from lrsched._core.offers import PICTURES
-from lrsched._curves.batches import Batches
-from lrsched._curves.combine import Maximum, Minimum, Power, Product, Sum, clip
-from lrsched._curves.cycles import Repeat, Triangular
-from lrsched._curves.decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
-from lrsched._curves.modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch, Table, Warp
-from lrsched._curves.ramps import (
+from lrsched._curves import (
+    Batches,
+    Chain,
+    Constant,
+    Cooldown,
     Cosine,
+    Epochs,
+    Exponential,
+    ExponentialWarmup,
+    Extend,
     Geometric,
     Harmonic,
+    Hold,
     Hyperbolic,
+    InverseTime,
     Linear,
     Logarithmic,
+    Maximum,
+    Minimum,
     Monomial,
     NormalizedExponential,
     Polynomial,
+    Power,
+    PowerLaw,
+    Product,
+    RectifiedWarmup,
+    Repeat,
+    Reverse,
     Rex,
+    Schedule,
+    Shift,
+    Stretch,
+    Sum,
+    Table,
     Tanh,
+    Triangular,
+    Warmup,
+    Warp,
+    clip,
+    parse,
 )
-from lrsched._curves.schedule import Chain, Constant, Schedule, parse
-from lrsched._curves.warmup import Cooldown, Warmup
 from lrsched._recipes.cyclic import exp_range, one_cycle, range_test, sgdr, slanted_triangular, triangular2
 from lrsched._recipes.recipes import (
     flat_cosine,

@@ -1,1 +1,74 @@
-"""Schedules: the algebra, every curve and every node around curves. Imports `_core` and `_spaces`."""
+"""Schedules: the algebra, every curve and every node around curves. Imports `_core` and `_spaces`.
+
+Other rooms take them from here. `equality`, which few need, they take from its file.
+"""
+
+from lrsched._curves.batches import Batches
+from lrsched._curves.combine import Combination, Maximum, Minimum, Power, Product, Sum, clip
+from lrsched._curves.cycles import MAX_CYCLES, Repeat, Triangular
+from lrsched._curves.decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
+from lrsched._curves.modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch, Table, Warp
+from lrsched._curves.ramps import (
+    Cosine,
+    Geometric,
+    Harmonic,
+    Hyperbolic,
+    Linear,
+    Logarithmic,
+    Monomial,
+    NormalizedExponential,
+    Polynomial,
+    Ramp,
+    Rex,
+    Tanh,
+)
+from lrsched._curves.schedule import Chain, Complete, Constant, Schedule, corners, is_pending, parse
+from lrsched._curves.warmup import Cooldown, Warmup
+
+__all__ = [
+    "Batches",
+    "Chain",
+    "Combination",
+    "Complete",
+    "Constant",
+    "Cooldown",
+    "Cosine",
+    "Epochs",
+    "Exponential",
+    "ExponentialWarmup",
+    "Extend",
+    "Geometric",
+    "Harmonic",
+    "Hold",
+    "Hyperbolic",
+    "InverseTime",
+    "Linear",
+    "Logarithmic",
+    "MAX_CYCLES",
+    "Maximum",
+    "Minimum",
+    "Monomial",
+    "NormalizedExponential",
+    "Polynomial",
+    "Power",
+    "PowerLaw",
+    "Product",
+    "Ramp",
+    "RectifiedWarmup",
+    "Repeat",
+    "Reverse",
+    "Rex",
+    "Schedule",
+    "Shift",
+    "Stretch",
+    "Sum",
+    "Table",
+    "Tanh",
+    "Triangular",
+    "Warmup",
+    "Warp",
+    "clip",
+    "corners",
+    "is_pending",
+    "parse",
+]

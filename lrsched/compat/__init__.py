@@ -16,9 +16,9 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from lrsched.compat._tools.libraries import Libraries as _Libraries
-from lrsched.compat._tools.libraries import libraries as _libraries
-from lrsched.compat._tools.libraries import library as _library
+from lrsched.compat._tools import Libraries as _Libraries
+from lrsched.compat._tools import libraries as _libraries
+from lrsched.compat._tools import library as _library
 from lrsched.pickling import publish as _publish
 
 if TYPE_CHECKING:  # or functions of libraries would be of any type; without `as` a library would count as private

@@ -11,15 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from lrsched._core.check import Int, Many, Real
-from lrsched._curves.cycles import Repeat
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.modifiers import Epochs
-from lrsched._curves.ramps import Cosine, Linear, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Cosine, Epochs, Linear, Polynomial, PowerLaw, Repeat, Schedule
 from lrsched.compat import torch, transformers
-from lrsched.compat._tools.arguments import Count, Length, LengthOrNone, OnOff, Rate, checked, must
-from lrsched.compat._tools.pieces import cut, late, warmed
-from lrsched.compat._tools.reading import arguments
+from lrsched.compat._tools import (
+    Count,
+    Length,
+    LengthOrNone,
+    OnOff,
+    Rate,
+    argument_section,
+    checked,
+    cut,
+    late,
+    must,
+    warmed,
+)
 
 __all__ = [
     "combined",
@@ -390,7 +396,7 @@ def _child(where: str, lr: float, epochs: int, per_epoch: int, begin: int, confi
     own: dict[str, Any] = {"num_steps_per_epoch": per_epoch} if name != "noam" else {}
     if name in ("linear_with_warmup", "polynomial_decay", "slanted_triangular"):
         own |= {"num_epochs": epochs}
-    given = arguments(where, build, given, but=("lr", *own), neutral={"last_epoch": (-1,)})
+    given = argument_section(where, build, given, but=("lr", *own), neutral={"last_epoch": (-1,)})
     if name == "slanted_triangular":
         must(begin == 0, f"{where}['type']", "another one: AllenNLP divides by zero if it is not the first", name)
     late_by = begin if name in _OF_UPDATES else per_epoch if begin else 0

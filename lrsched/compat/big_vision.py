@@ -4,13 +4,26 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from lrsched._core.check import Choice, Int, Many, OrNone, Real
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.modifiers import Extend
-from lrsched._curves.ramps import Cosine, Linear, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Cosine, Extend, Linear, Polynomial, PowerLaw, Schedule
 from lrsched._recipes.decimals import product
-from lrsched.compat._tools.arguments import Length, LengthOrNone, OnOff, Rate, RateOrNone, checked, must, without_effect
-from lrsched.compat._tools.pieces import after, grain, in_time, late, stairs, warmed, whole
+from lrsched.compat._tools import (
+    Length,
+    LengthOrNone,
+    OnOff,
+    PositiveOrNone,
+    Rate,
+    RateOrNone,
+    after,
+    checked,
+    grain,
+    in_time,
+    late,
+    must,
+    stairs,
+    warmed,
+    whole,
+    without_effect,
+)
 
 __all__ = ["create_learning_rate_schedule"]
 
@@ -26,7 +39,6 @@ _READ: dict[str, tuple[str, ...]] = {
     "stair": ("steps", "mults"),
 }
 _DURATIONS = tuple(f"{name}_{unit}" for name in ("warmup", "cooldown") for unit in _UNITS)
-PositiveOrNone = Annotated[float | None, OrNone(Real(low=0.0, open_low=True))]
 
 
 @checked

@@ -10,15 +10,26 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from lrsched._core.check import Choice, Constraint, Flag, Int, OrNone, Real
-from lrsched._curves.decays import InverseTime
-from lrsched._curves.modifiers import Epochs, Extend
-from lrsched._curves.ramps import Cosine, Linear, Logarithmic
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Cosine, Epochs, Extend, InverseTime, Linear, Logarithmic, Schedule
 from lrsched.compat import torch
-from lrsched.compat._tools.arguments import CountOrNone, Length, OnOff, Rate, RateOrNone, checked, must, without_effect
-from lrsched.compat._tools.names import nearest
-from lrsched.compat._tools.pieces import late, stairs, then
-from lrsched.compat._tools.reading import Section, arguments, dictionary, numbers
+from lrsched.compat._tools import (
+    CountOrNone,
+    Length,
+    OnOff,
+    Rate,
+    RateOrNone,
+    Section,
+    argument_section,
+    checked,
+    dictionary,
+    late,
+    must,
+    nearest,
+    numbers,
+    stairs,
+    then,
+    without_effect,
+)
 
 __all__ = ["LRRangeTest", "OneCycle", "WarmupCosineLR", "WarmupDecayLR", "WarmupLR", "from_config"]
 
@@ -260,7 +271,7 @@ def _call(config: Any, lr: float | None = None) -> tuple[str, Callable[..., Sche
         hint = f": is {near!r} meant?" if near else ""
         raise ValueError(f"{where[:-1]}['type']) must be one of {', '.join(_KNOWN)}, got {name!r}{hint}")
     build = _BY_NAME[name] if name in _BY_NAME else getattr(torch, name)
-    params = arguments(
+    params = argument_section(
         f"{where[:-1]}['params'])",
         build,
         found.get("params"),

@@ -10,13 +10,23 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 from lrsched._core.check import Choice, Constraint, Flag, Int, Many, Real
-from lrsched._curves.modifiers import Hold
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Cosine, Hold, Linear, Schedule
 from lrsched._recipes.decimals import powers
-from lrsched.compat._tools.arguments import Count, Length, OnOff, Part, Rate, checked, must
-from lrsched.compat._tools.pieces import late, stairs, then
-from lrsched.compat._tools.reading import Section, dictionary, number
+from lrsched.compat._tools import (
+    Count,
+    Length,
+    OnOff,
+    Part,
+    Rate,
+    Section,
+    checked,
+    dictionary,
+    late,
+    must,
+    number,
+    stairs,
+    then,
+)
 from lrsched.compat.fvcore import CompositeParamScheduler, MultiStepParamScheduler, StepWithFixedGammaParamScheduler
 
 __all__ = ["LRMultiplier", "WarmupCosineLR", "WarmupMultiStepLR", "WarmupParamScheduler", "build_lr_scheduler"]

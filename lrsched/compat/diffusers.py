@@ -4,12 +4,10 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from lrsched._core.check import Choice
-from lrsched._curves.ramps import Linear
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Linear, Schedule
 from lrsched._recipes.decimals import product
 from lrsched.compat import transformers
-from lrsched.compat._tools.arguments import Count, CountOrNone, Length, Rate, checked, must
-from lrsched.compat._tools.pieces import stairs, warmed
+from lrsched.compat._tools import Count, CountOrNone, Length, Rate, checked, must, stairs, warmed
 
 __all__ = [
     "get_constant_schedule",

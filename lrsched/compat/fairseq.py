@@ -12,15 +12,38 @@ from typing import Annotated, Any, NoReturn
 
 from lrsched._core.check import MAX_STEPS, Int, Many, OrNone, Real, Steps
 from lrsched._core.parse import literal
-from lrsched._curves.combine import Maximum
-from lrsched._curves.cycles import Repeat
-from lrsched._curves.decays import Exponential, PowerLaw
-from lrsched._curves.modifiers import Epochs, Hold
-from lrsched._curves.ramps import Cosine, Geometric, Linear, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import (
+    Constant,
+    Cosine,
+    Epochs,
+    Exponential,
+    Geometric,
+    Hold,
+    Linear,
+    Polynomial,
+    PowerLaw,
+    Repeat,
+    Schedule,
+)
 from lrsched._recipes.decimals import powers
-from lrsched.compat._tools.arguments import Count, Length, LengthOrNone, OnOff, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import grain, in_time, late, stairs, then, warmed, whole
+from lrsched.compat._tools import (
+    Count,
+    Length,
+    LengthOrNone,
+    OnOff,
+    Positive,
+    Rate,
+    checked,
+    floored,
+    grain,
+    in_time,
+    late,
+    must,
+    stairs,
+    then,
+    warmed,
+    whole,
+)
 
 __all__ = [
     "cosine",
@@ -101,9 +124,8 @@ def fixed(
     epochs: Schedule = stairs(range(1, len(rates)), rates)
     if force_anneal is not None:
         begin = max(force_anneal, 1)
-        epochs = then(
-            begin - 1, epochs, Exponential(powers(rates[-1], lr_shrink, begin + 1 - force_anneal)[-1], lr_shrink)
-        )
+        start = powers(rates[-1], lr_shrink, begin + 1 - force_anneal)[-1]
+        epochs = then(begin - 1, epochs, Exponential(start, lr_shrink))
     body = epochs if isinstance(epochs, Constant) else Epochs(epochs, updates_per_epoch)
     if warmup_updates < 2:
         return body
@@ -387,9 +409,7 @@ def step(
     """
     top = one(lr)
     must(top > min_lr, "step(lr=...)", f"> min_lr={min_lr!r}", top)
-    body: Schedule = Epochs(Exponential(top, lr_decay), lr_deacy_period)
-    if min_lr:
-        body = Maximum((body, Constant(min_lr)))
+    body = floored(Epochs(Exponential(top, lr_decay), lr_deacy_period), min_lr)
     return warmed(warmup_updates, min_lr if warmup_init_lr < 0 else warmup_init_lr, top, body)
 
 
@@ -429,9 +449,8 @@ def tri_stage(
     """
     if phase_ratio is not None:
         ratios = tuple(phase_ratio)
-        must(
-            len(ratios) == 3 and sum(ratios) == 1, "tri_stage(phase_ratio=...)", "three numbers with the sum 1", ratios
-        )
+        whole_part = len(ratios) == 3 and sum(ratios) == 1
+        must(whole_part, "tri_stage(phase_ratio=...)", "three numbers with the sum 1", ratios)
         must(max_update > 0, "tri_stage(max_update=...)", "> 0 if phase_ratio is given", max_update)
         warmup_steps, hold_steps, decay_steps = (int(max_update * ratio) for ratio in ratios)
     must(decay_steps > 0, "tri_stage(decay_steps=...)", ">= 1", decay_steps)
@@ -439,7 +458,7 @@ def tri_stage(
     if top == 0.0:
         return Constant(0.0)
     decay = Geometric(top, top * final_lr_scale, decay_steps)
-    body = then(hold_steps, Constant(top, max(hold_steps, 1)), decay)
+    body = then(hold_steps, top, decay)
     return warmed(warmup_steps, top * init_lr_scale, top, body)
 
 

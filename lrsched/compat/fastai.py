@@ -14,11 +14,8 @@ from itertools import accumulate
 from typing import Annotated
 
 from lrsched._core.check import Int, Many, Real
-from lrsched._curves.modifiers import Hold
-from lrsched._curves.ramps import Cosine, Geometric, Linear, Monomial
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Fraction, Length, Parts, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import spread, then
+from lrsched._curves import Constant, Cosine, Geometric, Hold, Linear, Monomial, Schedule
+from lrsched.compat._tools import Fraction, Length, Parts, Positive, Rate, checked, must, spread, then
 
 __all__ = [
     "LRFinder",

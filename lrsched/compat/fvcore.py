@@ -13,12 +13,24 @@ from itertools import accumulate, pairwise
 from typing import Annotated
 
 from lrsched._core.check import Choice, Many
-from lrsched._curves.modifiers import Hold, Stretch
-from lrsched._curves.ramps import Cosine, Geometric, Linear, Polynomial
-from lrsched._curves.schedule import Chain, Constant, Schedule
+from lrsched._curves import Chain, Constant, Cosine, Geometric, Hold, Linear, Polynomial, Schedule, Stretch
 from lrsched._recipes.decimals import powers
-from lrsched.compat._tools.arguments import Length, LengthOrNone, Lengths, Parts, Positive, Rate, Rates, checked, must
-from lrsched.compat._tools.pieces import in_time, late, spread, stairs, then
+from lrsched.compat._tools import (
+    Length,
+    LengthOrNone,
+    Lengths,
+    Parts,
+    Positive,
+    Rate,
+    Rates,
+    checked,
+    in_time,
+    late,
+    must,
+    spread,
+    stairs,
+    then,
+)
 
 __all__ = [
     "CompositeParamScheduler",

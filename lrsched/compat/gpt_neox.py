@@ -4,13 +4,8 @@ import math
 from typing import Annotated
 
 from lrsched._core.check import Choice, Steps
-from lrsched._curves.combine import Maximum
-from lrsched._curves.decays import Exponential
-from lrsched._curves.modifiers import Extend
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Count, OnOff, Rate, checked, must
-from lrsched.compat._tools.pieces import grain, in_time, late, spread, then, whole
+from lrsched._curves import Constant, Cosine, Exponential, Extend, Linear, Schedule
+from lrsched.compat._tools import Count, OnOff, Rate, checked, floored, grain, in_time, late, must, spread, then, whole
 
 __all__ = ["AnnealingLR"]
 
@@ -77,8 +72,7 @@ def AnnealingLR(
         body = Exponential(start_lr, math.exp(-0.693), rest)
     else:
         body = Constant(start_lr)
-    if min_lr:
-        body = Maximum((body, Constant(min_lr)))
+    body = floored(body, min_lr)
     return _risen(start_lr, warmup_iter, body, again=version == "2026-05") if warmup_iter else body
 
 

@@ -5,10 +5,8 @@ which a warm-up ends. A step here is one of its steps; `Epochs(schedule, batches
 curve fell to `min_lr` and began below the rate that was asked for.
 """
 
-from lrsched._curves.modifiers import Shift
-from lrsched._curves.ramps import Hyperbolic, Linear
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Count, Length, Positive, Rate, checked, must
+from lrsched._curves import Constant, Hyperbolic, Linear, Schedule, Shift
+from lrsched.compat._tools import Count, Length, Positive, Rate, checked, must
 
 __all__ = ["HyperbolicLR"]
 

@@ -18,12 +18,10 @@ from itertools import pairwise
 from typing import Annotated, Any, TypedDict, Unpack
 
 from lrsched._core.check import Choice, Constraint, Flag, Int, OneOf, OrNone
-from lrsched._curves.cycles import MAX_CYCLES, Repeat
-from lrsched._curves.modifiers import Stretch
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Complete, Constant, Schedule
+from lrsched._curves import MAX_CYCLES, Complete, Constant, Cosine, Linear, Repeat, Schedule, Stretch
 from lrsched.compat import torch as recipes
-from lrsched.compat._tools.arguments import (
+from lrsched.compat._tools import (
+    ENOUGH,
     Count,
     Lengths,
     OnOff,
@@ -33,10 +31,11 @@ from lrsched.compat._tools.arguments import (
     Rate,
     RateOrNone,
     checked,
+    late,
     must,
+    then,
     without_effect,
 )
-from lrsched.compat._tools.pieces import ENOUGH, late, then
 
 __all__ = [
     "ConcatScheduler",

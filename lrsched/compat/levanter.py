@@ -10,14 +10,21 @@ from itertools import accumulate, pairwise
 from typing import Annotated, Any
 
 from lrsched._core.check import Choice, Int, OrNone, Real
-from lrsched._curves.combine import Maximum, Minimum
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.ramps import Harmonic, Linear
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Harmonic, Linear, Minimum, PowerLaw, Schedule
 from lrsched.compat import optax
-from lrsched.compat._tools.arguments import Length, Rate, RateOrNone, checked, must
-from lrsched.compat._tools.pieces import join, late
-from lrsched.compat._tools.reading import Section, dictionary, number
+from lrsched.compat._tools import (
+    Length,
+    Rate,
+    RateOrNone,
+    Section,
+    checked,
+    dictionary,
+    floored,
+    join,
+    late,
+    must,
+    number,
+)
 
 __all__ = ["lr_scheduler"]
 
@@ -203,7 +210,7 @@ def _inverse_sqrt(timescale: float, top: float, low: float, rise: int, steps: in
         return max(low, top * min(1.0, math.sqrt(timescale / max(n, 1))))
 
     bounded = Minimum((Constant(top), PowerLaw(top * (timescale / first) ** 0.5, 0.5, first)))
-    curve: Schedule = Maximum((bounded, Constant(low))) if low else bounded
+    curve = floored(bounded, low)
     return (curve if rise else Constant(value(1), 1) >> curve), value(steps + rise)
 
 

@@ -5,13 +5,8 @@ Its Trainer, in which it runs, uses it one update late: see `lrsched.compat.comp
 
 from typing import Unpack
 
-from lrsched._curves.combine import Sum
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.modifiers import Hold
-from lrsched._curves.ramps import Linear
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Rate, checked, must
-from lrsched.compat._tools.pieces import then, warmed
+from lrsched._curves import Constant, Hold, Linear, PowerLaw, Schedule, Sum
+from lrsched.compat._tools import Rate, checked, must, then, warmed
 from lrsched.compat.composer.time import ComposerClock, Counting, Time
 
 __all__ = ["InverseSquareRootWithWarmupScheduler"]

@@ -3,11 +3,8 @@
 from typing import Annotated
 
 from lrsched._core.check import Choice, Int
-from lrsched._curves.modifiers import Extend
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Fraction, Rate, checked, must
-from lrsched.compat._tools.pieces import then, warmed
+from lrsched._curves import Constant, Cosine, Extend, Linear, Schedule
+from lrsched.compat._tools import Fraction, Rate, checked, must, then, warmed
 
 __all__ = ["create_learning_rate_schedule"]
 

@@ -8,12 +8,21 @@ import math
 from typing import Annotated
 
 from lrsched._core.check import Choice, OrNone, Real, Steps
-from lrsched._curves.combine import Maximum
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.ramps import Cosine, Linear, Monomial, NormalizedExponential
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import OnOff, Rate, RateOrNone, checked, must
-from lrsched.compat._tools.pieces import grain, in_time, late, spread, then, whole
+from lrsched._curves import Constant, Cosine, Linear, Monomial, NormalizedExponential, PowerLaw, Schedule
+from lrsched.compat._tools import (
+    OnOff,
+    Rate,
+    RateOrNone,
+    checked,
+    floored,
+    grain,
+    in_time,
+    late,
+    must,
+    spread,
+    then,
+    whole,
+)
 
 __all__ = ["OptimizerParamScheduler", "get_wd"]
 
@@ -117,8 +126,8 @@ def _decay(style: str, top: float, low: float, warmup: float, end: float, first:
     unit = max(warmup, 1)
     fall: Schedule = PowerLaw(top, 0.5, timescale=unit)
     fall = late(fall, whole(first - unit)) if first >= unit else Constant(top, 1) >> fall
-    floored = Maximum((fall, Constant(low))) if low else fall
-    return then(int(end) + 1 - first, floored, Constant(low))
+    above = floored(fall, low)
+    return then(int(end) + 1 - first, above, Constant(low))
 
 
 _TAILS = ("linear", "cosine", "exponential", "minus_sqrt")

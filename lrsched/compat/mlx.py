@@ -4,12 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from lrsched._core.check import Int, Many
-from lrsched._curves.decays import Exponential
-from lrsched._curves.modifiers import Epochs
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Schedule
-from lrsched.compat._tools.arguments import Length, Parts, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import then
+from lrsched._curves import Cosine, Epochs, Exponential, Linear, Schedule
+from lrsched.compat._tools import Length, Parts, Positive, Rate, checked, must, then
 
 __all__ = ["cosine_decay", "exponential_decay", "join_schedules", "linear_schedule", "step_decay"]
 

@@ -6,10 +6,8 @@ The release 0.4 and nanotron at 2411b02 (2026-04-07), its main branch, give the 
 from typing import Annotated
 
 from lrsched._core.check import Choice
-from lrsched._curves.ramps import Cosine, Linear, Monomial
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Count, CountOrNone, Length, Positive, RateOrNone, checked, must
-from lrsched.compat._tools.pieces import late, then, warmed
+from lrsched._curves import Constant, Cosine, Linear, Monomial, Schedule
+from lrsched.compat._tools import Count, CountOrNone, Length, Positive, RateOrNone, checked, late, must, then, warmed
 
 __all__ = ["lr_scheduler_builder"]
 
@@ -67,7 +65,7 @@ def lr_scheduler_builder(
     elif steps:
         fall = (Cosine if lr_decay_style == "cosine" else Linear)(learning_rate, low, steps)
     stable = start - lr_warmup_steps
-    body = then(stable, Constant(learning_rate, max(stable, 1)), fall) if stable >= 0 else late(fall, -stable)
+    body = then(stable, learning_rate, fall) if stable >= 0 else late(fall, -stable)
     if stable < 0 or (stable == 0 and steps == 0):
         # The end of the warm-up belongs to the warm-up.
         body = Constant(learning_rate, 1) >> late(body, 1)

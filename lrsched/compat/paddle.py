@@ -14,14 +14,23 @@ from itertools import pairwise
 from typing import Annotated
 
 from lrsched._core.check import Choice, Int, Many, Real
-from lrsched._curves.decays import Exponential, InverseTime, PowerLaw
-from lrsched._curves.modifiers import Epochs
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Complete, Constant, Schedule
+from lrsched._curves import Complete, Constant, Cosine, Epochs, Exponential, InverseTime, Linear, PowerLaw, Schedule
 from lrsched._recipes.decimals import powers
 from lrsched.compat import keras, torch
-from lrsched.compat._tools.arguments import Fraction, Length, LengthOrNone, OnOff, Positive, Rate, Rates, checked, must
-from lrsched.compat._tools.pieces import phases, stairs, warmed
+from lrsched.compat._tools import (
+    Fraction,
+    Length,
+    LengthOrNone,
+    OnOff,
+    Positive,
+    Rate,
+    Rates,
+    checked,
+    must,
+    phases,
+    stairs,
+    warmed,
+)
 
 __all__ = [
     "CosineAnnealingDecay",

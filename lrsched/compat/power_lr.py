@@ -8,13 +8,8 @@ import math
 from typing import Annotated
 
 from lrsched._core.check import Real
-from lrsched._curves.combine import Minimum
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.modifiers import Extend
-from lrsched._curves.ramps import Cosine, Linear, NormalizedExponential
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Count, CountOrNone, Length, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import then, warmed
+from lrsched._curves import Constant, Cosine, Extend, Linear, Minimum, NormalizedExponential, PowerLaw, Schedule
+from lrsched.compat._tools import Count, CountOrNone, Length, Positive, Rate, checked, must, then, warmed
 
 __all__ = ["ConstantScheduler", "CosineScheduler", "ExponentialScheduler", "LinearScheduler", "PowerScheduler"]
 
@@ -29,7 +24,7 @@ def _length(warmup: int, constant: int, decay: int | None, training: int) -> int
 def _phases(lr: float, warmup: int, constant: int, fall: Schedule | None, end: float) -> Schedule:
     if fall is None:  # the last step of the constant phase belongs to it
         return warmed(warmup, 0.0, lr, Constant(lr, constant + 1) >> Constant(end))
-    return warmed(warmup, 0.0, lr, then(constant, Constant(lr, max(constant, 1)), fall))
+    return warmed(warmup, 0.0, lr, then(constant, lr, fall))
 
 
 @checked

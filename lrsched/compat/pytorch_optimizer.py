@@ -8,13 +8,21 @@ import math
 from typing import Annotated
 
 from lrsched._core.check import Choice, Int, Real
-from lrsched._curves.cycles import Repeat
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.modifiers import Extend, Table
-from lrsched._curves.ramps import Cosine, Linear, Monomial, Ramp, Rex
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Count, Length, OnOff, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import late, swing, then, truncated_cycles, warmed
+from lrsched._curves import Constant, Cosine, Extend, Linear, Monomial, PowerLaw, Ramp, Repeat, Rex, Schedule, Table
+from lrsched.compat._tools import (
+    Count,
+    Length,
+    OnOff,
+    Positive,
+    Rate,
+    checked,
+    late,
+    must,
+    swing,
+    then,
+    truncated_cycles,
+    warmed,
+)
 
 __all__ = [
     "CosineAnnealingWarmupRestarts",
@@ -207,7 +215,7 @@ def get_wsd_schedule(
         fall = Monomial(lr, 0.0, n, power=0.5 if cooldown_type == "1-sqrt" else 2.0)
     ends_there = isinstance(fall, Ramp) and fall.end == low and num_decay_steps > 0
     tail = fall if ends_there else then(num_decay_steps, fall, Constant(low))
-    return warmed(num_warmup_steps, 0.0, lr, then(num_stable_steps, Constant(lr, max(num_stable_steps, 1)), tail))
+    return warmed(num_warmup_steps, 0.0, lr, then(num_stable_steps, lr, tail))
 
 
 @checked

@@ -7,12 +7,9 @@ is that of step t + 1, so none is 0.
 from typing import Annotated
 
 from lrsched._core.check import Real
-from lrsched._curves.decays import ExponentialWarmup as _Approach
-from lrsched._curves.decays import RectifiedWarmup
-from lrsched._curves.ramps import Linear
-from lrsched._curves.schedule import Complete, Schedule
-from lrsched.compat._tools.arguments import Length, checked
-from lrsched.compat._tools.pieces import late
+from lrsched._curves import Complete, Linear, RectifiedWarmup, Schedule
+from lrsched._curves import ExponentialWarmup as _Approach
+from lrsched.compat._tools import Length, checked, late
 
 __all__ = ["ExponentialWarmup", "LinearWarmup", "RAdamWarmup", "UntunedExponentialWarmup", "UntunedLinearWarmup"]
 

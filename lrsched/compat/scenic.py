@@ -5,14 +5,32 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from lrsched._core.check import Constraint, Flag, Int, Many, Real, Steps
-from lrsched._curves.cycles import Repeat
-from lrsched._curves.decays import Exponential, PowerLaw
-from lrsched._curves.modifiers import Epochs, Extend
-from lrsched._curves.ramps import Cosine, Linear, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import must
-from lrsched.compat._tools.pieces import after, grain, in_time, late, spread, stairs, then, whole
-from lrsched.compat._tools.reading import Section, dictionary, number
+from lrsched._curves import (
+    Constant,
+    Cosine,
+    Epochs,
+    Exponential,
+    Extend,
+    Linear,
+    Polynomial,
+    PowerLaw,
+    Repeat,
+    Schedule,
+)
+from lrsched.compat._tools import (
+    Section,
+    after,
+    dictionary,
+    grain,
+    in_time,
+    late,
+    must,
+    number,
+    spread,
+    stairs,
+    then,
+    whole,
+)
 
 __all__ = ["compound_lr_scheduler"]
 

@@ -13,15 +13,37 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from lrsched._core.check import MAX_STEPS, Choice, Int, Many, OrNone, Real
-from lrsched._curves.cycles import Repeat
-from lrsched._curves.decays import Exponential, InverseTime, PowerLaw
-from lrsched._curves.modifiers import Epochs, Extend, Stretch
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import (
+    Constant,
+    Cosine,
+    Epochs,
+    Exponential,
+    Extend,
+    InverseTime,
+    Linear,
+    PowerLaw,
+    Repeat,
+    Schedule,
+    Stretch,
+)
 from lrsched._recipes.decimals import products
-from lrsched.compat._tools.arguments import Count, Length, LengthOrNone, Positive, Rate, RateOrNone, checked, must
-from lrsched.compat._tools.pieces import cyclical, late, stairs, then, warmed
-from lrsched.compat._tools.reading import number
+from lrsched.compat._tools import (
+    Count,
+    Length,
+    LengthOrNone,
+    Nothing,
+    Positive,
+    Rate,
+    RateOrNone,
+    checked,
+    cyclical,
+    late,
+    must,
+    number,
+    stairs,
+    then,
+    warmed,
+)
 
 __all__ = [
     "CyclicCosineScheduler",
@@ -40,9 +62,9 @@ __all__ = [
 ]
 
 
-def after_the_first(first: float, schedule: Schedule) -> Schedule:
-    """Return the schedule, but the rate of the optimizer at step 0."""
-    return Constant(first, 1) >> late(schedule, 1)
+def _after_the_first(lr: float | None, own: float, schedule: Schedule) -> Schedule:
+    """Return the schedule, but the rate of the optimizer at step 0; None stands for the scheduler's own."""
+    return Constant(own if lr is None else lr, 1) >> late(schedule, 1)
 
 
 def _by_epoch(schedule: Schedule, updates: int) -> Schedule:
@@ -72,12 +94,9 @@ def LinearScheduler(
     References:
         SpeechBrain 1.1.2, nnet/schedulers.py; so for all schedulers of SpeechBrain.
     """
-    line: Schedule = Constant(initial_value)
-    if epoch_count > 1:
-        line = Linear(initial_value, final_value, epoch_count - 1)
-    if lr is not None:
-        line = after_the_first(lr, line)
-    return _by_epoch(line, updates_per_epoch)
+    still: Schedule = Constant(initial_value)
+    line = Linear(initial_value, final_value, epoch_count - 1) if epoch_count > 1 else still
+    return _by_epoch(line if lr is None else _after_the_first(lr, lr, line), updates_per_epoch)
 
 
 @checked
@@ -114,8 +133,7 @@ def StepScheduler(
         curve: Schedule = Exponential(initial_value, math.exp(-math.log(2) / half_life))
     else:
         curve = _drops(initial_value, decay_factor or 0.5, decay_drop or 2.0)
-    first = initial_value if lr is None else lr
-    return _by_epoch(after_the_first(first, late(curve, 1)), updates_per_epoch)
+    return _by_epoch(_after_the_first(lr, initial_value, late(curve, 1)), updates_per_epoch)
 
 
 def _drops(start: float, factor: float, every: float) -> Schedule:
@@ -132,7 +150,7 @@ def _interval(where: str, item: Any) -> tuple[int, float]:
         raise TypeError(f"{where} must be a dictionary of 'steps' and 'lr', got {item!r}")
     steps = Int(low=-MAX_STEPS)(f"{where}['steps']", number(Int(), item["steps"]))
     rate = Real(low=0.0)(f"{where}['lr']", number(Real(), item["lr"]))
-    return steps or 0, rate or 0.0
+    return steps, rate
 
 
 @checked
@@ -237,7 +255,7 @@ def WarmCoolDecayLRSchedule(
         line = Extend(Linear(height, 0.0, cooldown))
         # The step at which the line begins belongs to the decay.
         rest = then(begin - warmup + 1, decay, late(line, max(warmup - begin, 1)))
-    return after_the_first(lr if optimizer_lr is None else optimizer_lr, warmed(warmup, 0.0, lr, rest))
+    return _after_the_first(optimizer_lr, lr, warmed(warmup, 0.0, lr, rest))
 
 
 @checked
@@ -272,9 +290,9 @@ def TriStageLRSchedule(
     References:
         Park et al., SpecAugment, 2019, section 3.2. arXiv:1904.08779
     """
-    fall = then(hold_steps, Constant(lr, max(hold_steps, 1)), Exponential(lr, final_lr_scale, decay_steps))
+    fall = then(hold_steps, lr, Exponential(lr, final_lr_scale, decay_steps))
     curve = Linear(lr * init_lr_scale, lr, warmup_steps) >> fall
-    return after_the_first(lr if optimizer_lr is None else optimizer_lr, curve)
+    return _after_the_first(optimizer_lr, lr, curve)
 
 
 Whole = Annotated[Sequence[int], Many(Int(low=-(2**53)), least=0)]
@@ -309,7 +327,7 @@ def NoamScheduler(
     References:
         Vaswani et al., Attention Is All You Need, 2017, eq. 3. arXiv:1706.03762
     """
-    return after_the_first(lr_initial if lr is None else lr, _noam(lr_initial, n_warmup_steps, model_size))
+    return _after_the_first(lr, lr_initial, _noam(lr_initial, n_warmup_steps, model_size))
 
 
 @checked
@@ -344,7 +362,7 @@ def NoamIntervalScheduler(
     curve = _noam(lr_initial, n_warmup_steps, model_size)
     if drops:
         curve = curve * stairs([step + 1 for step, _ in drops], levels)
-    return after_the_first(lr_initial if lr is None else lr, curve)
+    return _after_the_first(lr, lr_initial, curve)
 
 
 @checked
@@ -367,8 +385,8 @@ def LinearNoamScheduler(
     References:
         Kim et al., Squeezeformer, 2022, section 3.4. arXiv:2206.00888
     """
-    fall = then(n_keep_steps, Constant(lr_initial, max(n_keep_steps, 1)), InverseTime(lr_initial, 1.0, n_warmup_steps))
-    return after_the_first(lr_initial if lr is None else lr, Linear(0.0, lr_initial, n_warmup_steps) >> fall)
+    fall = then(n_keep_steps, lr_initial, InverseTime(lr_initial, 1.0, n_warmup_steps))
+    return _after_the_first(lr, lr_initial, Linear(0.0, lr_initial, n_warmup_steps) >> fall)
 
 
 @checked
@@ -391,7 +409,7 @@ def LinearWarmupScheduler(
     steps = num_training_steps - num_warmup_steps
     fall: Schedule = Linear(initial_value, 0.0, steps) if steps > 0 else Constant(0.0)
     curve = warmed(num_warmup_steps, 0.0, initial_value, fall)
-    return after_the_first(initial_value if lr is None else lr, curve)
+    return _after_the_first(lr, initial_value, curve)
 
 
 @checked
@@ -419,7 +437,7 @@ def CyclicCosineScheduler(
     must(given, "CyclicCosineScheduler(lr_initial=...)", "given: the rates would multiply without end", lr_initial)
     top = lr_initial or 0.0
     wave = late(Extend(Cosine(top, 0.0, total_steps)), -n_warmup_steps % (2 * total_steps))
-    return after_the_first(top if lr is None else lr, wave)
+    return _after_the_first(lr, top, wave)
 
 
 @checked
@@ -429,7 +447,7 @@ def CyclicLRScheduler(
     step_size: Annotated[float, Real(low=1e-6)] = 2000.0,
     mode: Annotated[str, Choice(("triangular", "triangular2", "exp_range"))] = "triangular",
     gamma: Rate = 1.0,
-    scale_fn: None = None,
+    scale_fn: Annotated[None, Nothing("a Python function is no schedule")] = None,
     scale_mode: str = "cycle",
     *,
     lr: RateOrNone = None,
@@ -454,15 +472,11 @@ def CyclicLRScheduler(
     References:
         Smith, Cyclical Learning Rates for Training Neural Networks, 2017. arXiv:1506.01186
     """
-    where = "CyclicLRScheduler"
-    must(scale_fn is None, f"{where}(scale_fn=...)", "None (a Python function is no schedule)", scale_fn)
-    first = base_lr if lr is None else lr
     if mode == "exp_range" and gamma == 0.0:
-        return after_the_first(first, Constant(base_lr))
+        return _after_the_first(lr, base_lr, Constant(base_lr))
     scales = {"triangular": None, "triangular2": Exponential(2.0, 0.5), "exp_range": Exponential(1.0, gamma or 1.0)}
-    return after_the_first(
-        first, cyclical(where, "max_lr", base_lr, max_lr, step_size, scales[mode], mode != "exp_range")
-    )
+    wave = cyclical("CyclicLRScheduler", "max_lr", base_lr, max_lr, step_size, scales[mode], mode != "exp_range")
+    return _after_the_first(lr, base_lr, wave)
 
 
 @checked
@@ -483,4 +497,4 @@ def InverseSquareRootScheduler(lr: Rate, warmup_steps: Count) -> Schedule:
     """
     steps = max(warmup_steps, 1)
     top = steps**-0.5
-    return after_the_first(lr, Constant(top, steps) >> PowerLaw(top, 0.5, timescale=steps))
+    return _after_the_first(lr, lr, Constant(top, steps) >> PowerLaw(top, 0.5, timescale=steps))

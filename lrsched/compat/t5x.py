@@ -3,14 +3,8 @@
 from typing import Annotated
 
 from lrsched._core.check import Real
-from lrsched._curves.combine import Maximum
-from lrsched._curves.cycles import Repeat
-from lrsched._curves.decays import Exponential, PowerLaw
-from lrsched._curves.modifiers import Epochs, Extend
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Count, Length, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import then, warmed
+from lrsched._curves import Constant, Cosine, Epochs, Exponential, Extend, Linear, Maximum, PowerLaw, Repeat, Schedule
+from lrsched.compat._tools import Count, Length, Positive, Rate, checked, must, then, warmed
 
 __all__ = ["create_learning_rate_scheduler"]
 

@@ -6,10 +6,8 @@ TensorFlow Addons computes in the type of the first rate, float32 for a number; 
 from typing import Annotated, Any
 
 from lrsched._core.check import Choice, Real
-from lrsched._curves.decays import Exponential
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Part, Rate, checked
-from lrsched.compat._tools.pieces import cyclical
+from lrsched._curves import Constant, Exponential, Schedule
+from lrsched.compat._tools import Part, Rate, checked, cyclical
 
 __all__ = [
     "CyclicalLearningRate",

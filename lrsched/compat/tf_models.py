@@ -13,14 +13,21 @@ from typing import Annotated, Any
 import numpy as np
 
 from lrsched._core.check import Int, Many, Real
-from lrsched._curves.combine import Minimum
-from lrsched._curves.decays import Exponential, PowerLaw
-from lrsched._curves.modifiers import Epochs, Extend
-from lrsched._curves.ramps import Cosine, Linear, Monomial
-from lrsched._curves.schedule import Complete, Constant, Schedule
+from lrsched._curves import (
+    Complete,
+    Constant,
+    Cosine,
+    Epochs,
+    Exponential,
+    Extend,
+    Linear,
+    Minimum,
+    Monomial,
+    PowerLaw,
+    Schedule,
+)
 from lrsched.compat import keras
-from lrsched.compat._tools.arguments import Count, Length, Positive, Rate, Rates, checked, must
-from lrsched.compat._tools.pieces import chain, late, then, warmed
+from lrsched.compat._tools import Count, Length, Positive, Rate, Rates, chain, checked, late, must, then, warmed
 
 __all__ = [
     "CosineDecayWithOffset",

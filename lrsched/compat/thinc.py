@@ -6,14 +6,19 @@
 from typing import Annotated
 
 from lrsched._core.check import Real
-from lrsched._curves.combine import Maximum, Minimum
-from lrsched._curves.cycles import Triangular
-from lrsched._curves.decays import Exponential, InverseTime
-from lrsched._curves.modifiers import Extend, Stretch
-from lrsched._curves.ramps import Linear
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Count, Length, Part, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import late, then, warmed
+from lrsched._curves import (
+    Constant,
+    Exponential,
+    Extend,
+    InverseTime,
+    Linear,
+    Maximum,
+    Minimum,
+    Schedule,
+    Stretch,
+    Triangular,
+)
+from lrsched.compat._tools import Count, Length, Part, Positive, Rate, checked, late, must, then, warmed
 
 __all__ = [
     "compounding",
@@ -56,7 +61,7 @@ def constant_then(rate: Rate, steps: Count, schedule: Part) -> Schedule:
         >>> constant_then(0.1, 5, decaying(1.0, 0.1))(10)
         0.5
     """
-    return then(steps, Constant(rate, max(steps, 1)), late(schedule, steps))
+    return then(steps, rate, late(schedule, steps))
 
 
 @checked

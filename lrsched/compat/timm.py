@@ -13,15 +13,40 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypedDict, Unpack
 
 from lrsched._core.check import MAX_STEPS, Choice, Int, Many, OrNone, Real
-from lrsched._curves.combine import Maximum
-from lrsched._curves.cycles import Repeat
-from lrsched._curves.decays import Exponential, PowerLaw
-from lrsched._curves.modifiers import Epochs, Stretch, Warp
-from lrsched._curves.ramps import Cosine, Linear, Monomial, NormalizedExponential, Polynomial, Tanh
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import (
+    Constant,
+    Cosine,
+    Epochs,
+    Exponential,
+    Linear,
+    Monomial,
+    NormalizedExponential,
+    Polynomial,
+    PowerLaw,
+    Ramp,
+    Repeat,
+    Schedule,
+    Stretch,
+    Tanh,
+    Warp,
+)
 from lrsched._recipes.decimals import powers
-from lrsched.compat._tools.arguments import Count, Length, Nothing, OnOff, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import late, stairs, then, warmed
+from lrsched.compat._tools import (
+    Count,
+    Length,
+    Nothing,
+    OnOff,
+    Positive,
+    PositiveOrNone,
+    Rate,
+    checked,
+    floored,
+    late,
+    must,
+    stairs,
+    then,
+    warmed,
+)
 
 __all__ = [
     "CosineLRScheduler",
@@ -78,6 +103,10 @@ def _cycles(
     return falling + Repeat(make(0.0, floor), times, stretch=factor) if floor else falling
 
 
+def _warped(cycle: Ramp, clock: float) -> Schedule:
+    return cycle if clock == 1.0 else Warp(cycle, clock)
+
+
 def _begun(warmup_t: int, start: float, top: float, lr: float, body: Schedule) -> Schedule:
     """Return the warm-up from `start` to `top` and the body, which begins after it; update 0 has no step before it."""
     if warmup_t or body(0) == lr:
@@ -126,12 +155,8 @@ def CosineLRScheduler(
     References:
         timm 1.0.31, scheduler/cosine_lr.py.
     """
-
-    def cycle(start: float, end: float) -> Schedule:
-        cosine = Cosine(start, end, t_initial)
-        return cosine if k_decay == 1.0 else Warp(cosine, k_decay)
-
-    body = _cycles(cycle, lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
+    cycles = (cycle_mul, cycle_decay, cycle_limit)
+    body = _cycles(lambda start, end: _warped(Cosine(start, end, t_initial), k_decay), lr, lr_min, *cycles)
     return _begun(warmup_t, warmup_lr_init, lr, lr, body if warmup_prefix else late(body, warmup_t))
 
 
@@ -179,13 +204,10 @@ def TanhLRScheduler(
         timm 1.0.31, scheduler/tanh_lr.py.
     """
     must(lb < ub, "TanhLRScheduler(lb=...)", f"< ub={ub!r}", lb)
-
-    def cycle(start: float, end: float) -> Schedule:
-        return Tanh(start, end, t_initial, lb, ub)
-
-    body = _cycles(cycle, lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
-    top = lr if warmup_prefix else body(warmup_t)
-    return _begun(warmup_t, warmup_lr_init, top, lr, body if warmup_prefix else late(body, warmup_t))
+    cycles = (cycle_mul, cycle_decay, cycle_limit)
+    body = _cycles(lambda start, end: Tanh(start, end, t_initial, lb, ub), lr, lr_min, *cycles)
+    top, body = (lr, body) if warmup_prefix else (body(warmup_t), late(body, warmup_t))
+    return _begun(warmup_t, warmup_lr_init, top, lr, body)
 
 
 @checked
@@ -229,17 +251,9 @@ def PolyLRScheduler(
     References:
         timm 1.0.31, scheduler/poly_lr.py.
     """
-
-    def cycle(start: float, end: float) -> Schedule:
-        curve = Polynomial(start, end, t_initial, power)
-        return curve if k_decay == 1.0 else Warp(curve, k_decay)
-
-    body = _cycles(cycle, lr, lr_min, cycle_mul, cycle_decay, cycle_limit)
+    cycles = (cycle_mul, cycle_decay, cycle_limit)
+    body = _cycles(lambda start, end: _warped(Polynomial(start, end, t_initial, power), k_decay), lr, lr_min, *cycles)
     return _begun(warmup_t, warmup_lr_init, lr, lr, body if warmup_prefix else late(body, warmup_t))
-
-
-_DECAYS = ("linear", "1-sqrt", "cosine", "power", "exp")
-Ratio = Annotated[float, Real(low=0.0, high=1.0, open_low=True, open_high=True)]
 
 
 @checked
@@ -316,8 +330,7 @@ def MultiStepLRScheduler(
         timm 1.0.31, scheduler/multistep_lr.py.
     """
     must(list(decay_t) == sorted(decay_t), "MultiStepLRScheduler(decay_t=...)", "in increasing order", decay_t)
-    levels = powers(lr, decay_rate, len(decay_t))
-    body = stairs([milestone - 1 for milestone in decay_t], levels)
+    body = stairs([milestone - 1 for milestone in decay_t], powers(lr, decay_rate, len(decay_t)))
     return _begun(warmup_t, warmup_lr_init, lr, lr, body if warmup_prefix else late(body, warmup_t))
 
 
@@ -328,11 +341,11 @@ def WSDLRScheduler(
     decay_t: Length,
     lr_min: Rate = 0.0,
     stable_fn: Annotated[str, Choice(("constant", "rsqrt", "power"))] = "constant",
-    stable_timescale: Annotated[float | None, OrNone(Real(low=0.0, open_low=True))] = None,
+    stable_timescale: PositiveOrNone = None,
     stable_power: Positive = 0.5,
-    decay_fn: Annotated[str, Choice(_DECAYS)] = "1-sqrt",
+    decay_fn: Annotated[str, Choice(("linear", "1-sqrt", "cosine", "power", "exp"))] = "1-sqrt",
     decay_power: Positive = 0.5,
-    decay_ratio: Ratio = 0.1,
+    decay_ratio: Annotated[float, Real(low=0.0, high=1.0, open_low=True, open_high=True)] = 0.1,
     warmup_t: Count = 0,
     warmup_lr_init: Rate = 0.0,
     **same: Unpack[Same],
@@ -381,15 +394,13 @@ def WSDLRScheduler(
 
     if stable_fn == "constant":
         top = max(lr, lr_min)
-        body = then(stable, Constant(top, max(stable, 1)), decay(top, lr_min))
+        body = then(stable, top, decay(top, lr_min))
         return _begun(warmup_t, warmup_lr_init, lr, lr, body)
     timescale = warmup_t if stable_timescale is None else stable_timescale
     must(timescale > 0, "WSDLRScheduler(stable_timescale=...)", "given if there is no warm-up", stable_timescale)
     fall = PowerLaw(lr, 0.5 if stable_fn == "rsqrt" else stable_power, timescale)
-    floored = Maximum((fall, Constant(lr_min))) if lr_min else fall
-    body = floored * then(stable, Constant(1.0, max(stable, 1)), decay(1.0, 0.0))
-    if lr_min:
-        body = body + then(stable, Constant(0.0, max(stable, 1)), decay(0.0, lr_min))
+    body = floored(fall, lr_min) * then(stable, 1.0, decay(1.0, 0.0))
+    body = body + then(stable, 0.0, decay(0.0, lr_min)) if lr_min else body
     return _begun(warmup_t, warmup_lr_init, lr, lr, body)
 
 
@@ -400,7 +411,7 @@ def create_scheduler_v2(
         str, Choice(("cosine", "tanh", "step", "multistep", "constant", "poly", "wsd", "rsqrt", "none"))
     ] = "cosine",
     num_epochs: Length = 300,
-    decay_epochs: Annotated[float | None, OrNone(Real(low=0.0, open_low=True))] = None,
+    decay_epochs: PositiveOrNone = None,
     decay_milestones: Annotated[Sequence[int], Many(Int(low=0), least=0)] = (90, 180, 270),
     cooldown_epochs: Count = 0,
     patience_epochs: Count = 10,
@@ -414,7 +425,7 @@ def create_scheduler_v2(
     cycle_limit: Count = 1,
     k_decay: Positive = 1.0,
     decay_fn: str | None = None,
-    stable_timescale: Annotated[float | None, OrNone(Real(low=0.0, open_low=True))] = None,
+    stable_timescale: PositiveOrNone = None,
     step_on_epochs: OnOff = True,
     updates_per_epoch: Count = 0,
     **same: Unpack[SameOfFactory],
@@ -459,11 +470,8 @@ def create_scheduler_v2(
     References:
         timm 1.0.31, scheduler/scheduler_factory.py.
     """
-    where = "create_scheduler_v2"
-    unit = 1
-    if not step_on_epochs:
-        must(updates_per_epoch > 0, f"{where}(updates_per_epoch=...)", "> 0 if a step is an update", updates_per_epoch)
-        unit = updates_per_epoch
+    unit = 1 if step_on_epochs else updates_per_epoch
+    must(unit > 0, "create_scheduler_v2(updates_per_epoch=...)", "> 0 if a step is an update", unit)
     warmup: dict[str, Any] = {"warmup_t": warmup_epochs * unit, "warmup_lr_init": warmup_lr}
     total = num_epochs * unit
     if sched == "none":
@@ -471,20 +479,12 @@ def create_scheduler_v2(
     if sched in ("wsd", "rsqrt"):
         rest = total if warmup_prefix else total - warmup["warmup_t"]
         part = 0.2 if decay_epochs is None else decay_epochs
-        decay_t = round(part * rest if part < 1 else part * unit)
-        must(
-            0 < decay_t <= rest, f"{where}(decay_epochs=...)", "between 0 and the epochs without warm-up", decay_epochs
-        )
-        return WSDLRScheduler(
-            lr,
-            rest,
-            decay_t,
-            min_lr,
-            stable_fn="rsqrt" if sched == "rsqrt" else "constant",
-            stable_timescale=None if stable_timescale is None else stable_timescale * unit,
-            decay_fn=decay_fn or ("linear" if sched == "rsqrt" else "1-sqrt"),
-            **warmup,
-        )
+        decay_t = round(part * (rest if part < 1 else unit))
+        fits = 0 < decay_t <= rest
+        must(fits, "create_scheduler_v2(decay_epochs=...)", "between 0 and the epochs without warm-up", decay_epochs)
+        stable, fall = ("rsqrt", "linear") if sched == "rsqrt" else ("constant", "1-sqrt")
+        warmup["stable_timescale"] = None if stable_timescale is None else stable_timescale * unit
+        return WSDLRScheduler(lr, rest, decay_t, min_lr, stable, decay_fn=decay_fn or fall, **warmup)
     warmup["warmup_prefix"] = warmup_prefix
     if sched == "constant":
         return StepLRScheduler(lr, 1.0, 1.0, **warmup)

@@ -6,12 +6,21 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from lrsched._core.check import Choice, Int, OrNone, Real, short
-from lrsched._curves.modifiers import Extend
-from lrsched._curves.ramps import Cosine, Linear, Monomial, Ramp
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Count, Fraction, LengthOrNone, Rate, checked, must
-from lrsched.compat._tools.pieces import late, then
-from lrsched.compat._tools.reading import Section, dictionary, number, numbers
+from lrsched._curves import Constant, Cosine, Extend, Linear, Monomial, Ramp, Schedule
+from lrsched.compat._tools import (
+    Count,
+    Fraction,
+    LengthOrNone,
+    Rate,
+    Section,
+    checked,
+    dictionary,
+    late,
+    must,
+    number,
+    numbers,
+    then,
+)
 
 __all__ = ["LRSchedulersContainer", "from_config"]
 
@@ -68,7 +77,7 @@ def LRSchedulersContainer(
     tail = Extend(shapes[decay_type]) if decay else Constant(lr)
     # The warm-up has its top one step early, and the decay begins one step late.
     stable = left - decay + min(warmup, 1)
-    body = then(stable, Constant(lr, max(stable, 1)), tail)
+    body = then(stable, lr, tail)
     return then(warmup - 1, late(Linear(0.0, lr, max(warmup, 1)), 1), body)
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from lrsched._core.check import Int, OrNone
-from lrsched._curves.schedule import Schedule
+from lrsched._curves import Schedule
 from lrsched.compat._remarks import calls, curve
 from lrsched.compat._remarks.facts import Call, Remark, resolved
 from lrsched.compat._remarks.like import like as _like
 from lrsched.compat._remarks.table import BATCHES, CONVENTIONS, Convention
-from lrsched.compat._tools.libraries import libraries, library
+from lrsched.compat._tools import libraries, library
 
 __all__ = ["Remark", "remarks"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from lrsched._core.check import Choice, Real
-from lrsched._curves.schedule import Constant
+from lrsched._curves import Constant
 from lrsched._draw.axis import number
 from lrsched.compat._remarks.facts import Call, Remark
-from lrsched.compat._tools import reading as _reading
-from lrsched.compat._tools.arguments import constraints_of
+from lrsched.compat._tools import constraints_of
+from lrsched.compat._tools import number as as_number
 
 # Restarts of which the first step is looked at.
 _RESTARTS = 12
@@ -285,7 +285,7 @@ def _solver(call: Call) -> Iterator[Remark]:
 
 def _of_text(content: Any) -> float | None:
     """Return a number of a configuration, which may be text."""
-    found = _reading.number(Real(), content)
+    found = as_number(Real(), content)
     return float(found) if isinstance(found, int | float) else None
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lrsched._curves.schedule import Schedule
+from lrsched._curves import Schedule
 from lrsched._draw.samples import horizon as reach
 from lrsched._draw.samples import sample
 from lrsched.compat._remarks.table import Convention

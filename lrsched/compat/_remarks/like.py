@@ -4,12 +4,12 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from lrsched._curves import Schedule
 from lrsched._curves.equality import Equality, equality
-from lrsched._curves.schedule import Schedule
 from lrsched._draw.axis import number
 from lrsched.compat._remarks.facts import Call, Remark
 from lrsched.compat._remarks.table import CONVENTIONS
-from lrsched.compat._tools.libraries import library
+from lrsched.compat._tools import library
 
 # Arguments that name a shape, and those of the first rate.
 _SHAPES = ("decay_style", "decay_type", "lr_decay_style", "lr_schedule")

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, get_args, get_origin
 
 from lrsched._core.check import Constraint, Flag, Int, Many, OrNone, Real, plain_signature
-from lrsched._curves.schedule import Complete, Schedule
+from lrsched._curves import Complete, Schedule
 from lrsched.compat._tools.names import nearest
 
 P = ParamSpec("P")
@@ -17,6 +17,7 @@ R = TypeVar("R")
 Rate = Annotated[float, Real(low=0.0)]
 RateOrNone = Annotated[float | None, OrNone(Real(low=0.0))]
 Positive = Annotated[float, Real(low=0.0, open_low=True)]
+PositiveOrNone = Annotated[float | None, OrNone(Real(low=0.0, open_low=True))]
 Fraction = Annotated[float, Real(low=0.0, high=1.0)]
 Length = Annotated[int, Int(low=1)]
 LengthOrNone = Annotated[int | None, OrNone(Int(low=1))]
@@ -41,6 +42,7 @@ __all__ = [
     "Part",
     "Parts",
     "Positive",
+    "PositiveOrNone",
     "Rate",
     "RateOrNone",
     "Rates",

@@ -3,10 +3,23 @@
 import math
 from collections.abc import Callable, Sequence
 
-from lrsched._curves.cycles import MAX_CYCLES, Repeat, Triangular
-from lrsched._curves.modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Chain, Constant, Schedule
+from lrsched._curves import (
+    MAX_CYCLES,
+    Chain,
+    Constant,
+    Cosine,
+    Epochs,
+    Extend,
+    Hold,
+    Linear,
+    Maximum,
+    Repeat,
+    Reverse,
+    Schedule,
+    Shift,
+    Stretch,
+    Triangular,
+)
 from lrsched._recipes.staircases import piecewise_constant
 from lrsched.compat._tools.arguments import must
 
@@ -52,10 +65,11 @@ def swing(start: float, end: float, steps: int, cycles: float = 0.5) -> Schedule
 ENOUGH = 2**40
 
 
-def then(steps: int, first: Schedule, rest: Schedule) -> Schedule:
-    """Return `first` for `steps` steps, then `rest`; only `rest` if there are none."""
+def then(steps: int, first: Schedule | float, rest: Schedule) -> Schedule:
+    """Return `first`, a schedule or a rate, for `steps` steps, then `rest`; only `rest` if there are none."""
     if steps < 1:
         return rest
+    first = first if isinstance(first, Schedule) else Constant(first, steps)
     return (first if first.length == steps else Hold(first, steps)) >> rest
 
 
@@ -72,6 +86,11 @@ def after(begin: float, rest: Schedule) -> Schedule:
     """Return the first value of `rest` until the real step `begin`, then `rest`."""
     steps = math.ceil(begin)
     return then(steps, Constant(rest(0), max(steps, 1)), late(rest, steps - begin))
+
+
+def floored(schedule: Schedule, low: float) -> Schedule:
+    """Return the schedule where it is above `low`, and that elsewhere."""
+    return Maximum((schedule, Constant(low))) if low else schedule
 
 
 def late(schedule: Schedule, steps: float) -> Schedule:

@@ -82,7 +82,7 @@ def numbers(function: Callable[..., Any], content: Mapping[str, Any]) -> dict[st
     return {name: number(rule, value) if (rule := rules.get(name)) else value for name, value in content.items()}
 
 
-def arguments(
+def argument_section(
     where: str,
     function: Callable[..., Any],
     given: Any,

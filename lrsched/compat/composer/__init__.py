@@ -16,13 +16,9 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Unpack
 
 from lrsched._core.check import Many, Real
-from lrsched._curves.decays import Exponential
-from lrsched._curves.modifiers import Epochs
-from lrsched._curves.ramps import Cosine, Linear, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Cosine, Epochs, Exponential, Linear, Polynomial, Schedule
 from lrsched._recipes.decimals import powers
-from lrsched.compat._tools.arguments import OnOff, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import late, stairs, then, truncated_cycles
+from lrsched.compat._tools import OnOff, Positive, Rate, checked, late, must, stairs, then, truncated_cycles
 from lrsched.compat.composer.time import ComposerClock, Time, TimeText, Training
 
 __all__ = [
@@ -122,7 +118,7 @@ def ConstantScheduler(
     """
     clock = ComposerClock("ConstantScheduler", training)
     steps = clock.batches(t_max)
-    return clock.used(then(steps, Constant(lr * alpha, max(steps, 1)), Constant(lr)))
+    return clock.used(then(steps, lr * alpha, Constant(lr)))
 
 
 @checked

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from lrsched._core.check import Flag, OrNone
-from lrsched._curves.cycles import MAX_CYCLES
-from lrsched._curves.modifiers import Epochs, Table
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Default, LengthOrNone, Positive, must
-from lrsched.compat._tools.pieces import delayed
+from lrsched._curves import MAX_CYCLES, Constant, Epochs, Schedule, Table
+from lrsched.compat._tools import Default, LengthOrNone, Positive, delayed, must
 
 _TIME = re.compile(r"([-+.\deE_]+)\s*(ep|ba|dur)")
 

@@ -17,13 +17,21 @@ from typing import Annotated, Any
 import numpy as np
 
 from lrsched._core.check import Many, Real
-from lrsched._curves.cycles import Repeat
-from lrsched._curves.decays import Exponential, InverseTime, PowerLaw
-from lrsched._curves.modifiers import Epochs, Hold, Shift
-from lrsched._curves.ramps import Cosine, Linear, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Positive, Rate, RateOrNone, Rates, checked, must
-from lrsched.compat._tools.pieces import stairs, warmed
+from lrsched._curves import (
+    Constant,
+    Cosine,
+    Epochs,
+    Exponential,
+    Hold,
+    InverseTime,
+    Linear,
+    Polynomial,
+    PowerLaw,
+    Repeat,
+    Schedule,
+    Shift,
+)
+from lrsched.compat._tools import Positive, Rate, RateOrNone, Rates, checked, must, stairs, warmed
 from lrsched.compat.keras.optimizers import (
     SGD,
     Adadelta,

@@ -11,7 +11,7 @@ from typing import Annotated, TypedDict, Unpack
 
 from lrsched import rules
 from lrsched._core.check import Int, Real
-from lrsched.compat._tools.arguments import Fraction, OnOff, Positive, Rate, RateOrNone, checked, must, without_effect
+from lrsched.compat._tools import Fraction, OnOff, Positive, Rate, RateOrNone, checked, must, without_effect
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = [

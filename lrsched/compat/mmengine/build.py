@@ -5,10 +5,8 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 from lrsched._core.check import Int
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Schedule
-from lrsched.compat._tools.arguments import Default, LengthOrNone, OnOff, must
-from lrsched.compat._tools.pieces import phases
+from lrsched._curves import Cosine, Linear, Schedule
+from lrsched.compat._tools import Default, LengthOrNone, OnOff, must, phases
 from lrsched.compat.mmengine import laws
 from lrsched.compat.mmengine.runs import Acting, follow
 

@@ -11,13 +11,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 
-from lrsched._curves.combine import Sum
-from lrsched._curves.decays import Exponential
-from lrsched._curves.modifiers import Epochs, Extend
-from lrsched._curves.ramps import Cosine, Linear, Monomial, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Cosine, Epochs, Exponential, Extend, Linear, Monomial, Polynomial, Schedule, Sum
 from lrsched._recipes.decimals import powers
-from lrsched.compat._tools.pieces import late, stairs
+from lrsched.compat._tools import late, stairs
 
 # A curve, and the step at which it ends; None for one that goes on as long as the scheduler acts.
 Stretch = tuple[Schedule, int | None]

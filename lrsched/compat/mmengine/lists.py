@@ -8,9 +8,8 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 from lrsched._core.check import Flag, short
-from lrsched._curves.schedule import Schedule
-from lrsched.compat._tools.arguments import LengthOrNone, Rate, arguments_of, checked, must
-from lrsched.compat._tools.reading import Section, dictionary, number, numbers
+from lrsched._curves import Schedule
+from lrsched.compat._tools import LengthOrNone, Rate, Section, arguments_of, checked, dictionary, must, number, numbers
 from lrsched.compat.mmengine import schedulers
 from lrsched.compat.mmengine.build import acting
 from lrsched.compat.mmengine.laws import Cycle

@@ -8,12 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrsched._curves.combine import Product
-from lrsched._curves.modifiers import Epochs, Extend, Hold, Table
-from lrsched._curves.ramps import Cosine
-from lrsched._curves.schedule import Chain, Constant, Schedule
-from lrsched.compat._tools.arguments import must
-from lrsched.compat._tools.pieces import late
+from lrsched._curves import Chain, Constant, Cosine, Epochs, Extend, Hold, Product, Schedule, Table
+from lrsched.compat._tools import late, must
 from lrsched.compat.mmengine.laws import SchedulerLaw
 
 # Changes of the others at which the curve of one scheduler is cut: where a product would do, and where none does.

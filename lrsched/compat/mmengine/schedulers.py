@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated, Unpack
 
 from lrsched._core.check import Choice, Many, OrNone, Real, Steps
-from lrsched._curves.schedule import Schedule
-from lrsched.compat._tools.arguments import Fraction, OnOff, Positive, Rate, RateOrNone, checked
+from lrsched._curves import Schedule
+from lrsched.compat._tools import Fraction, OnOff, Positive, Rate, RateOrNone, checked
 from lrsched.compat.mmengine.build import INF, SchedulerArguments, alone
 
 Moment = Annotated[float, Steps()]

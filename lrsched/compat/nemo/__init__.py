@@ -6,12 +6,8 @@ The warm-up is `lr * (t + 1) / (warmup_steps + 1)`: never 0, and at its top at s
 
 from typing import Unpack
 
-from lrsched._curves.combine import Maximum
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.ramps import Cosine, Linear, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Length, LengthOrNone, OnOff, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import late, then
+from lrsched._curves import Constant, Cosine, Linear, Polynomial, PowerLaw, Schedule
+from lrsched.compat._tools import Length, LengthOrNone, OnOff, Positive, Rate, checked, floored, late, must, then
 from lrsched.compat.nemo.hold import (
     NoamHoldAnnealing,
     PolynomialHoldDecayAnnealing,
@@ -20,7 +16,6 @@ from lrsched.compat.nemo.hold import (
     WarmupHoldAnnealLinear,
     WarmupHoldAnnealOneMinusSquareRoot,
     WarmupHoldPolicy,
-    _floored,
     _Phases,
     _policy,
     _steps,
@@ -101,7 +96,7 @@ def SquareAnnealing(
     """
     phases = _risen("SquareAnnealing", max_steps, given)
     return phases.policy(
-        lr, phases.warmup, lambda: _floored(Polynomial(lr, 0.0, max_steps - phases.warmup, 2.0), min_lr), min_lr
+        lr, phases.warmup, lambda: floored(Polynomial(lr, 0.0, max_steps - phases.warmup, 2.0), min_lr), min_lr
     )
 
 
@@ -127,7 +122,7 @@ def SquareRootAnnealing(
         0.5
     """
     warmup = _steps("SquareRootAnnealing", "warmup", max_steps, given)
-    body = _floored(Polynomial(lr, 0.0, max_steps, 0.5), min_lr)
+    body = floored(Polynomial(lr, 0.0, max_steps, 0.5), min_lr)
     return _policy(lr, warmup, 0, body, max_steps, min_lr)
 
 
@@ -204,8 +199,8 @@ def NoamAnnealing(
     peak = lr * (d_model * unit) ** -0.5
     fall: Schedule = PowerLaw(peak, 0.5, timescale=unit)
     if min_lr:
-        floored = Maximum((fall, Constant(min_lr)))
-        fall = Constant(peak, 1) >> late(floored, 1) if warmup else floored
+        above = floored(fall, min_lr)
+        fall = Constant(peak, 1) >> late(above, 1) if warmup else above
     rise = then(warmup - 1, late(Linear(0.0, peak, unit), 1), fall)
     # Step 0 counts as step 1.
     return Constant(rise(0), 1) >> rise

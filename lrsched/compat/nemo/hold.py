@@ -4,12 +4,20 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple, TypedDict, Unpack
 
 from lrsched._core.check import OrNone, Real
-from lrsched._curves.combine import Maximum
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.ramps import Linear, Monomial, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import CountOrNone, Default, Length, OnOff, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import late, then
+from lrsched._curves import Constant, Linear, Monomial, Polynomial, PowerLaw, Schedule
+from lrsched.compat._tools import (
+    CountOrNone,
+    Default,
+    Length,
+    OnOff,
+    Positive,
+    Rate,
+    checked,
+    floored,
+    late,
+    must,
+    then,
+)
 
 Part = Annotated[float | None, OrNone(Real(low=0.0, high=1.0))]
 
@@ -160,12 +168,8 @@ def WarmupHoldAnnealOneMinusSquareRoot(
     where = "WarmupHoldAnnealOneMinusSquareRoot"
     phases = _held(where, max_steps, given)
     return phases.policy(
-        lr, phases.hold, lambda: _floored(Monomial(lr, 0.0, max_steps - phases.hold, power=0.5), min_lr), min_lr
+        lr, phases.hold, lambda: floored(Monomial(lr, 0.0, max_steps - phases.hold, power=0.5), min_lr), min_lr
     )
-
-
-def _floored(body: Schedule, low: float) -> Schedule:
-    return Maximum((body, Constant(low))) if low else body
 
 
 @checked
@@ -226,7 +230,7 @@ def NoamHoldAnnealing(
     return phases.policy(
         lr,
         max(phases.hold, phases.warmup),
-        lambda: _floored(PowerLaw(lr, decay_rate, timescale=phases.warmup), min_lr),
+        lambda: floored(PowerLaw(lr, decay_rate, timescale=phases.warmup), min_lr),
         min_lr,
     )
 

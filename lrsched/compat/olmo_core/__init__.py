@@ -7,11 +7,8 @@ it is its `max_tokens`, all lengths are tokens, and update t has the value after
 
 from typing import Unpack
 
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.ramps import Cosine, Geometric, Linear
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import CountOrNone, Length, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import late
+from lrsched._curves import Constant, Cosine, Geometric, Linear, PowerLaw, Schedule
+from lrsched.compat._tools import CountOrNone, Length, Positive, Rate, checked, late, must
 from lrsched.compat.olmo_core.tails import (
     WSD,
     WSDS,

@@ -4,13 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated, TypedDict, Unpack
 
 from lrsched._core.check import Choice, Int, Many, OrNone, Real
-from lrsched._curves.batches import Batches
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.modifiers import Extend, Hold
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import CountOrNone, Default, Length, LengthOrNone, Rate, checked, must
-from lrsched.compat._tools.pieces import late, then, warmed
+from lrsched._curves import Batches, Constant, Cosine, Extend, Hold, Linear, PowerLaw, Schedule
+from lrsched.compat._tools import CountOrNone, Default, Length, LengthOrNone, Rate, checked, late, must, then, warmed
 
 Part = Annotated[float | None, OrNone(Real(low=0.0, high=1.0))]
 
@@ -94,11 +89,7 @@ def WSD(
     fall = _cooldown("WSD", lr, decay_min_lr, tail)
     stable = t_max - tail - steps
     # The end of the warm-up belongs to the warm-up, even where the decay would have begun.
-    body = (
-        then(stable, Constant(lr, max(stable, 1)), fall)
-        if stable >= 0
-        else then(1, Constant(lr), late(fall, 1 - stable))
-    )
+    body = then(stable, lr, fall) if stable >= 0 else then(1, Constant(lr), late(fall, 1 - stable))
     return _counted("WSD", _ramp("WSD", lr, steps, warmup_min_lr, body, 1), t_max, count)
 
 
@@ -246,6 +237,6 @@ def WSDS(
         fall = Linear(top, decay_min_lr, tail)
         # The step at which a period ends belongs to it, so the next one lacks its first.
         rest = fall if body is None else fall >> (Constant(decay_min_lr, 1) >> late(body, 1))
-        body = then(stable, Constant(top, max(stable, 1)), rest)
+        body = then(stable, top, rest)
     assert body is not None
     return _counted("WSDS", _ramp("WSDS", lr * multipliers[0], first, warmup_min_lr, body), sum(period_lengths), count)

@@ -14,15 +14,25 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 from lrsched._core.check import Choice, Int, Many, Real
-from lrsched._curves.combine import Maximum, Minimum
-from lrsched._curves.decays import Exponential
-from lrsched._curves.modifiers import Epochs
-from lrsched._curves.ramps import Cosine, Linear, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Cosine, Epochs, Exponential, Linear, Maximum, Minimum, Polynomial, Schedule
 from lrsched._recipes.decimals import products
-from lrsched.compat._tools.arguments import Count, Fraction, Length, Parts, Positive, Rate, RateOrNone, checked, must
-from lrsched.compat._tools.pieces import chain, join, late, stairs, then
-from lrsched.compat._tools.reading import arguments
+from lrsched.compat._tools import (
+    Count,
+    Fraction,
+    Length,
+    Parts,
+    Positive,
+    Rate,
+    RateOrNone,
+    argument_section,
+    chain,
+    checked,
+    join,
+    late,
+    must,
+    stairs,
+    then,
+)
 from lrsched.compat.optax.adams import (
     adabelief,
     adamax,
@@ -252,7 +262,7 @@ def polynomial_schedule(
         return Constant(init_value)
     linear = Linear(init_value, end_value, transition_steps)
     curve = linear if power == 1.0 else Polynomial(init_value, end_value, transition_steps, power)
-    return then(transition_begin, Constant(init_value, max(transition_begin, 1)), curve)
+    return then(transition_begin, init_value, curve)
 
 
 @checked
@@ -303,7 +313,7 @@ def exponential_decay(
         curve: Schedule = Epochs(Exponential(init_value, decay_rate), transition_steps)
     else:
         curve = Exponential(init_value, decay_rate, transition_steps)
-    curve = then(transition_begin, Constant(init_value, max(transition_begin, 1)), curve)
+    curve = then(transition_begin, init_value, curve)
     if end_value is None:
         return curve
     return (Maximum if decay_rate < 1.0 else Minimum)((curve, Constant(end_value)))
@@ -428,7 +438,10 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
         0.5
     """
     where = "sgdr_schedule(cosine_kwargs=...)"
-    given = [arguments(f"{where}[{i}]", warmup_cosine_decay_schedule, kwargs) for i, kwargs in enumerate(cosine_kwargs)]
+    given = [
+        argument_section(f"{where}[{i}]", warmup_cosine_decay_schedule, kwargs)
+        for i, kwargs in enumerate(cosine_kwargs)
+    ]
     must(len(given) > 0, where, "at least one dictionary", given)
     parts = [warmup_cosine_decay_schedule(**kwargs) for kwargs in given]
     ends = [0]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from lrsched import rules
 from lrsched._core.check import Real
-from lrsched.compat._tools.arguments import OnOff, Positive, Rate, checked
+from lrsched.compat._tools import OnOff, Positive, Rate, checked
 from lrsched.compat.optax.optimizers import MaskOrNone, NoDtype, decayed, either_adam
 from lrsched.rules._library.adaptive import Decay
 

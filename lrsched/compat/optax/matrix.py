@@ -5,7 +5,7 @@ from typing import Annotated
 
 from lrsched import rules
 from lrsched._core.check import Int, Many, OrNone, Real
-from lrsched.compat._tools.arguments import Length, Nothing, OnOff, Positive, Rate, RateOrNone, checked, must
+from lrsched.compat._tools import Length, Nothing, OnOff, Positive, Rate, RateOrNone, checked, must
 from lrsched.compat.optax.optimizers import MaskOrNone, NoDtype, decayed, either_adam
 from lrsched.rules._library.adaptive import Decay
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from lrsched import rules
 from lrsched._core.check import OrNone, Real, short
-from lrsched.compat._tools.arguments import Fraction, Nothing, OnOff, Positive, Rate, checked, must
+from lrsched.compat._tools import Fraction, Nothing, OnOff, Positive, Rate, checked, must
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = [

@@ -16,14 +16,22 @@ from typing import Annotated, Any
 import numpy as np
 
 from lrsched._core.check import Int, Many, short
-from lrsched._curves.combine import Product
-from lrsched._curves.cycles import MAX_CYCLES
-from lrsched._curves.decays import Exponential
-from lrsched._curves.modifiers import Epochs, Extend, Shift, Table
-from lrsched._curves.ramps import Cosine, Linear, Polynomial
-from lrsched._curves.schedule import Chain, Constant, Schedule
-from lrsched.compat._tools.arguments import Parts, Positive, checked, must
-from lrsched.compat._tools.pieces import chain, cut, join
+from lrsched._curves import (
+    MAX_CYCLES,
+    Chain,
+    Constant,
+    Cosine,
+    Epochs,
+    Exponential,
+    Extend,
+    Linear,
+    Polynomial,
+    Product,
+    Schedule,
+    Shift,
+    Table,
+)
+from lrsched.compat._tools import Parts, Positive, chain, checked, cut, join, must
 from lrsched.compat.torch.matrix import Adafactor, Muon
 from lrsched.compat.torch.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop, Rprop
 from lrsched.compat.torch.schedules import (

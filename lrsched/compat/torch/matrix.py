@@ -5,7 +5,7 @@ from typing import Annotated, Unpack
 
 from lrsched import rules
 from lrsched._core.check import Choice, Int, Many, OrNone, Real
-from lrsched.compat._tools.arguments import OnOff, Positive, Rate, checked, must
+from lrsched.compat._tools import OnOff, Positive, Rate, checked, must
 from lrsched.compat.torch.optimizers import Switches, decayed
 from lrsched.rules._library.adaptive import Decay
 

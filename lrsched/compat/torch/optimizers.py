@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypedDict, Unpack
 
 from lrsched import rules
 from lrsched._core.check import Flag, Many, Real
-from lrsched.compat._tools.arguments import Default, Fraction, OnOff, Positive, Rate, checked, must
+from lrsched.compat._tools import Default, Fraction, OnOff, Positive, Rate, checked, must
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = [

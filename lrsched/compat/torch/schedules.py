@@ -4,15 +4,34 @@ from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 from lrsched._core.check import Choice, Int, Many, OrNone, Real
-from lrsched._curves.cycles import Repeat, Triangular
-from lrsched._curves.decays import Exponential
-from lrsched._curves.modifiers import Epochs, Extend
-from lrsched._curves.ramps import Cosine, Linear, NormalizedExponential, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import (
+    Constant,
+    Cosine,
+    Epochs,
+    Exponential,
+    Extend,
+    Linear,
+    NormalizedExponential,
+    Polynomial,
+    Repeat,
+    Schedule,
+    Triangular,
+)
 from lrsched._recipes.cyclic import exp_range, triangular2
 from lrsched._recipes.decimals import powers
-from lrsched.compat._tools.arguments import Count, Fraction, Length, LengthOrNone, Positive, Rate, checked, must
-from lrsched.compat._tools.pieces import phases, stairs
+from lrsched.compat._tools import (
+    Count,
+    Fraction,
+    Length,
+    LengthOrNone,
+    Nothing,
+    Positive,
+    Rate,
+    checked,
+    must,
+    phases,
+    stairs,
+)
 
 PositiveShare = Annotated[float, Real(low=0.0, high=1.0, open_low=True)]
 
@@ -208,7 +227,7 @@ def CyclicLR(
     step_size_down: Annotated[int | None, OrNone(Int())] = None,
     mode: Annotated[str, Choice(("triangular", "triangular2", "exp_range"))] = "triangular",
     gamma: Rate = 1.0,
-    scale_fn: None = None,
+    scale_fn: Annotated[None, Nothing("a Python function is no schedule")] = None,
     scale_mode: str = "cycle",
     cycle_momentum: bool = True,
     base_momentum: Rate = 0.8,
@@ -244,7 +263,6 @@ def CyclicLR(
         >>> CyclicLR(0.1, 0.5, step_size_up=4, field="momentum")
         Triangular(0.9, 0.8, up=4)
     """
-    must(scale_fn is None, "CyclicLR(scale_fn=...)", "None (a Python function is no schedule)", scale_fn)
     start, turn = (base_lr, max_lr) if field == "lr" else (max_momentum, base_momentum)
     must(field == "lr" or cycle_momentum, "CyclicLR(field=...)", "'lr' if cycle_momentum is False", field)
     if start == turn or (mode == "exp_range" and gamma == 0.0):

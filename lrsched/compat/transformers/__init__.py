@@ -13,12 +13,19 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from lrsched._core.check import Choice, Int, OrNone, Real, short
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.ramps import Linear, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Count, LengthOrNone, Rate, checked, must
-from lrsched.compat._tools.pieces import warmed
-from lrsched.compat._tools.reading import Section, arguments, dictionary, numbers
+from lrsched._curves import Constant, Linear, Polynomial, PowerLaw, Schedule
+from lrsched.compat._tools import (
+    Count,
+    LengthOrNone,
+    Rate,
+    Section,
+    argument_section,
+    checked,
+    dictionary,
+    must,
+    numbers,
+    warmed,
+)
 from lrsched.compat.transformers.cosine import (
     get_cosine_schedule_with_warmup,
     get_cosine_with_hard_restarts_schedule_with_warmup,
@@ -192,7 +199,7 @@ def get_scheduler(
 def _named(name: str, lr: float, num_warmup_steps: Any, num_training_steps: Any, where: str, more: Any) -> Call:
     """Return the call of a name that is known."""
     build, needs_length = _SCHEDULES[name]
-    kwargs = arguments(where, build, more, but=_COMMON, neutral={"last_epoch": (-1,)})
+    kwargs = argument_section(where, build, more, but=_COMMON, neutral={"last_epoch": (-1,)})
     if name == "constant":
         return build.__name__, build, {"lr": lr}
     must(num_warmup_steps is not None, "get_scheduler(num_warmup_steps=...)", f"given for {name!r}", None)

@@ -5,12 +5,8 @@ from itertools import pairwise
 from typing import Annotated
 
 from lrsched._core.check import Real
-from lrsched._curves.cycles import Repeat
-from lrsched._curves.modifiers import Shift, Stretch
-from lrsched._curves.ramps import Cosine, Linear
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Count, Length, Rate, RateOrNone, checked, must
-from lrsched.compat._tools.pieces import chain, cut, late, swing, warmed
+from lrsched._curves import Constant, Cosine, Linear, Repeat, Schedule, Shift, Stretch
+from lrsched.compat._tools import Count, Length, Rate, RateOrNone, chain, checked, cut, late, must, swing, warmed
 
 Cycles = Annotated[float, Real()]
 

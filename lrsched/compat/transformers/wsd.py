@@ -4,10 +4,8 @@ from collections.abc import Callable
 from typing import Annotated
 
 from lrsched._core.check import Choice
-from lrsched._curves.ramps import Cosine, Linear, Monomial, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched.compat._tools.arguments import Count, CountOrNone, Rate, checked, must
-from lrsched.compat._tools.pieces import chain, cut, late, swing
+from lrsched._curves import Constant, Cosine, Linear, Monomial, Polynomial, Schedule
+from lrsched.compat._tools import Count, CountOrNone, Rate, chain, checked, cut, late, must, swing
 from lrsched.compat.transformers.cosine import Cycles
 
 Ramp = Annotated[str, Choice(("linear", "cosine", "1-sqrt"))]
