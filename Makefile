@@ -28,7 +28,7 @@ EXAMPLES ?= 1000
 TESTS ?= tests/core tests/translate tests/compat $(wildcard tests/adapter_torch/test_torch_import*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all core trainers keras adapters explore lint bench clean
+.PHONY: help demo test test-all test-core test-lowest core trainers keras adapters explore lint bench clean distclean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -109,9 +109,12 @@ lint: $(READY)  ## check style, formatting and types
 bench: $(READY)  ## run the benchmarks
 	@$(RUN) -m benchmarks
 
-clean:  ## remove the environment, caches and builds
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+clean:  ## remove caches and builds
+	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the environment too
+	rm -rf $(VENV)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'

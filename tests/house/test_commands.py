@@ -1,6 +1,7 @@
 """The commands of the Makefile, and what Hypothesis draws when they run the tests."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -143,6 +144,32 @@ def test_the_core_is_tried_with_any_python_and_numpy(make):
     assert any(line.endswith(" numpy==2.1.0") for line in lines if "pip install" in line)
     _, lines, _ = make("-n", "test-core")
     assert any(line.endswith(" numpy") for line in lines if "pip install" in line)
+
+
+@pytest.mark.parametrize(("target", "kept"), [("clean", True), ("distclean", False)])
+def test_only_distclean_removes_the_environment(tmp_path, target, kept):
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    inside = tmp_path / ".venv/lib/__pycache__"
+    gone = [tmp_path / name for name in ("build", "dist", ".mypy_cache", "lrsched/_core/__pycache__")]
+    for folder in (inside, *gone, tmp_path / "lrsched"):
+        folder.mkdir(parents=True, exist_ok=True)
+    environment = {name: content for name, content in os.environ.items() if name != "MAKEFLAGS"}
+    subprocess.run(["make", target], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert inside.exists() == (tmp_path / ".venv").exists() == kept
+    assert (tmp_path / "lrsched").exists()
+    assert not any(folder.exists() for folder in gone)
+
+
+def test_the_hooks_of_pre_commit_run_what_make_lint_runs(make):
+    text = (ROOT / ".pre-commit-config.yaml").read_text()
+    hooks = re.findall(r"entry: \.venv/bin/(.*)", text)
+    status, _, log = make("lint")
+    assert status == 0
+    # The hooks get the files that change instead of the folder.
+    assert [hook.replace(" --force-exclude", " .") for hook in hooks] == log
+    assert text.count("language: system") == len(hooks)
 
 
 DRAWS = """\
