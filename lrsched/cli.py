@@ -24,7 +24,7 @@ from lrsched._command.shared import (
     step_list,
     whole,
 )
-from lrsched._curves.schedule import Schedule
+from lrsched._curves import Schedule
 from lrsched._draw.axis import number
 from lrsched._draw.milestones import merged, milestones
 from lrsched._draw.svg import common_horizon, svg

@@ -18,9 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched import rules
-from lrsched._curves.ramps import Cosine
-from lrsched._curves.schedule import Chain, Schedule
-from lrsched._curves.warmup import Warmup
+from lrsched._curves import Chain, Cosine, Schedule, Warmup
 from lrsched._draw.svg import svg
 from lrsched._draw.terminal import plot_text
 from lrsched._recipes.staircases import piecewise_linear

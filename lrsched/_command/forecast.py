@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched._command.shared import Args, UserError, read_schedules
-from lrsched._curves.ramps import Linear
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Linear, Schedule
 from lrsched.forecast import ReturnModel, ReturnState
 
 # The model is shown at most so many observations: longer runs are averaged over neighbours.

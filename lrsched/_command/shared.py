@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lrsched._core.config import from_config
-from lrsched._curves.schedule import Schedule, is_pending, parse
+from lrsched._curves import Schedule, is_pending, parse
 
 Args = argparse.Namespace
 

@@ -9,6 +9,7 @@ from lrsched._curves.cycles import MAX_CYCLES, Repeat, Triangular
 from lrsched._curves.decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
 from lrsched._curves.modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch, Table, Warp
 from lrsched._curves.ramps import (
+    Blend,
     Cosine,
     Geometric,
     Harmonic,
@@ -27,6 +28,7 @@ from lrsched._curves.warmup import Cooldown, Warmup
 
 __all__ = [
     "Batches",
+    "Blend",
     "Chain",
     "Combination",
     "Complete",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrsched._curves.schedule import Schedule
+from lrsched._curves import Schedule
 from lrsched._draw.samples import Samples, area, horizon, phases, sample
 
 # A chain of more parts names only its first joints.

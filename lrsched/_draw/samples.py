@@ -12,9 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._curves.combine import Combination, Power
-from lrsched._curves.modifiers import Hold
-from lrsched._curves.schedule import Chain, Schedule, corners
+from lrsched._curves import Chain, Combination, Hold, Power, Schedule, corners
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lrsched._curves.schedule import Schedule, is_pending
+from lrsched._curves import Schedule, is_pending
 from lrsched._draw.axis import number
 from lrsched._draw.milestones import Milestone, merged, milestones_of
 from lrsched._draw.picture import Picture, escape

@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._curves.schedule import Schedule
+from lrsched._curves import Schedule
 from lrsched._draw.axis import bounds, count, fraction, linear_ticks, log_ticks, number, step_ticks, tick_labels
 from lrsched._draw.samples import Samples, is_jump, sample
 from lrsched._draw.svg import common_horizon

@@ -3,10 +3,7 @@
 import math
 
 from lrsched._core.check import Int, Real
-from lrsched._curves.cycles import Repeat, Triangular
-from lrsched._curves.decays import Exponential
-from lrsched._curves.ramps import Cosine, Geometric, Linear
-from lrsched._curves.schedule import Schedule
+from lrsched._curves import Cosine, Exponential, Geometric, Linear, Repeat, Schedule, Triangular
 from lrsched._recipes.recipes import rest
 
 _STEPS = Int(low=1)

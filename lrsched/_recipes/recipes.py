@@ -7,11 +7,7 @@ from operator import rshift
 from typing import Any
 
 from lrsched._core.check import Int, Many, Real
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.modifiers import Hold
-from lrsched._curves.ramps import Cosine, Geometric, Linear
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched._curves.warmup import Cooldown, Warmup
+from lrsched._curves import Constant, Cooldown, Cosine, Geometric, Hold, Linear, PowerLaw, Schedule, Warmup
 
 _STEPS = Int(low=1)
 _RATE = Real(low=0.0)

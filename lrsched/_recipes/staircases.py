@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from lrsched._core.check import Int, Many, Real
-from lrsched._curves.decays import Exponential
-from lrsched._curves.modifiers import Epochs, Table
-from lrsched._curves.ramps import Linear
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Epochs, Exponential, Linear, Schedule, Table
 from lrsched._recipes.decimals import powers
 
 _STEPS = Int(low=1)

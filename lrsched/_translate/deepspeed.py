@@ -9,11 +9,20 @@ from typing import Any
 import numpy as np
 
 from lrsched._core.check import OrNone, Real, short
-from lrsched._curves.decays import InverseTime
+from lrsched._curves import (
+    Complete,
+    Constant,
+    Epochs,
+    Extend,
+    Hold,
+    InverseTime,
+    Linear,
+    Ramp,
+    Schedule,
+    Shift,
+    corners,
+)
 from lrsched._curves.equality import equality
-from lrsched._curves.modifiers import Epochs, Extend, Hold, Shift
-from lrsched._curves.ramps import Linear, Ramp
-from lrsched._curves.schedule import Complete, Constant, Schedule, corners
 from lrsched._translate.native import parts
 from lrsched.compat import deepspeed
 

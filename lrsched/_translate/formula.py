@@ -7,27 +7,45 @@ from typing import Any
 
 from lrsched._core.needed import needed_lines
 from lrsched._core.value import Value, children
-from lrsched._curves.batches import Batches
-from lrsched._curves.combine import Maximum, Minimum, Power, Product, Sum
-from lrsched._curves.cycles import Repeat, Triangular
-from lrsched._curves.decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
-from lrsched._curves.modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch, Table, Warp
-from lrsched._curves.ramps import (
+from lrsched._curves import (
+    Batches,
     Blend,
+    Chain,
+    Constant,
     Cosine,
+    Epochs,
+    Exponential,
+    ExponentialWarmup,
+    Extend,
     Geometric,
     Harmonic,
+    Hold,
     Hyperbolic,
+    InverseTime,
     Linear,
     Logarithmic,
+    Maximum,
+    Minimum,
     Monomial,
     NormalizedExponential,
     Polynomial,
+    Power,
+    PowerLaw,
+    Product,
     Ramp,
+    RectifiedWarmup,
+    Repeat,
+    Reverse,
     Rex,
+    Schedule,
+    Shift,
+    Stretch,
+    Sum,
+    Table,
     Tanh,
+    Triangular,
+    Warp,
 )
-from lrsched._curves.schedule import Chain, Constant, Schedule
 from lrsched._translate.dialects import Dialect
 from lrsched._translate.traced import traced
 

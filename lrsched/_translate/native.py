@@ -5,12 +5,25 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from lrsched._curves.combine import Maximum, Minimum
-from lrsched._curves.cycles import Repeat, Triangular
-from lrsched._curves.decays import Exponential, InverseTime, PowerLaw
-from lrsched._curves.modifiers import Epochs, Extend, Hold
-from lrsched._curves.ramps import Cosine, Linear, Monomial, Polynomial
-from lrsched._curves.schedule import Chain, Constant, Schedule
+from lrsched._curves import (
+    Chain,
+    Constant,
+    Cosine,
+    Epochs,
+    Exponential,
+    Extend,
+    Hold,
+    InverseTime,
+    Linear,
+    Maximum,
+    Minimum,
+    Monomial,
+    Polynomial,
+    PowerLaw,
+    Repeat,
+    Schedule,
+    Triangular,
+)
 
 
 def call(function: str, *arguments: Any, **named: Any) -> str:

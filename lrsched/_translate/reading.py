@@ -11,11 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._curves.cycles import Repeat
-from lrsched._curves.decays import PowerLaw
-from lrsched._curves.modifiers import Extend, Hold, Shift, Stretch
-from lrsched._curves.ramps import Ramp
-from lrsched._curves.schedule import Constant, Schedule
+from lrsched._curves import Constant, Extend, Hold, PowerLaw, Ramp, Repeat, Schedule, Shift, Stretch
 from lrsched._translate.native import neat, parts
 
 # Values beyond these are not looked at for a guess.

@@ -4,7 +4,7 @@ import re
 from itertools import count
 
 from lrsched._core.check import Choice
-from lrsched._curves.schedule import Chain, Complete, Schedule
+from lrsched._curves import Chain, Complete, Schedule
 from lrsched._translate import native as native
 from lrsched._translate.dialects import Jax, Keras, Python
 from lrsched._translate.formula import function

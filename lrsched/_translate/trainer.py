@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from lrsched._core.check import Int, short
+from lrsched._curves import Complete, Schedule
 from lrsched._curves.equality import equality
-from lrsched._curves.schedule import Complete, Schedule
 from lrsched._translate.reading import Reading, readings
 from lrsched.compat import transformers
 

@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lrsched._curves.ramps import Cosine, Linear, Polynomial
-from lrsched._curves.schedule import Constant, Schedule
-from lrsched._curves.warmup import Warmup
+from lrsched._curves import Constant, Cosine, Linear, Polynomial, Schedule, Warmup
 from lrsched.forecast._law import Law, predict
 
 # Part of the horizon that the decay of a WSD plan takes, its power, and the last rate over the peak of the smooth

@@ -11,8 +11,7 @@ import numpy as np
 
 from lrsched._core.check import Flag, Int, OneOf, OrNone, Real
 from lrsched._core.value import Value, settle, value
-from lrsched._curves.modifiers import Hold
-from lrsched._curves.schedule import Complete, Constant, Schedule
+from lrsched._curves import Complete, Constant, Hold, Schedule
 from lrsched.forecast._explain import Explanation, Fan, explain
 from lrsched.forecast._forecast import TRUST, Forecast, Sight, interval, look, spread_of
 from lrsched.forecast._multipower import MultiPowerLaw
