@@ -3,11 +3,10 @@
 Other rooms take them from here. `equality`, which few need, they take from its file.
 """
 
-from lrsched._curves.batches import Batches
 from lrsched._curves.combine import Combination, Maximum, Minimum, Power, Product, Sum, clip
 from lrsched._curves.cycles import MAX_CYCLES, Repeat, Triangular
 from lrsched._curves.decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
-from lrsched._curves.modifiers import Epochs, Extend, Hold, Reverse, Shift, Stretch, Table, Warp
+from lrsched._curves.modifiers import Batches, Epochs, Extend, Hold, Reverse, Shift, Stretch, Table, Warp
 from lrsched._curves.ramps import (
     Blend,
     Cosine,

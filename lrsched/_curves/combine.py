@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import field
 from typing import Annotated, Any, ClassVar
 
@@ -14,10 +14,11 @@ from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
 
 
+@value
 class Combination(Schedule, abstract=True):
     """Schedules combined step by step by one associative operation; each sees the same clock."""
 
-    parts: tuple[Schedule, ...]
+    parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
     symbol: ClassVar[str] = ""
 
     def _check(self) -> None:
@@ -55,14 +56,7 @@ class Combination(Schedule, abstract=True):
             return super().__repr__()
         if len(self.parts) > 100:
             return f"{type(self).__name__}({self.parts!r})"
-        # Two numbers at the front would be computed by Python before they reach a schedule.
-        bare = [_is_number(part) for part in self.parts]
-        bare[0] = bare[0] and not bare[1]
-        texts = [
-            repr(part.value) if plain and isinstance(part, Constant) else _grouped(part, type(self))
-            for part, plain in zip(self.parts, bare, strict=True)
-        ]
-        return f" {self.symbol} ".join(texts)
+        return _written(self, self.parts, self.symbol)
 
 
 def settled(parts: Iterable[Schedule]) -> int | None:
@@ -79,10 +73,15 @@ def _is_number(part: Schedule) -> bool:
 _BINDING: dict[str, int] = {"Chain": 1, "Sum": 2, "Product": 3, "Power": 4}
 
 
-def _grouped(part: Schedule, outer: type[Schedule]) -> str:
-    """Return the text of `part`, in brackets if `outer` binds at least as tightly."""
-    inner = _BINDING.get(type(part).__name__, 5)
-    return f"({part!r})" if inner <= _BINDING.get(outer.__name__, 0) else repr(part)
+def _written(outer: Schedule, parts: Sequence[Schedule], symbol: str) -> str:
+    """Return the parts joined by an operator: constants as numbers, in brackets what does not bind more tightly."""
+    binding = _BINDING[type(outer).__name__]
+    texts = [f"({part!r})" if _BINDING.get(type(part).__name__, 5) <= binding else repr(part) for part in parts]
+    for i, part in enumerate(parts):
+        # Two numbers at the front would be computed by Python before they reach a schedule.
+        if isinstance(part, Constant) and _is_number(part) and not (i == 0 and _is_number(parts[1])):
+            texts[i] = repr(part.value)
+    return f" {symbol} ".join(texts)
 
 
 @value
@@ -98,7 +97,6 @@ class Product(Combination):
         0.0125
     """
 
-    parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
     symbol: ClassVar[str] = "*"
 
     _largest: float = field(init=False)
@@ -125,7 +123,6 @@ class Sum(Combination):
         0.5
     """
 
-    parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
     symbol: ClassVar[str] = "+"
 
     def _check(self) -> None:
@@ -151,8 +148,6 @@ class Minimum(Combination):
         0.25
     """
 
-    parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
-
     def _join(self, a: Any, b: Any, space: Space) -> Any:
         return space.minimum(a, b)
 
@@ -169,8 +164,6 @@ class Maximum(Combination):
         >>> Maximum((0.25, Linear(1.0, 0.0, steps=4)))(4)
         0.25
     """
-
-    parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
 
     def _join(self, a: Any, b: Any, space: Space) -> Any:
         return space.maximum(a, b)
@@ -213,14 +206,7 @@ class Power(Schedule):
 
     def __repr__(self) -> str:
         """Return `base ** exponent`, constants as plain numbers unless both are."""
-        both = _is_number(self.base) and _is_number(self.exponent)
-        texts = [
-            repr(part.value)
-            if isinstance(part, Constant) and _is_number(part) and not (both and i == 0)
-            else _grouped(part, Power)
-            for i, part in enumerate((self.base, self.exponent))
-        ]
-        return " ** ".join(texts)
+        return _written(self, (self.base, self.exponent), "**")
 
 
 def clip(schedule: Schedule, low: float | None = None, high: float | None = None) -> Schedule:

@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate, islice
+from itertools import accumulate, islice, pairwise
 from typing import Annotated, Any, ClassVar, overload
 
 import numpy as np
@@ -329,11 +329,9 @@ class Chain(Schedule):
 
 
 def _give_heights(parts: list[Schedule]) -> None:
-    for i in range(1, len(parts)):
-        if isinstance(parts[i - 1], Pending) and isinstance(parts[i], Pending):
-            left, right = parts[i - 1], parts[i]
-            if left.side == 1 and right.side == -1:  # type: ignore[attr-defined]  # both are Pending here
-                raise ValueError(f"a cool-down cannot follow a warm-up: nothing stands between {left!r} and {right!r}")
+    for left, right in pairwise(parts):
+        if isinstance(left, Pending) and isinstance(right, Pending) and left.side == 1 and right.side == -1:
+            raise ValueError(f"a cool-down cannot follow a warm-up: nothing stands between {left!r} and {right!r}")
     for i, part in enumerate(parts):
         if isinstance(part, Pending) and part.side == -1 and i > 0 and not isinstance(parts[i - 1], Pending):
             before = parts[i - 1]

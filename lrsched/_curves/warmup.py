@@ -1,6 +1,7 @@
 """`Warmup` and `Cooldown`: ramps that take their height from the neighbour in a chain."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, ClassVar
 
 from lrsched._core.check import Choice, Int, Real
@@ -8,24 +9,15 @@ from lrsched._core.value import value
 from lrsched._curves.ramps import Cosine, Linear, Monomial, NormalizedExponential, Polynomial
 from lrsched._curves.schedule import Pending, Schedule
 
-# A cool-down from `start` to `end`; a warm-up of the same name is its mirror image in time.
-_DOWN: dict[str, Callable[[float, float, int], Schedule]] = {
-    "linear": lambda start, end, steps: Linear(start, end, steps),
-    "cosine": lambda start, end, steps: Cosine(start, end, steps),
-    "1-sqrt": lambda start, end, steps: Monomial(start, end, steps, power=0.5),
-    "1-square": lambda start, end, steps: Monomial(start, end, steps, power=2.0),
-    "square": lambda start, end, steps: Polynomial(start, end, steps, power=2.0),
-    "exponential": lambda start, end, steps: NormalizedExponential(start, end, steps, rate=0.5),
+# A cool-down from `start` to `end`, and the warm-up of the same name, which is its mirror image in time.
+_SHAPES: dict[str, tuple[Callable[[float, float, int], Schedule], Callable[[float, float, int], Schedule]]] = {
+    "linear": (Linear, Linear),
+    "cosine": (Cosine, Cosine),
+    "1-sqrt": (partial(Monomial, power=0.5), partial(Polynomial, power=0.5)),
+    "1-square": (partial(Monomial, power=2.0), partial(Polynomial, power=2.0)),
+    "square": (partial(Polynomial, power=2.0), partial(Monomial, power=2.0)),
+    "exponential": (partial(NormalizedExponential, rate=0.5), partial(NormalizedExponential, rate=2.0)),
 }
-_UP: dict[str, Callable[[float, float, int], Schedule]] = {
-    "linear": lambda start, end, steps: Linear(start, end, steps),
-    "cosine": lambda start, end, steps: Cosine(start, end, steps),
-    "1-sqrt": lambda start, end, steps: Polynomial(start, end, steps, power=0.5),
-    "1-square": lambda start, end, steps: Polynomial(start, end, steps, power=2.0),
-    "square": lambda start, end, steps: Monomial(start, end, steps, power=2.0),
-    "exponential": lambda start, end, steps: NormalizedExponential(start, end, steps, rate=2.0),
-}
-SHAPES = tuple(_DOWN)
 
 
 @value
@@ -50,12 +42,12 @@ class Warmup(Pending):
 
     steps: Annotated[int, Int(low=1)]
     start: Annotated[float, Real(low=0.0)] = 0.0
-    shape: Annotated[str, Choice(SHAPES)] = "linear"
+    shape: Annotated[str, Choice(tuple(_SHAPES))] = "linear"
     side: ClassVar[int] = 1
 
     def resolve(self, height: float) -> Schedule:
         """Return the ramp from `start` to `height`."""
-        return _UP[self.shape](self.start, height, self.steps)
+        return _SHAPES[self.shape][1](self.start, height, self.steps)
 
 
 @value
@@ -80,9 +72,9 @@ class Cooldown(Pending):
 
     steps: Annotated[int, Int(low=1)]
     end: Annotated[float, Real(low=0.0)] = 0.0
-    shape: Annotated[str, Choice(SHAPES)] = "linear"
+    shape: Annotated[str, Choice(tuple(_SHAPES))] = "linear"
     side: ClassVar[int] = -1
 
     def resolve(self, height: float) -> Schedule:
         """Return the ramp from `height` to `end`."""
-        return _DOWN[self.shape](height, self.end, self.steps)
+        return _SHAPES[self.shape][0](height, self.end, self.steps)

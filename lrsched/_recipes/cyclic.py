@@ -2,13 +2,9 @@
 
 import math
 
-from lrsched._core.check import Int, Real
+from lrsched._core.check import Real
 from lrsched._curves import Cosine, Exponential, Geometric, Linear, Repeat, Schedule, Triangular
-from lrsched._recipes.recipes import rest
-
-_STEPS = Int(low=1)
-_RATE = Real(low=0.0)
-_POSITIVE = Real(low=0.0, open_low=True)
+from lrsched._recipes.recipes import POSITIVE, RATE, STEPS, rest
 
 
 def sgdr(peak: float, steps: int, end: float = 0.0, stretch: float = 2.0) -> Schedule:
@@ -71,7 +67,7 @@ def exp_range(low: float, high: float, up: int, rate: float, down: int | None = 
 
 
 def _span(name: str, low: float, high: float) -> float:
-    bottom = _RATE(f"{name}(low=...)", low)
+    bottom = RATE(f"{name}(low=...)", low)
     return Real(low=bottom)(f"{name}(high=...)", high) - bottom
 
 
@@ -111,8 +107,8 @@ def one_cycle(peak: float, steps: int, warmup: int, start_divisor: float = 25.0,
     References:
         Smith & Topin, Super-Convergence, 2018. arXiv:1708.07120
     """
-    start = peak / _POSITIVE("one_cycle(start_divisor=...)", start_divisor)
-    end = start / _POSITIVE("one_cycle(end_divisor=...)", end_divisor)
+    start = peak / POSITIVE("one_cycle(start_divisor=...)", start_divisor)
+    end = start / POSITIVE("one_cycle(end_divisor=...)", end_divisor)
     return Cosine(start, peak, warmup) >> Cosine(peak, end, rest("one_cycle(steps=...)", steps, warmup))
 
 
@@ -134,5 +130,5 @@ def slanted_triangular(peak: float, steps: int, cut: float = 0.1, ratio: float =
     """
     part = Real(low=0.0, high=1.0, open_low=True, open_high=True)("slanted_triangular(cut=...)", cut)
     low = peak / Real(low=1.0)("slanted_triangular(ratio=...)", ratio)
-    rise = max(math.floor(_STEPS("slanted_triangular(steps=...)", steps) * part), 1)
+    rise = max(math.floor(STEPS("slanted_triangular(steps=...)", steps) * part), 1)
     return Linear(low, peak, rise) >> Linear(peak, low, rest("slanted_triangular(steps=...)", steps, rise))

@@ -9,9 +9,9 @@ from typing import Any
 from lrsched._core.check import Int, Many, Real
 from lrsched._curves import Constant, Cooldown, Cosine, Geometric, Hold, Linear, PowerLaw, Schedule, Warmup
 
-_STEPS = Int(low=1)
-_RATE = Real(low=0.0)
-_POSITIVE = Real(low=0.0, open_low=True)
+STEPS = Int(low=1)
+RATE = Real(low=0.0)
+POSITIVE = Real(low=0.0, open_low=True)
 
 
 def _warmed(steps: int, schedule: Schedule) -> Schedule:
@@ -21,7 +21,7 @@ def _warmed(steps: int, schedule: Schedule) -> Schedule:
 def rest(where: str, total: Any, *taken: Any) -> int:
     """Return the steps left of `total`, at least 1."""
     parts = [Int(low=0)(where, part) for part in taken]
-    left = _STEPS(where, total) - sum(parts)
+    left = STEPS(where, total) - sum(parts)
     if left < 1:
         raise ValueError(f"{where} must be an int > {sum(parts)}, the steps of the other phases, got {total!r}")
     return left
@@ -104,7 +104,7 @@ def wsd_s(peak: float, periods: Sequence[int], cooldown: int, warmup: int = 0, e
     References:
         Wen et al., Understanding Warmup-Stable-Decay Learning Rates, 2024. arXiv:2410.05192
     """
-    sizes = Many(_STEPS)("wsd_s(periods=...)", periods)
+    sizes = Many(STEPS)("wsd_s(periods=...)", periods)
     parts = [
         Constant(peak, rest(f"wsd_s(periods=...)[{i}]", size, cooldown)) >> Cooldown(cooldown, end)
         for i, size in enumerate(sizes)
@@ -146,9 +146,9 @@ def noam(model_size: int, warmup: int, factor: float = 1.0) -> Schedule:
     References:
         Vaswani et al., Attention Is All You Need, 2017, eq. 3. arXiv:1706.03762
     """
-    width = _STEPS("noam(model_size=...)", model_size)
-    scale = _RATE("noam(factor=...)", factor)
-    return inverse_sqrt(scale * (width * _STEPS("noam(warmup=...)", warmup)) ** -0.5, warmup)
+    width = STEPS("noam(model_size=...)", model_size)
+    scale = RATE("noam(factor=...)", factor)
+    return inverse_sqrt(scale * (width * STEPS("noam(warmup=...)", warmup)) ** -0.5, warmup)
 
 
 def tri_stage(
@@ -171,8 +171,8 @@ def tri_stage(
     References:
         Park et al., SpecAugment, 2019, section 3.2. arXiv:1904.08779
     """
-    first = peak * _RATE("tri_stage(start_scale=...)", start_scale)
-    last = peak * _POSITIVE("tri_stage(end_scale=...)", end_scale)
+    first = peak * RATE("tri_stage(start_scale=...)", start_scale)
+    last = peak * POSITIVE("tri_stage(end_scale=...)", end_scale)
     return Linear(first, peak, warmup) >> Constant(peak, hold) >> Geometric(peak, last, decay)
 
 
@@ -190,7 +190,7 @@ def flat_cosine(peak: float, steps: int, flat: float = 0.75, end: float = 0.0) -
         Constant(1.0, steps=75) >> Cosine(1.0, 0.0, steps=25)
     """
     part = Real(low=0.0, high=1.0, open_low=True, open_high=True)("flat_cosine(flat=...)", flat)
-    first = max(math.floor(_STEPS("flat_cosine(steps=...)", steps) * part), 1)
+    first = max(math.floor(STEPS("flat_cosine(steps=...)", steps) * part), 1)
     return Constant(peak, first) >> Cosine(peak, end, rest("flat_cosine(steps=...)", steps, first))
 
 

@@ -8,9 +8,7 @@ from itertools import pairwise
 from lrsched._core.check import Int, Many, Real
 from lrsched._curves import Constant, Epochs, Exponential, Linear, Schedule, Table
 from lrsched._recipes.decimals import powers
-
-_STEPS = Int(low=1)
-_RATE = Real(low=0.0)
+from lrsched._recipes.recipes import RATE, STEPS
 
 
 def step_decay(start: float, factor: float, every: int) -> Schedule:
@@ -43,12 +41,12 @@ def multi_step(start: float, factor: float, milestones: Sequence[int]) -> Schedu
     References:
         He et al., Deep Residual Learning, 2016, section 3.4. arXiv:1512.03385
     """
-    steps = Many(_STEPS)("multi_step(milestones=...)", milestones)
-    ratio = _RATE("multi_step(factor=...)", factor)
+    steps = Many(STEPS)("multi_step(milestones=...)", milestones)
+    ratio = RATE("multi_step(factor=...)", factor)
     unique = sorted(set(steps))
     if list(steps) != sorted(steps):
         raise ValueError(f"multi_step(milestones=...) must increase, got {milestones!r}")
-    levels = powers(_RATE("multi_step(start=...)", start), ratio, len(steps))
+    levels = powers(RATE("multi_step(start=...)", start), ratio, len(steps))
     if not math.isfinite(levels[-1]):
         raise ValueError(f"multi_step(factor=...) must keep every value finite, got {factor!r}")
     return piecewise_constant(unique, [levels[0], *(levels[bisect_right(steps, bound)] for bound in unique)])
@@ -65,8 +63,8 @@ def piecewise_constant(boundaries: Sequence[int], values: Sequence[float]) -> Sc
         >>> piecewise_constant([10, 20], [0.1, 0.01, 0.001])(10)
         0.01
     """
-    steps = Many(_STEPS)("piecewise_constant(boundaries=...)", boundaries)
-    rates = Many(_RATE)("piecewise_constant(values=...)", values)
+    steps = Many(STEPS)("piecewise_constant(boundaries=...)", boundaries)
+    rates = Many(RATE)("piecewise_constant(values=...)", values)
     if len(rates) != len(steps) + 1:
         raise ValueError(
             f"piecewise_constant(values=...) must hold one value more than there are boundaries, got {len(rates)} for "
@@ -97,7 +95,7 @@ def piecewise_linear(steps: Sequence[int], values: Sequence[float]) -> Schedule:
     """
     where = "piecewise_linear(steps=...)"
     points = Many(Int(low=0), least=2)(where, steps)
-    rates = Many(_RATE, least=2)("piecewise_linear(values=...)", values)
+    rates = Many(RATE, least=2)("piecewise_linear(values=...)", values)
     if points[0] != 0 or len(points) != len(rates):
         raise ValueError(f"{where} must begin with 0 and be as many as the {len(rates)} values, got {steps!r}")
     lengths = _differences(where, points)
@@ -123,7 +121,7 @@ def chebyshev(start: float, doublings: int, condition: float = 10.0) -> Schedule
     References:
         Agarwal, Goel & Zhang, Acceleration via Fractal Learning Rate Schedules, 2021. arXiv:2103.01338
     """
-    scale = _RATE("chebyshev(start=...)", start)
+    scale = RATE("chebyshev(start=...)", start)
     kappa = Real(low=1.0)("chebyshev(condition=...)", condition)
     ratio = (kappa - 1.0) / (kappa + 1.0)
     order = [0]
