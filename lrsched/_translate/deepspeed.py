@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from lrsched._core.check import OrNone, Real, short
+from lrsched._core.check import OrNone, Real
 from lrsched._curves import (
     Complete,
     Constant,
@@ -23,10 +24,11 @@ from lrsched._curves import (
     corners,
 )
 from lrsched._curves.equality import equality
+from lrsched._draw.samples import horizon
 from lrsched._translate.native import parts
+from lrsched._translate.proof import TOLERANCE, Proof
 from lrsched.compat import deepspeed
 
-TOLERANCE = 1e-12
 # What is looked at step by step, and the last step that is looked at: a 32-bit counter goes no further.
 _LOOKED_AT, _LAST = 2**22, 2**31 - 1
 
@@ -65,28 +67,18 @@ def to_deepspeed(schedule: Schedule, *, lr: float | None = None) -> dict[str, An
     node = Complete()("to_deepspeed(schedule=...)", schedule)
     rate = OrNone(Real(low=0.0))("to_deepspeed(lr=...)", lr)
     shape = _Shape(node)
-    nearest, distance = "", math.inf
-    for name, guess in _FAMILIES.items():
-        if name == "WarmupCosineLR" and rate is None:
-            continue
-        for params in guess(shape, rate or 0.0):
-            section = {"type": name, "params": params}
-            try:
-                found = deepspeed.from_config(section, lr=rate)
-            except (TypeError, ValueError):
-                continue
-            where = shape.first_difference(found)
-            if where is None:
-                return section
-            if abs(found(where) - node(where)) < distance:
-                distance = abs(found(where) - node(where))
-                nearest = f"the nearest, {name}, has {found(where)!r} at step {where} instead of {node(where)!r}"
-    if rate is None:
-        nearest += "; WarmupCosineLR was left out, for it needs to_deepspeed(lr=...), the optimizer's rate"
-    raise ValueError(
-        f"to_deepspeed(schedule=...) must be a curve that a scheduler of DeepSpeed gives, got {short(node)}: {nearest};"
-        " give deepspeed.initialize(lr_scheduler=...) a lrsched_torch.ScheduleLR instead"
+    proof = Proof(node, partial(deepspeed.from_config, lr=rate), lambda: [shape.steps])
+    proof.look_at(shape.few)
+    left = "" if rate is not None else _LEFT_OUT
+    return proof.first(
+        ((name, {"type": name, "params": found}) for name in _FAMILIES for found in _FAMILIES[name](shape, rate)),
+        "to_deepspeed(schedule=...)",
+        "a scheduler of DeepSpeed gives",
+        f"{left}give deepspeed.initialize(lr_scheduler=...) a lrsched_torch.ScheduleLR instead",
     )
+
+
+_LEFT_OUT = "WarmupCosineLR was left out, for it needs to_deepspeed(lr=...), the optimizer's rate; "
 
 
 class _Shape:
@@ -99,11 +91,12 @@ class _Shape:
         size: how many of them belong to successive steps.
         extremes: the first step with the largest value, the first with the smallest.
         bottom: the step from which the last value is held.
+        few: steps that tell most curves apart.
     """
 
     def __init__(self, node: Schedule) -> None:
         self.node = node
-        self.corners = corners(node, _LAST - 1)
+        self.corners = corners(node, min(horizon(node), _LAST - 1))
         self.size = min(self.corners[-1] + 1000, _LOOKED_AT)
         near = [corner + shift for corner in self.corners for shift in (-1, 0, 1)]
         far = [*np.geomspace(self.size, _LAST, 60), *np.linspace(0, self.corners[-1], 1000), *near]
@@ -117,15 +110,7 @@ class _Shape:
         moving = np.flatnonzero(np.abs(rates - rates[-1]) > slack)
         self.bottom = int(moving[-1]) + 1 if moving.size else 0
         few = [0, 1, 2, 3, self.bottom, self.bottom + 1, *self.extremes, *(step + 1 for step in self.extremes)]
-        self._few = np.unique(np.array([*few, *self.corners[:20]]))
-
-    def first_difference(self, other: Schedule) -> int | None:
-        """Return a step at which another schedule differs, or None."""
-        for steps in (self._few, self.steps):
-            where = equality(self.node, other, steps, rtol=0.0, atol=TOLERANCE * self.top).first
-            if where is not None:
-                return where
-        return None
+        self.few = [*few, *self.corners[:20]]
 
     def ends(self) -> list[float]:
         """Return the values that parts of it rise or fall to."""
@@ -149,7 +134,7 @@ class _Shape:
 Params = Iterator[dict[str, Any]]
 
 
-def _range_test(s: _Shape, lr: float) -> Params:
+def _range_test(s: _Shape, lr: float | None) -> Params:
     node = s.node
     low = node(0)
     if isinstance(node, Constant) or s.bottom == 0:
@@ -177,7 +162,7 @@ def _line(low: float, size: int, rate: float, stairs: bool) -> dict[str, Any]:
     return {**params, "lr_range_test_staircase": True} if stairs else params
 
 
-def _warmup(s: _Shape, lr: float) -> Params:
+def _warmup(s: _Shape, lr: float | None) -> Params:
     for high, steps, kind in s.warmups():
         yield _rise(s.node(0), high, steps, kind)
 
@@ -186,16 +171,17 @@ def _rise(low: float, high: float, steps: int, kind: str) -> dict[str, Any]:
     return {"warmup_min_lr": low, "warmup_max_lr": high, "warmup_num_steps": steps, "warmup_type": kind}
 
 
-def _warmup_decay(s: _Shape, lr: float) -> Params:
+def _warmup_decay(s: _Shape, lr: float | None) -> Params:
     last = s.corners[-1]
     for high, steps, kind in s.warmups():
         for total in dict.fromkeys([s.bottom - 1, s.bottom, last - 1, steps]):
             yield {"total_num_steps": total, **_rise(s.node(0), high, steps, kind)}
 
 
-def _warmup_cosine(s: _Shape, lr: float) -> Params:
-    lengths = dict.fromkeys((steps, kind) for _, steps, kind in s.warmups()) if lr else {}
-    for steps, kind in lengths:
+def _warmup_cosine(s: _Shape, lr: float | None) -> Params:
+    if not lr:
+        return
+    for steps, kind in dict.fromkeys((steps, kind) for _, steps, kind in s.warmups()):
         for total in dict.fromkeys([s.bottom, s.bottom - 1, s.bottom + 1, s.corners[-1], steps]):
             yield {
                 "total_num_steps": total,
@@ -206,7 +192,7 @@ def _warmup_cosine(s: _Shape, lr: float) -> Params:
             }
 
 
-def _one_cycle(s: _Shape, lr: float) -> Params:
+def _one_cycle(s: _Shape, lr: float | None) -> Params:
     low = s.node(0)
     few = s.corners if len(s.corners) < 12 else []
     decays = [(part.rate, part.steps) for part in parts(s.node) if isinstance(part, InverseTime)]
@@ -295,7 +281,7 @@ def _cycle(
     return {**params, "cycle_momentum": False}
 
 
-_FAMILIES: dict[str, Callable[[_Shape, float], Params]] = {
+_FAMILIES: dict[str, Callable[[_Shape, float | None], Params]] = {
     "LRRangeTest": _range_test,
     "WarmupLR": _warmup,
     "WarmupDecayLR": _warmup_decay,

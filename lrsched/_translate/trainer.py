@@ -1,21 +1,21 @@
 """`to_hf_kwargs`: a schedule as the arguments of the Hugging Face Trainer."""
 
-import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lrsched._core.check import Int, short
+from lrsched._core.check import Int
 from lrsched._curves import Complete, Schedule
-from lrsched._curves.equality import equality
+from lrsched._translate.proof import Configuration, Proof
 from lrsched._translate.reading import Reading, readings
 from lrsched.compat import transformers
 
-# Steps that are compared at once, and the difference that counts as none, in units of the largest rate.
-CHUNK = 2**18
-TOLERANCE = 1e-12
+# Steps that are compared at once.
+_BLOCK = 2**18
 _RAMPS = ("linear", "cosine", "1-sqrt")
 
 
@@ -49,93 +49,38 @@ def to_hf_kwargs(schedule: Schedule, steps: int) -> dict[str, Any]:
     """
     node = Complete()("to_hf_kwargs(schedule=...)", schedule)
     total = Int(low=1)("to_hf_kwargs(steps=...)", steps)
-    probe = Probe(node, total)
-    for seen in readings(node, total):
-        probe.look_at(seen)
-        for name, reading in product(_FAMILIES, seen):
-            for warmup, kwargs in _FAMILIES[name](reading, total):
-                found = {
-                    "learning_rate": reading.lr,
-                    "lr_scheduler_type": name,
-                    "warmup_steps": warmup,
-                    "lr_scheduler_kwargs": kwargs,
-                    "max_steps": total,
-                }
-                if probe.accepts(name, found):
-                    return found
-    raise ValueError(
-        f"to_hf_kwargs(schedule=...) must be a curve that an lr_scheduler_type of transformers gives in {total} steps, "
-        f"got {short(node)}: {probe.nearest}; to_source(schedule, 'transformers') prints code for it, and the Trainer "
-        "takes a lrsched_torch.ScheduleLR as optimizers=(optimizer, scheduler)"
+    proof = Proof(node, transformers.from_config, partial(_blocks, total))
+    return proof.first(
+        _guesses(node, total, proof),
+        "to_hf_kwargs(schedule=...)",
+        f"an lr_scheduler_type of transformers gives in {total} steps",
+        "to_source(schedule, 'transformers') prints code for it, and the Trainer takes a lrsched_torch.ScheduleLR as "
+        "optimizers=(optimizer, scheduler)",
     )
 
 
-class Probe:
-    """Compares candidates with a schedule: at a few steps, and those that pass at all of them.
-
-    Args:
-        node: the schedule.
-        total: steps of the training.
-
-    Attributes:
-        nearest: a text about the candidate that came nearest.
-    """
-
-    def __init__(self, node: Schedule, total: int) -> None:
-        self.node, self.total = node, total
-        self.nearest, self._distance = "", (True, math.inf)
-        self._tried: set[str] = set()
-
-    def look_at(self, seen: list[Reading]) -> None:
-        """Choose the few steps: some everywhere, and those near the corners of what was read."""
-        corners = {r.warmup for r in seen} | {r.warmup + r.stable for r in seen}
-        near = {corner + shift for corner in corners for shift in (-1, 0, 1, 2)}
-        spread = {self.total * i // 13 for i in range(13)} | {self.total - 1, self.total - 2, 1, 2, 3}
-        self.places = sorted(t for t in near | spread if 0 <= t < self.total)
-        self.rates = [self.node(t) for t in self.places]
-        self.top = max(map(abs, self.rates))
-
-    def accepts(self, name: str, arguments: dict[str, Any]) -> bool:
-        """Return whether the arguments give the schedule, and remember how far they are from it if not."""
-        text = repr(arguments)
-        if text in self._tried:
-            return False
-        self._tried.add(text)
-        try:
-            found = transformers.from_config(arguments)
-        except (TypeError, ValueError):
-            return False
-        place = self._where(found)
-        alike = place is None
-        if alike:
-            place = first_difference(self.node, found, self.total, self.top)
-            if place is None:
-                return True
-            # Others that are wrong there need not be compared everywhere.
-            self.places.append(place)
-            self.rates.append(self.node(place))
-        distance = (not alike, abs(self.node(place) - found(place)))
-        if distance < self._distance:
-            self._distance = distance
-            there = f"{found(place)!r} at step {place} instead of {self.node(place)!r}"
-            self.nearest = f"the nearest, {name!r}, has {there}"
-        return False
-
-    def _where(self, found: Schedule) -> int | None:
-        """Return the one of the few steps at which a candidate is farthest away, if it is not right at all of them."""
-        off = [abs(found(t) - rate) for t, rate in zip(self.places, self.rates, strict=True)]
-        return self.places[off.index(max(off))] if max(off) > TOLERANCE * self.top else None
+def _blocks(total: int) -> Iterator[NDArray[np.int64]]:
+    return (np.arange(start, min(start + _BLOCK, total)) for start in range(0, total, _BLOCK))
 
 
-def first_difference(a: Schedule, b: Schedule, total: int, top: float) -> int | None:
-    """Return a step below `total` at which two schedules differ by more than the tolerance, or None."""
-    for start in range(0, total, CHUNK):
-        steps = np.arange(start, min(start + CHUNK, total))
-        top = max(top, float(np.max(np.abs(a(steps)))))
-        where = equality(a, b, steps, rtol=0.0, atol=TOLERANCE * top).first
-        if where is not None:
-            return where
-    return None
+def _guesses(node: Schedule, total: int, proof: Proof) -> Iterator[tuple[str, Configuration]]:
+    spread = {total * i // 13 for i in range(13)} | {total - 1, total - 2, 1, 2, 3}
+    for seen in readings(node, total):
+        turns = {r.warmup for r in seen} | {r.warmup + r.stable for r in seen}
+        few = {turn + shift for turn in turns for shift in (-1, 0, 1, 2)} | spread
+        proof.look_at(t for t in few if 0 <= t < total)
+        for name, reading in product(_FAMILIES, seen):
+            for warmup, kwargs in _FAMILIES[name](reading, total):
+                yield (
+                    repr(name),
+                    {
+                        "learning_rate": reading.lr,
+                        "lr_scheduler_type": name,
+                        "warmup_steps": warmup,
+                        "lr_scheduler_kwargs": kwargs,
+                        "max_steps": total,
+                    },
+                )
 
 
 Kwargs = Iterator[tuple[int, dict[str, Any]]]
