@@ -13,9 +13,8 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from lrsched._core.check import Choice, Int, OrNone, Real, short
-from lrsched._curves import Constant, Linear, Polynomial, PowerLaw, Schedule
+from lrsched._curves import Schedule
 from lrsched.compat._tools import (
-    Count,
     LengthOrNone,
     Rate,
     Section,
@@ -24,15 +23,19 @@ from lrsched.compat._tools import (
     dictionary,
     must,
     numbers,
-    warmed,
 )
-from lrsched.compat.transformers.cosine import (
+from lrsched.compat.transformers.schedules import (
+    get_constant_schedule,
+    get_constant_schedule_with_warmup,
     get_cosine_schedule_with_warmup,
     get_cosine_with_hard_restarts_schedule_with_warmup,
     get_cosine_with_min_lr_schedule_with_warmup,
     get_cosine_with_min_lr_schedule_with_warmup_lr_rate,
+    get_inverse_sqrt_schedule,
+    get_linear_schedule_with_warmup,
+    get_polynomial_decay_schedule_with_warmup,
+    get_wsd_schedule,
 )
-from lrsched.compat.transformers.wsd import get_wsd_schedule
 
 __all__ = [
     "from_config",
@@ -52,100 +55,6 @@ __all__ = [
 
 # The name of a function, the function and its arguments.
 Call = tuple[str, Callable[..., Schedule], dict[str, Any]]
-
-
-@checked
-def get_constant_schedule(lr: Rate) -> Schedule:
-    """The same rate at every step.
-
-    Args:
-        lr: rate of the optimizer.
-
-    Examples:
-        >>> get_constant_schedule(5e-5)
-        Constant(5e-05)
-    """
-    return Constant(lr)
-
-
-@checked
-def get_constant_schedule_with_warmup(lr: Rate, num_warmup_steps: Count) -> Schedule:
-    """A line from 0, then a constant rate.
-
-    Args:
-        lr: rate of the optimizer.
-        num_warmup_steps: steps of the line, >= 0.
-
-    Examples:
-        >>> get_constant_schedule_with_warmup(0.1, 10)
-        Linear(0.0, 0.1, steps=10) >> Constant(0.1)
-    """
-    return warmed(num_warmup_steps, 0.0, lr, Constant(lr))
-
-
-@checked
-def get_linear_schedule_with_warmup(lr: Rate, num_warmup_steps: Count, num_training_steps: Count) -> Schedule:
-    """A line from 0, then a line to 0.
-
-    Args:
-        lr: rate of the optimizer.
-        num_warmup_steps: steps of the first line, >= 0.
-        num_training_steps: all steps, >= 0.
-
-    Examples:
-        >>> get_linear_schedule_with_warmup(0.1, 10, 100)
-        Linear(0.0, 0.1, steps=10) >> Linear(0.1, 0.0, steps=90)
-    """
-    left = num_training_steps - num_warmup_steps
-    return warmed(num_warmup_steps, 0.0, lr, Linear(lr, 0.0, left) if left > 0 else Constant(0.0))
-
-
-@checked
-def get_polynomial_decay_schedule_with_warmup(
-    lr: Rate, num_warmup_steps: Count, num_training_steps: Count, lr_end: Rate = 1e-7, power: Rate = 1.0
-) -> Schedule:
-    """A line from 0, then a power of the part left, down to `lr_end`.
-
-    Args:
-        lr: rate of the optimizer, above `lr_end`.
-        num_warmup_steps: steps of the line, >= 0.
-        num_training_steps: all steps, >= 0; not `num_warmup_steps`, where the library divides by zero.
-        lr_end: last rate.
-        power: exponent, >= 0.
-
-    Examples:
-        >>> get_polynomial_decay_schedule_with_warmup(0.1, 10, 100, lr_end=0.01)
-        Linear(0.0, 0.1, steps=10) >> Linear(0.1, 0.01, steps=90)
-    """
-    where = "get_polynomial_decay_schedule_with_warmup"
-    must(lr > lr_end, f"{where}(lr_end=...)", f"< lr={lr!r}", lr_end)
-    steps = num_training_steps - num_warmup_steps
-    must(steps != 0, f"{where}(num_training_steps=...)", "another number than num_warmup_steps", num_training_steps)
-    if steps < 0:
-        decay: Schedule = Constant(lr_end)
-    elif power == 0.0:
-        decay = Constant(lr, steps + 1) >> Constant(lr_end)
-    else:
-        decay = Linear(lr, lr_end, steps) if power == 1.0 else Polynomial(lr, lr_end, steps, power)
-    return warmed(num_warmup_steps, 0.0, lr, decay)
-
-
-@checked
-def get_inverse_sqrt_schedule(lr: Rate, num_warmup_steps: Count, timescale: float | None = None) -> Schedule:
-    """A line from 0, then the inverse square root of the time.
-
-    Args:
-        lr: rate of the optimizer.
-        num_warmup_steps: steps of the line, >= 0.
-        timescale: steps before the decay is felt, > 0, or None for `num_warmup_steps` (10,000 without warm-up).
-
-    Examples:
-        >>> get_inverse_sqrt_schedule(0.1, 100)(400)
-        0.05
-    """
-    scale = (num_warmup_steps or 10_000) if timescale is None else timescale
-    must(scale > 0, "get_inverse_sqrt_schedule(timescale=...)", "> 0", timescale)
-    return warmed(num_warmup_steps, 0.0, lr, PowerLaw(lr, 0.5, scale))
 
 
 _SCHEDULES: dict[str, tuple[Callable[..., Schedule], bool]] = {
