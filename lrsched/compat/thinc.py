@@ -5,7 +5,7 @@
 
 from typing import Annotated
 
-from lrsched._core.check import Real
+from lrsched._core.check import Real, Steps
 from lrsched._curves import (
     Constant,
     Exponential,
@@ -103,11 +103,11 @@ def compounding(start: Rate, stop: Rate, compound: Positive, *, t: Rate = 0.0) -
 @checked
 def slanted_triangular(
     max_rate: Rate,
-    num_steps: Length,
+    num_steps: Annotated[float, Steps(low=1.0)],
     *,
     cut_frac: Annotated[float, Real(low=0.0, high=1.0, open_low=True, open_high=True)] = 0.1,
     ratio: Annotated[float, Real(low=1.0)] = 32,
-    t: Count = 0,
+    t: Rate = 0.0,
 ) -> Schedule:
     """A short rise from `max_rate / ratio` and a long fall to it, which goes on below zero after the end.
 
@@ -115,10 +115,10 @@ def slanted_triangular(
 
     Args:
         max_rate: the top, >= 0.
-        num_steps: all steps.
+        num_steps: all steps, >= 1; they need not be whole.
         cut_frac: part of the steps that rises, in (0, 1), at least one step.
         ratio: the top divided by the bottom, >= 1.
-        t: steps gone before step 0.
+        t: steps gone before step 0, >= 0.
 
     Raises:
         ValueError: an argument is out of range, or the rise has no step.

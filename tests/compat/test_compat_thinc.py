@@ -3,7 +3,7 @@
 import types
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oracles import assert_agrees, load, stub
 
@@ -34,7 +34,14 @@ def test_compounding_is_that_of_thinc(start, stop, compound, t):
     check("compounding", start, stop, compound, t=t)
 
 
-@given(rates, st.integers(2, 80), st.sampled_from([0.1, 0.25, 0.5]), st.sampled_from([2, 32]), st.integers(0, 3))
+@given(
+    rates,
+    st.integers(2, 80) | st.floats(2.0, 80.0),
+    st.sampled_from([0.1, 0.25, 0.5]),
+    st.sampled_from([2, 32]),
+    st.integers(0, 3) | st.floats(0.0, 3.0),
+)
+@example(1.0, 20.0, 0.1, 10, 1.0)  # Thinc's own test
 def test_the_slanted_triangle_is_that_of_thinc(top, steps, part, ratio, t):
     if int(steps * part) == 0:
         with pytest.raises(ZeroDivisionError):
