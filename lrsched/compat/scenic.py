@@ -190,6 +190,8 @@ def _taken(content: Config, names: list[str]) -> dict[str, Any]:
         "the numbers of its factors",
         read=("factors", *sorted(used)),
         neutral={"learning_rate_schedule": ("compound",)},
+        # Scenic wants this number in every configuration.
+        aside=("base_learning_rate",) if content.get("base_learning_rate") == 1.0 else (),
         homes=homes,
         strict=True,
     )
@@ -211,7 +213,8 @@ def compound_lr_scheduler(config: Config) -> Schedule:
 
     Args:
         config: the names under "factors", separated by `*`, and their numbers, Scenic's `lr_configs`; lengths need not
-            be whole, but events must. What the factors do not use is refused, as it has no effect.
+            be whole, but events must. What the factors do not use is refused, as it has no effect; a
+            `base_learning_rate` of 1 is not, as Scenic wants one even where "constant" is not among the factors.
 
     Raises:
         TypeError: a name stands there that the factors do not use.

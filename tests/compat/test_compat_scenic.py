@@ -175,6 +175,16 @@ def test_a_config_of_scenic_may_say_that_it_is_compound():
     assert compound_lr_scheduler({**config, "learning_rate_schedule": "compound"}) == Constant(0.001)
 
 
+def test_the_base_rate_that_scenic_always_wants_may_be_one_without_the_factor_constant():
+    # Scenic's own test: get_learning_rate_fn refuses a configuration without base_learning_rate.
+    config = {"factors": "cosine_decay", "steps_per_cycle": 100, "t_mul": 2.0, "m_mul": 0.5, "alpha": 0.3}
+    assert compound_lr_scheduler({**config, "base_learning_rate": 1.0}) == compound_lr_scheduler(config)
+    with pytest.raises(
+        TypeError, match=r"got 'base_learning_rate': it is a number of constant, which the factors lack"
+    ):
+        compound_lr_scheduler({**config, "base_learning_rate": 0.1})
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
