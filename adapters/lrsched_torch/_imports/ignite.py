@@ -1,37 +1,27 @@
 """The parameter schedulers of pytorch-ignite, as schedules; ignite itself is not imported."""
 
-import copy
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
 
 from lrsched import Constant, Schedule, Shift
 from lrsched.compat import ignite as recipes
+from lrsched_torch._imports.leaves import ARGUMENTS
+from lrsched_torch._imports.twin import STEPS, alike, goes_on, twin_of
 
 Read = Callable[[Any, int], Schedule]
-
-# Events of the copy that the check runs, and what a rate in float32 may come to.
-_CHECKED = 256
-_RTOL, _ATOL = 1e-5, 1e-7
 
 _CYCLIC = ("LinearCyclicalScheduler", "CosineAnnealingScheduler")
 _COMPOSED = ("ConcatScheduler", "ParamGroupScheduler")
 _LEAVES = (*_CYCLIC, "LRScheduler", "PiecewiseLinear")
 # Under which names a scheduler of torch that multiplies keeps its arguments.
 _ARGUMENTS: dict[str, tuple[str, ...]] = {
-    "ConstantLR": ("factor", "total_iters"),
-    "CosineAnnealingLR": ("T_max", "eta_min"),
-    "CosineAnnealingWarmRestarts": ("T_0", "T_mult", "eta_min"),
     "ExponentialLR": ("gamma",),
-    "LinearLR": ("start_factor", "end_factor", "total_iters"),
     "MultiStepLR": ("gamma",),
-    "PolynomialLR": ("total_iters", "power"),
     "SWALR": ("anneal_epochs",),
-    "StepLR": ("step_size", "gamma"),
+    **ARGUMENTS,
 }
 
 
@@ -292,25 +282,16 @@ def _now(handler: Any, i: int) -> int:
 
 def _check(handler: Any, optimizer: Any, schedules: list[Schedule]) -> None:
     """Compare the schedules with what a copy of the handler sets at the next events."""
-    # Copies, for a rate that is a tensor is written in place.
-    groups = [copy.deepcopy(dict(group, params=[torch.zeros(1)])) for group in optimizer.param_groups]
-    double = torch.optim.SGD(groups, lr=0.0)
-    twin = copy.deepcopy(handler, {id(optimizer): double})
-    driven = [i for i in range(len(groups)) if _drives(handler, i)]
+    double, twin = twin_of(handler, optimizer)
+    driven = [i for i in range(len(double.param_groups)) if _drives(handler, i)]
     starts = {i: _now(handler, i) + _is_early(handler, i) for i in driven}
-    peaks = {i: float(np.max(schedules[i](np.arange(starts[i] + _CHECKED)))) for i in driven}
-    for event in range(_CHECKED):
-        if any(_ended(part) for part in _parts(twin)):
+    peaks = {i: float(np.max(schedules[i](np.arange(starts[i] + STEPS)))) for i in driven}
+    for event in range(STEPS):
+        if any(_ended(part) for part in _parts(twin)) or not goes_on(twin, None):
             return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            try:
-                twin(None)
-            except (ValueError, ZeroDivisionError):
-                return  # ignite goes no further
         for i in driven:
             rate, expected = float(double.param_groups[i]["lr"]), schedules[i](starts[i] + event)
-            if not math.isclose(rate, expected, rel_tol=_RTOL, abs_tol=_ATOL * peaks[i]):
+            if not alike(rate, expected, peaks[i]):
                 raise _refused(
                     f"a scheduler whose rates follow from its arguments, but group {i} has {rate!r} at step "
                     f"{starts[i] + event}, where {schedules[i]!r} has {expected!r}: was the rate changed by hand?"

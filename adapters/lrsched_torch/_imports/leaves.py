@@ -12,10 +12,9 @@ from lrsched import Constant, Hold, Schedule, Stretch
 from lrsched.compat import torch as recipes
 from lrsched_torch._imports.legacy import annealing, has_own_scale, milestones, phase_ends
 from lrsched_torch._imports.transformers import read_lambda
+from lrsched_torch._imports.twin import RTOL
 from lrsched_torch._scheduler.scheduler import ScheduleLR
 
-# What torch's own rounding may come to in a long run.
-RTOL = 1e-5
 # The smallest parts of a step in which the sizes of a cycle are given.
 _PARTS = 1000
 
@@ -33,7 +32,7 @@ def _own(scheduler: ScheduleLR, i: int) -> Schedule:
 
 
 # Under which names schedulers keep their arguments; the first is the time that they take.
-_ARGUMENTS: dict[str, tuple[str, ...]] = {
+ARGUMENTS: dict[str, tuple[str, ...]] = {
     "StepLR": ("step_size", "gamma"),
     "ConstantLR": ("total_iters", "factor"),
     "LinearLR": ("total_iters", "start_factor", "end_factor"),
@@ -51,7 +50,7 @@ def _plain(scheduler: Any, i: int) -> Schedule:
 def _timed(scheduler: Any, lr: float) -> Schedule:
     """Read a scheduler of a first rate, whose time torch takes as any number."""
     name = type(scheduler).__name__
-    time, *rest = _ARGUMENTS[name]
+    time, *rest = ARGUMENTS[name]
     arguments = {attribute: getattr(scheduler, attribute) for attribute in rest}
     build: Callable[..., Schedule] = functools.partial(getattr(recipes, name), lr, **arguments)
     length = getattr(scheduler, time)

@@ -1,6 +1,5 @@
 """Live torch schedulers as schedules."""
 
-import copy
 import math
 import warnings
 from typing import Any, Literal, overload
@@ -12,12 +11,9 @@ from torch.optim import lr_scheduler
 from lrsched import Schedule
 from lrsched_torch._imports.composites import first_end, flat, leaves_of, nested, read, starts, turn
 from lrsched_torch._imports.ignite import is_handler, read_handler, torchs_of
-from lrsched_torch._imports.leaves import RTOL, momentum_cycle
+from lrsched_torch._imports.leaves import momentum_cycle
 from lrsched_torch._imports.momentum import cycles_momentum, field_of, momentum_of, read_momentum
-
-# Steps of the copy that the check takes, and what is nothing beside the largest value.
-_CHECKED = 256
-_ATOL = 1e-7
+from lrsched_torch._imports.twin import STEPS, alike, goes_on, twin_of
 
 
 @overload
@@ -155,33 +151,25 @@ def _check(scheduler: Any, schedules: list[Schedule], momenta: list[Schedule]) -
     """Compare the schedules with the current rates and momenta and with the next steps of a copy."""
     optimizer = _optimizer(scheduler)
     now, last = _now(scheduler), _horizon(scheduler)
-    # Copies, for a rate that is a tensor is written in place.
-    groups = [copy.deepcopy(dict(group, params=[torch.zeros(1)])) for group in optimizer.param_groups]
-    double = torch.optim.SGD(groups, lr=0.0)
-    double.defaults.update(optimizer.defaults)
-    twin = copy.deepcopy(scheduler, {id(optimizer): double})
-    tops = [float(np.max(schedule(np.arange(_CHECKED)))) for schedule in schedules]
-    for step in range(now, now + _CHECKED):
+    double, twin = twin_of(scheduler, optimizer)
+    tops = [float(np.max(schedule(np.arange(STEPS)))) for schedule in schedules]
+    for step in range(now, now + STEPS):
         if step > last:
             return
         for i, (group, schedule) in enumerate(zip(double.param_groups, schedules, strict=True)):
             rate, expected = float(group["lr"]), schedule(step)
             most = max(tops[i], float(group.get("initial_lr", 0.0)))
-            if not math.isclose(rate, expected, rel_tol=RTOL, abs_tol=_ATOL * most):
+            if not alike(rate, expected, most):
                 raise ValueError(
                     f"from_torch(scheduler) must get a scheduler whose rates follow from its arguments, but group {i} "
                     f"has {rate!r} at step {step}, where {schedule!r} has {expected!r}: was the rate changed by hand?"
                 )
         for i, (group, schedule) in enumerate(zip(double.param_groups, momenta, strict=False)):
             found, expected = momentum_of(group), schedule(step)
-            if not math.isclose(found, expected, rel_tol=RTOL, abs_tol=_ATOL):
+            if not alike(found, expected):
                 raise ValueError(
                     f"from_torch(scheduler, momentum=True) must get a scheduler whose momenta follow from its "
                     f"arguments, but group {i} has {found!r} at step {step}, where {schedule!r} has {expected!r}"
                 )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            try:
-                twin.step()
-            except (AttributeError, IndexError, NotImplementedError, ValueError, ZeroDivisionError):
-                return  # torch goes no further; it does not step what its oldest versions have saved
+        if not goes_on(twin.step):
+            return

@@ -256,32 +256,29 @@ def _split(piece: Piece, early_inputs: set[str], prefix: str) -> tuple[Piece, Pi
     outs = [n for n in inner if any(user not in early for user in n.users)]
     first, second = Graph(), Graph()
     names = {node: f"{prefix}{i}" for i, node in enumerate(outs)}
-    mapped: dict[Node, Node] = {}
-    # Inputs in the order of the graph; those that are not used are left out.
-    wanted = [n for n in graph.nodes if n.op == "placeholder" and any(user in early for user in n.users)]
-    for node in wanted:
-        mapped[node] = first.placeholder(node.name)
+    mapped = {node: first.placeholder(node.name) for node in early if node.op == "placeholder"}
     for node in graph.nodes:
         if (node in early and node.op != "placeholder") or node in free:
             mapped[node] = first.node_copy(node, lambda n: mapped[n])
     first.output(tuple(mapped[n] for n in outs))
-    mapped = {}
-    direct = [n for n in graph.nodes if n.op == "placeholder" and any(user not in early for user in n.users)]
-    for node in direct:
-        mapped[node] = second.placeholder(node.name)
-    for node in outs:
-        mapped[node] = second.placeholder(names[node])
+    mapped = {node: second.placeholder(node.name) for node in graph.nodes if node.op == "placeholder"}
+    mapped |= {node: second.placeholder(name) for node, name in names.items()}
     for node in graph.nodes:
         if node.op in ("get_attr", "call_function") and node not in early:
             mapped[node] = second.node_copy(node, lambda n: mapped[n])
         elif node.op == "output":
             second.output(torch.fx.node.map_arg(node.args[0], lambda n: mapped[n]))
-    for part in (first, second):
-        part.eliminate_dead_code()
-    return (
-        Piece(tuple(n.name for n in wanted), tuple(names.values()), GraphModule(piece.run, first)),  # type: ignore[arg-type]
-        Piece((*(n.name for n in direct), *names.values()), piece.gives, GraphModule(piece.run, second)),  # type: ignore[arg-type]
-    )
+    return _pruned(piece, first, tuple(names.values())), _pruned(piece, second, piece.gives)
+
+
+def _pruned(piece: Piece, graph: Graph, gives: tuple[str, ...]) -> Piece:
+    """Return a part of a piece without what nothing needs, be it an operation or an input."""
+    graph.eliminate_dead_code()
+    for node in graph.find_nodes(op="placeholder"):
+        if not node.users:
+            graph.erase_node(node)
+    takes = tuple(node.name for node in graph.find_nodes(op="placeholder"))
+    return Piece(takes, gives, GraphModule(piece.run, graph))  # type: ignore[arg-type]  # a GraphModule
 
 
 def _writes(node: Node) -> bool:
