@@ -118,7 +118,7 @@ class Buckets(Executor):
                 else:
                     found.append(engine.reduce(loaded, i))
             if i < count:
-                if self.facts.reductions[i].kind == "total":
+                if self.facts.reductions[i] == "total":
                     total = torch.stack([x.to(found[0]) for x in found]).sum()
                     found = [total.to(x) for x in found]
                 for (known, _), result in zip(kept, found, strict=True):

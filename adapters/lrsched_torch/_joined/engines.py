@@ -7,7 +7,7 @@ operation of torch by itself reads and writes all it is given. `Compiled` hands 
 `_traced/graphs.py`, in which a pass is one loop, and computes only once what follows from learning rate and step alone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from lrsched_torch._joined.bucket import Bucket
 from lrsched_torch._shared.captured import Captured
 from lrsched_torch._shared.facts import Facts, ops, rebuilt
 from lrsched_torch._shared.update import apart
-from lrsched_torch._traced.graphs import TABLES, Env, Form, GraphPhase, flat_context, known_names, phases_of
+from lrsched_torch._traced.graphs import TABLES, Env, Form, Passes, flat_context, known_names, phases_of
 
 # Elements of one piece of an eager update: what it reads, writes and keeps for a moment stays in the cache.
 PIECE = 2**17
@@ -119,22 +119,24 @@ class Compiled:
         """Return the result of a reduction."""
         env, phases = self._env(loaded), self._phases(loaded)
         self._add_key(loaded, phases, index, env)
-        if self.facts.reductions[index].kind == "sums":
+        if self.facts.reductions[index] == "sums":
             # Its graph goes on to what the next one needs of the sums.
             self._add_key(loaded, phases, index + 1, env)
-        env |= phases[index].own(env)
-        env |= phases[index].main(env)
+        _, own, main = phases[index]
+        env |= own(env)
+        env |= main(env)
         results = [env[name] for name in known_names(self.facts, index)]
-        return results if self.facts.reductions[index].kind == "sums" else results[0]
+        return results if self.facts.reductions[index] == "sums" else results[0]
 
     def finish(self, loaded: Loaded) -> None:
         """Write the new parameter and slots."""
         env, phases = self._env(loaded), self._phases(loaded)
         self._add_key(loaded, phases, len(phases) - 1, env)
-        env |= phases[-1].own(env)
-        phases[-1].main(env)
+        _, own, main = phases[-1]
+        env |= own(env)
+        main(env)
 
-    def _phases(self, loaded: Loaded) -> tuple[GraphPhase, ...]:
+    def _phases(self, loaded: Loaded) -> Passes:
         bucket = loaded.bucket
         if bucket.phases is None:
             p = loaded.p.dtype if loaded.low is None else loaded.low.dtype
@@ -156,7 +158,7 @@ class Compiled:
             env |= zip(known_names(self.facts, i), values, strict=True)
         return env
 
-    def _add_key(self, loaded: Loaded, phases: Sequence[GraphPhase], index: int, env: Env) -> None:
+    def _add_key(self, loaded: Loaded, phases: Passes, index: int, env: Env) -> None:
         """Add what one graph needs of the learning rate, the step and the totals, computed once for all tensors."""
         bucket = loaded.bucket
         rank = bucket.rank if self.facts.ranked else 0
@@ -168,10 +170,10 @@ class Compiled:
             totals = {
                 name: env[name].to(wide["step"])
                 for i, asked in enumerate(self.facts.reductions[:index])
-                if asked.kind == "total"
+                if asked == "total"
                 for name in known_names(self.facts, i)
             }
-            found = phases[index].key(wide | totals) | wide
+            found = phases[index][0](wide | totals) | wide
             self._keys[key, index] = {
                 name: x.to(bucket.device, bucket.work if x.is_floating_point() else x.dtype)
                 for name, x in found.items()

@@ -127,7 +127,7 @@ class Triton(Executor):
         for i in range(len(self.facts.reductions) + 1):
             for table in tables:
                 table.run(i, total)
-            if i < len(self.facts.reductions) and self.facts.reductions[i].kind == "total":
+            if i < len(self.facts.reductions) and self.facts.reductions[i] == "total":
                 found = [table.total() for table in tables]
                 total = found[0] if len(found) == 1 else torch.stack([x.to(found[0].device) for x in found]).sum()
         for table in tables:
@@ -223,7 +223,7 @@ class KernelTable:
         columns = {"first": counts.cumsum(0) - counts, "count": counts, "size": sizes, "row": self.rows}
         self.fixed = [torch.as_tensor(columns[name]) for name in COLUMNS[:-1]]
         owner = torch.repeat_interleave(torch.arange(len(sizes), dtype=torch.int32), counts)
-        most = max([asked.arrays for asked in self.facts.reductions], default=1)
+        most = max(self.facts.counts, default=1)
         room: dict[str, Any] = {"dtype": self.form.work, "device": self.device}
         self.owner = sent(owner, self.device)
         self.partials = torch.empty(most, self.count, **room)

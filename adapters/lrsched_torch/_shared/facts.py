@@ -1,22 +1,15 @@
 """What an optimizer must know of a rule to cut, join and pad tensors for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._shared.update import named
-
-
-class Asked(NamedTuple):
-    """A reduction for which a body asks: "sums" of so many arrays, or a "total"."""
-
-    kind: str
-    arrays: int
 
 
 @dataclass(frozen=True)
@@ -27,7 +20,8 @@ class Facts:
         empty: slots in their structure.
         names: of the slots that are not None.
         wide: of those of the shape of the tensor; the others are numbers.
-        reductions: what the body asks of its context, in order.
+        reductions: what the body asks of its context, in order: "sums" of tensors, or a "total" over all.
+        counts: of how many arrays of a tensor each of these is.
         ranked: whether the body looks at the number of dimensions.
         packs: whether tensors may be cut and joined.
     """
@@ -35,7 +29,8 @@ class Facts:
     empty: Any
     names: tuple[str, ...]
     wide: frozenset[str]
-    reductions: tuple[Asked, ...]
+    reductions: tuple[str, ...]
+    counts: tuple[int, ...]
     ranked: bool
     packs: bool
 
@@ -52,7 +47,7 @@ class Facts:
     @property
     def totals(self) -> bool:
         """Whether the body asks for totals over all tensors."""
-        return any(asked.kind == "total" for asked in self.reductions)
+        return "total" in self.reductions
 
     def arrays(self, slots: Any) -> list[Tensor]:
         """Return the arrays of slots in the order of the names."""
@@ -110,30 +105,20 @@ def facts_of(rule: rules.Rule) -> Facts:
     names = tuple(name for name, _ in pairs)
     wide = frozenset(name for name, x in pairs if x.shape == p.shape)
     if not rule.packs or not shapes <= {(3,), ()}:
-        return Facts(slots, names, wide, (), True, False)
+        return Facts(slots, names, wide, (), (), True, False)
     rank = _Watched(2)
     rank.seen = []
     rule.body(rules.Context.of_list(ops(), [rank], 1.0, 1), [p], [p], [slots])
     # As arrays, the scalars hide nothing: a body may ask for less of a tensor that it knows to skip.
     one = torch.ones(())
-    context, asked = _asking(rules.Context.of_list(ops(), (one,), one, one))  # type: ignore[arg-type]  # a rank that may be traced
-    rule.body(context, [p], [p], [slots])
-    return Facts(slots, names, wide, tuple(asked), bool(rank.seen), True)
-
-
-def _asking(context: rules.Context) -> tuple[rules.Context, list[Asked]]:
-    """Return the context and a list to which it adds each reduction."""
-    asked: list[Asked] = []
-
-    def sums(arrays: Sequence[Tensor], owners: Sequence[int]) -> list[Tensor]:
-        asked.append(Asked("sums", len(arrays)))
-        return context.sums(arrays, owners)
-
-    def total(arrays: Sequence[Tensor]) -> Tensor:
-        asked.append(Asked("total", 1))
-        return context.total(arrays)  # type: ignore[no-any-return]  # an array
-
-    return replace(context, sums=sums, total=total), asked
+    context = rules.Context.of_list(ops(), (one,), one, one)  # type: ignore[arg-type]  # a rank that may be traced
+    kinds: list[str] = []
+    results: list[Any] = []
+    while (found := rules.next_reduction(lambda c: rule.body(c, [p], [p], [slots]), context, results)) is not None:
+        kinds.append(found.kind)
+        results.append(found.result)
+    counts = tuple(len(result) if kind == "sums" else 1 for kind, result in zip(kinds, results, strict=True))
+    return Facts(slots, names, wide, tuple(kinds), counts, bool(rank.seen), True)
 
 
 def rebuilt(facts: Facts, arrays: Sequence[Tensor]) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._shared.facts import facts_of, rebuilt
-from lrsched_torch._shared.update import Batch, Member, Update
+from lrsched_torch._shared.update import Batch, BatchUpdate, Member
 
 _layout = attrgetter("layout")
 # What makes the state of a parameter before its first update.
@@ -111,7 +111,7 @@ class Job:
 
 
 class WholeTensors(Executor):
-    """Runs an `Update` on the list of all tensors in their own shapes.
+    """Runs a `BatchUpdate` on the list of all tensors in their own shapes.
 
     Args:
         update: does it.
@@ -120,7 +120,7 @@ class WholeTensors(Executor):
         always: whether an update without a tensor is one too.
     """
 
-    def __init__(self, update: Update, rule: rules.Rule, *, apart: bool, always: bool = False) -> None:
+    def __init__(self, update: BatchUpdate, rule: rules.Rule, *, apart: bool, always: bool = False) -> None:
         self.update, self.rule, self.apart, self.always = update, rule, apart, always
 
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:

@@ -1,7 +1,7 @@
 """One update of a batch of torch parameters in place: the pure function, run as it is or compiled.
 
-An `Update` takes whole tensors in their own shapes: matrix rules need them so, and shards come so. Where tensors may be
-cut and joined, `_joined.buckets` updates them. `RuleOptimizer._executor` chooses.
+A `BatchUpdate` takes whole tensors in their own shapes: matrix rules need them so, and shards come so. Where tensors
+may be cut and joined, `_joined.buckets` updates them. `RuleOptimizer._executor` chooses.
 """
 
 import types
@@ -46,10 +46,10 @@ class Batch(NamedTuple):
 
 
 # Changes parameters and slots in place.
-Update = Callable[[Batch], None]
+BatchUpdate = Callable[[Batch], None]
 
 
-def update_with(rule: rules.Rule) -> Update:
+def update_with(rule: rules.Rule) -> BatchUpdate:
     """Return the function that does one update with the rule.
 
     A rule that looks at all tensors together sees the whole batch, each tensor with its own learning rate and step.
@@ -104,7 +104,7 @@ def arrays_of(slots: Any) -> Iterator[Tensor]:
     return (x for _, x in named(slots))
 
 
-def compiled(update: Update) -> Update:
+def compiled(update: BatchUpdate) -> BatchUpdate:
     """Return the function compiled to one graph, with learning rates and steps as 0-d tensors."""
     # Dynamo counts recompilations by code object, and gives up at the eighth: a copy keeps optimizers out of each
     # other's count.

@@ -15,11 +15,13 @@ from torch.distributed.tensor import DTensor, Replicate
 
 from lrsched import rules
 from lrsched_torch._shared.facts import facts_of
-from lrsched_torch._shared.update import Batch, Update, arrays_of, compiled, named, spread
+from lrsched_torch._shared.update import Batch, BatchUpdate, arrays_of, compiled, named, spread
 from lrsched_torch._spread.shards import Groups, Shards
 
 
-def sharded_update_with(rule: rules.Rule, *, compile: bool = False, totals_over: ProcessGroup | None = None) -> Update:
+def sharded_update_with(
+    rule: rules.Rule, *, compile: bool = False, totals_over: ProcessGroup | None = None
+) -> BatchUpdate:
     """Return the function that does one update with the rule where parameters may be `DTensor`s.
 
     Args:
@@ -32,12 +34,12 @@ def sharded_update_with(rule: rules.Rule, *, compile: bool = False, totals_over:
         A function that raises a TypeError for a gradient or a slot that does not fit its parameter, and a ValueError
         for a parameter that this process cannot update.
     """
-    plain: dict[tuple[Groups, ...], Update] = {}
+    plain: dict[tuple[Groups, ...], BatchUpdate] = {}
     facts = facts_of(rule)
-    borderless = facts.packs and not facts.ranked and all(asked.kind == "total" for asked in facts.reductions)
+    borderless = facts.packs and not facts.ranked and all(asked == "total" for asked in facts.reductions)
     borderless = borderless and (totals_over is not None or not facts.totals)
 
-    def plain_update(groups: tuple[Groups, ...]) -> Update:
+    def plain_update(groups: tuple[Groups, ...]) -> BatchUpdate:
         if groups not in plain:
             shards = Shards(rule, groups, totals_over)
             if compile and groups:

@@ -80,7 +80,7 @@ class Shards:
             for part in found:
                 for key, scalar in part.items():
                     merged[key] = merged[key] + scalar if key in merged else scalar
-            total = asked.kind == "total"
+            total = asked == "total"
             everywhere: Any = self._total(merged, batch) if total else self._added(merged)
             for part, results in zip(found, known, strict=True):
                 results.append(everywhere if total else _looked_up(part, everywhere))

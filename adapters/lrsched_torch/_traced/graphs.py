@@ -67,17 +67,13 @@ class Piece:
         return dict(zip(self.gives, self.run(*map(env.__getitem__, self.takes)), strict=True))
 
 
-class GraphPhase(NamedTuple):
-    """One pass over the tensors: what is computed once for all, once for each, and for each element."""
-
-    key: Piece
-    own: Piece
-    main: Piece
+# One pass over the tensors: what is computed once for all of them, what once for each, and what for each element.
+Passes = tuple[tuple[Piece, Piece, Piece], ...]
 
 
 def known_names(facts: Facts, phase: int) -> list[str]:
     """Return the names of the results of one reduction."""
-    return [f"known{phase}_{j}" for j in range(facts.reductions[phase].arrays)]
+    return [f"known{phase}_{j}" for j in range(facts.counts[phase])]
 
 
 def compile_graph(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..., Any]:
@@ -91,7 +87,7 @@ def compile_graph(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..
 
 
 @lru_cache(maxsize=64)
-def phases_of(form: Form) -> tuple[GraphPhase, ...]:
+def phases_of(form: Form) -> Passes:
     """Return the compiled passes of a rule: one for each reduction, and the last one, which writes."""
     facts = facts_of(form.rule)
     tiny, large = _examples(form, facts, small=True), _examples(form, facts, small=False)
@@ -99,7 +95,7 @@ def phases_of(form: Form) -> tuple[GraphPhase, ...]:
     keys, mains, uniques = [], [], []
     for i in range(count + 1):
         graph = _traced(form, facts, i, tiny)
-        totals = [n for j in range(i) if facts.reductions[j].kind == "total" for n in known_names(facts, j)]
+        totals = [n for j in range(i) if facts.reductions[j] == "total" for n in known_names(facts, j)]
         key, main = _split(graph, {*form.scalars, *totals}, f"key{i}_")
         # What a tensor or a row needs once, such as its trust ratio, would else be computed for each element.
         wide = {label for label, name in zip(facts.labels, facts.names, strict=True) if name in facts.wide}
@@ -119,12 +115,12 @@ def phases_of(form: Form) -> tuple[GraphPhase, ...]:
         if i < count and _after_sums(facts, i + 1):
             piece = _joined(piece, uniques[i + 1], tiny)
         compiled = compile_graph(piece.run, [large[name] for name in piece.takes])  # type: ignore[arg-type]  # a GraphModule
-        passes.append(GraphPhase(key, own, Piece(piece.takes, piece.gives, compiled)))
+        passes.append((key, own, Piece(piece.takes, piece.gives, compiled)))
     return tuple(passes)
 
 
 def _after_sums(facts: Facts, phase: int) -> bool:
-    return phase > 0 and facts.reductions[phase - 1].kind == "sums"
+    return phase > 0 and facts.reductions[phase - 1] == "sums"
 
 
 def _examples(form: Form, facts: Facts, small: bool) -> Env:
@@ -151,7 +147,7 @@ def _examples(form: Form, facts: Facts, small: bool) -> Env:
         found = (owner, counts, counts.cumsum(0) - counts, torch.ones(rows, 1, dtype=torch.int64))
         env |= {name: x.to(form.device) for name, x in zip(TABLES, found, strict=True)}
     for i, reduction in enumerate(facts.reductions):
-        shape = (rows, 1) if form.rows and reduction.kind == "sums" else ()
+        shape = (rows, 1) if form.rows and reduction == "sums" else ()
         env |= {name: array(shape, form.work) for name in known_names(facts, i)}
     return env
 
@@ -179,7 +175,7 @@ def _traced(form: Form, facts: Facts, phase: int, tiny: Env) -> Piece:
         taken = []
         for i in range(phase):
             values = [env[name] for name in known_names(facts, i)]
-            taken.append(values if facts.reductions[i].kind == "sums" else values[0])
+            taken.append(values if facts.reductions[i] == "sums" else values[0])
         if form.rows:
             tables = rules.RowTables(*(env[name] for name in TABLES))
             context, slots = tables.context(ops(), env["lr"], env["step"]), tables.wide(old)

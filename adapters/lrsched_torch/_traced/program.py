@@ -153,7 +153,7 @@ def program_of(form: Form, totals: Level = Level.KEY) -> LoopProgram:
     levels: dict[str, Level] = dict.fromkeys(wide, Level.WIDE) | dict.fromkeys(form.scalars, Level.KEY)
     levels |= dict.fromkeys(numbers, Level.OWN)
     for names, asked in zip(known, facts.reductions, strict=True):
-        levels |= dict.fromkeys(names, totals if asked.kind == "total" else Level.OWN)
+        levels |= dict.fromkeys(names, totals if asked == "total" else Level.OWN)
     made: dict[Any, LoopOperation] = {}
     return LoopProgram(wide, numbers, tuple(_phase(form, facts, i, levels, made) for i in range(count + 1)), known)
 
@@ -193,7 +193,7 @@ def _phase(form: Form, facts: Facts, index: int, levels: dict[str, Level], made:
             operations[operation.name] = operation
             values[node] = operation.name
             levels[operation.name] = level
-    total = index < len(facts.reductions) and facts.reductions[index].kind == "total"
+    total = index < len(facts.reductions) and facts.reductions[index] == "total"
     wanted = (*gives, *(value for _, value in stores))
     return LoopPhase(needed(operations.values(), wanted), gives, total, tuple(stores))
 
