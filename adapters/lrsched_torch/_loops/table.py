@@ -88,6 +88,10 @@ class LoopTable:
         self._number(ranked)
         self.known = array("d", bytes(8 * self.count * max(len(program.sums(total=False)), 1)))
         self.totals = array("d", bytes(8 * max(*self._gives, 1)))
+        # None of these arrays moves.
+        self._where = self.count, start(self.table), start(self.sizes), start(self.keys), len(self.firsts)
+        self._results = start(self.known), start(self.totals)
+        self._call = ctypes.cast(self._calls[0], AT).value or 0
         # What the tables point to, and what only this update needs.
         self._gs: Sequence[Tensor] = []
         self._copied = False
@@ -148,8 +152,7 @@ class LoopTable:
                 self._watched = False
                 return False
         scalars = self._scalars([])
-        call = ctypes.cast(self._calls[0], AT).value or 0
-        self._told = self._watch.again(array("q", [call, *self._where(scalars)]) if self.at_once else None)
+        self._told = self._watch.again(array("q", [self._call, *self._taken(scalars)]) if self.at_once else None)
         self._updated = self._told and self.at_once
         return self._told
 
@@ -221,7 +224,7 @@ class LoopTable:
     def run(self, stage: int, totals: Sequence[float]) -> list[float]:
         """Do the passes of a stage, and return the totals that it ends with."""
         scalars = self._scalars(totals)
-        self._calls[stage](*self._where(scalars))
+        self._calls[stage](*self._taken(scalars))
         return list(self.totals[: self._gives[stage]])
 
     def _scalars(self, totals: Sequence[float]) -> "array[float]":
@@ -232,12 +235,9 @@ class LoopTable:
             found.extend((float(group["lr"]), float(step), rank, *totals, *rest))
         return found
 
-    def _where(self, scalars: "array[float]") -> tuple[int, ...]:
+    def _taken(self, scalars: "array[float]") -> tuple[int, ...]:
         """Return what a stage takes."""
-        return (
-            self.count, start(self.table), start(self.sizes), start(self.keys), len(self.firsts), start(scalars),
-            start(self.known), start(self.totals), torch.get_num_threads(),
-        )  # fmt: skip
+        return *self._where, start(scalars), *self._results, torch.get_num_threads()
 
     def finish(self) -> None:
         """Count one update."""

@@ -115,20 +115,22 @@ class UnmovedMembers:
         found = functions()
         if found is None or any(type(state) is not dict for state in states):
             raise CannotBuild("no functions that ask for many tensors at once")
-        (self._built, self._torch), self._sizes, self._table, self._g = found, sizes, table, g
+        self._built, interface = found
         slots = [state[name] for name, _ in kept for state in states]
         own = _tensors(leaves)
-        # What the addresses stand for must live.
-        self._objects = (leaves, states, kept, slots)
-        self._arrays = (
+        arrays = (
             own, array("q", map(id, states)), array("q", [*(id(name) for name, _ in kept), 0]),
             array("q", [*_tensors(slots), *own]), array("q", [*(i for _, i in kept), row]),
         )  # fmt: skip
-        self._members = array("q", [len(leaves), len(kept) + 1, *map(start, self._arrays), HEAD])
-        self._held = array("q", bytes(8 * len(leaves)))
-        self._holds = False
+        members = array("q", [len(leaves), len(kept) + 1, *map(start, arrays), HEAD])
+        held = array("q", bytes(8 * len(leaves)))
         like = torch.empty(0, dtype=dtype)
-        self._dtype = self._built.dtype_of(start(self._torch), id(like) + HEAD)
+        code = self._built.dtype_of(start(interface), id(like) + HEAD)
+        # What the addresses stand for must live; none of the arrays moves.
+        self._objects = (leaves, states, kept, slots, arrays, interface, members, sizes, table, held)
+        self._asked = start(interface), start(members), start(sizes), start(table), g, code, start(held)
+        self._given = start(interface), len(leaves), start(held)
+        self._holds = False
 
     def again(self, then: "array[int] | None" = None) -> bool:
         """Return whether all is as it was, with gradients of the same kind; then the table says where they lie.
@@ -139,10 +141,7 @@ class UnmovedMembers:
             then: the `OnlyPass` of `unmoved.h`, which runs at once in that case, while Python waits and nobody can take
                 a gradient away. Without it the gradients live until `release`.
         """
-        found: bool = self._built.again(
-            start(self._torch), start(self._members), start(self._sizes), start(self._table), self._g, self._dtype,
-            start(self._held), start(then) if then else None,
-        )  # fmt: skip
+        found: bool = self._built.again(*self._asked, start(then) if then else None)
         self._holds = found and then is None
         return found
 
@@ -150,7 +149,7 @@ class UnmovedMembers:
         """Let the gradients go; until then their memory stays."""
         if self._holds:
             self._holds = False
-            self._built.release(start(self._torch), len(self._held), start(self._held))
+            self._built.release(*self._given)
 
 
 def start(x: "array[Any]") -> int:
