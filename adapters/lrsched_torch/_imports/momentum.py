@@ -17,7 +17,7 @@ Starts = Callable[[Any, int], list[int]]
 CycleReader = Callable[[Any, int], Schedule]
 
 
-class Written(NamedTuple):
+class MomentumFrom(NamedTuple):
     """From a step on a scheduler writes this curve of the momentum, or, if there is none, leaves it alone."""
 
     start: int
@@ -48,7 +48,7 @@ def read_momentum(scheduler: Any, i: int, starts: Starts, cycle: CycleReader) ->
     # Building the schedulers has written the first value of the last.
     first = [curve(0) for curve in _cycles(scheduler, i, cycle)][-1]
     parts: list[Schedule] = []
-    for now, after in pairwise([*written, Written(-1, None)]):
+    for now, after in pairwise([*written, MomentumFrom(-1, None)]):
         curve = Constant(first) if now.curve is None else now.curve
         parts.append(curve)
         first = curve(max(after.start - now.start - 1, 0))
@@ -62,30 +62,30 @@ def _cycles(scheduler: Any, i: int, cycle: CycleReader) -> list[Schedule]:
     return [cycle(scheduler, i)] if cycles_momentum(scheduler) else []
 
 
-def _written(scheduler: Any, i: int, ahead: int, starts: Starts, cycle: CycleReader) -> list[Written]:
+def _written(scheduler: Any, i: int, ahead: int, starts: Starts, cycle: CycleReader) -> list[MomentumFrom]:
     """Return what a scheduler writes when; `ahead` as for its rates."""
     if not hasattr(scheduler, "_schedulers"):
-        return [Written(0, cycle(scheduler, i) if cycles_momentum(scheduler) else None)]
+        return [MomentumFrom(0, cycle(scheduler, i) if cycles_momentum(scheduler) else None)]
     children = scheduler._schedulers
     if isinstance(scheduler, lr_scheduler.ChainedScheduler):
         return _last([_written(child, i, ahead, starts, cycle) for child in children])
     begins = [0, *starts(scheduler, ahead)]
-    pieces: list[Written] = []
+    pieces: list[MomentumFrom] = []
     for k, (child, begin, end) in enumerate(zip(children, begins, [*begins[1:], math.inf], strict=True)):
         first = ahead + hasattr(child, "_schedulers") if k == 0 else 0
         inner = _written(child, i, first, starts, cycle)
-        pieces += [Written(begin + start, curve) for start, curve in inner if begin + start < end]
+        pieces += [MomentumFrom(begin + start, curve) for start, curve in inner if begin + start < end]
     return pieces
 
 
-def _last(lists: Sequence[list[Written]]) -> list[Written]:
+def _last(lists: Sequence[list[MomentumFrom]]) -> list[MomentumFrom]:
     """Return what several schedulers side by side write: of those that do at a step, the last."""
-    result: list[Written] = []
+    result: list[MomentumFrom] = []
     for start in sorted({piece.start for pieces in lists for piece in pieces}):
         now = [[piece for piece in pieces if piece.start <= start][-1] for pieces in lists]
         writing = [piece for piece in now if piece.curve is not None]
         curve = None
         if writing and (last := writing[-1]).curve is not None:
             curve = Shift(last.curve, start - last.start) if start > last.start else last.curve
-        result.append(Written(start, curve))
+        result.append(MomentumFrom(start, curve))
     return result
