@@ -422,7 +422,7 @@ def test_a_learning_rate_may_be_a_tensor():
 def test_places_are_counted_in_64_bits(monkeypatch):
     p = torch.nn.Parameter(numbers((5,), 0, torch.float64))
     expected, far = p.detach() - 1.0, 2**31
-    filled = _triton.Table._filled
+    filled = _triton.KernelTable._filled
 
     def shifted(table):
         """Say that the tensor is the end of one of 2**31 elements more."""
@@ -432,7 +432,7 @@ def test_places_are_counted_in_64_bits(monkeypatch):
         found[0, len(COLUMNS) :] -= far * p.element_size()
         return found
 
-    monkeypatch.setattr(_triton.Table, "_filled", shifted)
+    monkeypatch.setattr(_triton.KernelTable, "_filled", shifted)
     p.grad = torch.ones_like(p)
     RuleOptimizer([p], rules.SGD(), lr=1.0, compile="triton").step()
     assert torch.equal(p, expected)
