@@ -151,7 +151,7 @@ def _print_table(names: Sequence[str], rows: Iterator[tuple[int, list[float]]]) 
 def _demo(args: Args) -> int:
     from lrsched.demo import main as demo
 
-    return int(demo([] if args.out is None else ["--out", args.out]) or 0)
+    return demo([] if args.out is None else ["--out", args.out])
 
 
 @command(

@@ -86,6 +86,12 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [float(f"1e{p}") for p in powers[::stride]]
 
 
+def labelled_ticks(low: float, high: float, log: bool, most: int = 5) -> tuple[list[float], list[str]]:
+    """Return the ticks of a value axis and their texts; a linear one has at most `most` + 1."""
+    ticks = log_ticks(low, high) if log else linear_ticks(low, high, most)
+    return ticks, list(map(number, ticks)) if log else tick_labels(ticks)
+
+
 def wants_log(curve: Samples) -> bool:
     """Say whether a linear axis hides the curve: a tenth of it is above 0 but below a thousandth of the peak."""
     even = np.linspace(0, curve.steps[-1], 500)

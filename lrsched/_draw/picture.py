@@ -11,17 +11,7 @@ from zlib import crc32
 
 import numpy as np
 
-from lrsched._draw.axis import (
-    bounds,
-    count,
-    fraction,
-    linear_ticks,
-    log_ticks,
-    number,
-    step_ticks,
-    tick_labels,
-    wants_log,
-)
+from lrsched._draw.axis import bounds, count, fraction, labelled_ticks, number, step_ticks, wants_log
 from lrsched._draw.curve import band, line
 from lrsched._draw.milestones import Milestone
 from lrsched._draw.samples import Floats, Ints, Phase, Samples
@@ -152,8 +142,7 @@ class Picture:
 
     def _panel(self, body: list[str], left: float, top: float, width: float, log: bool) -> None:
         low, high = bounds(self.least if log else self.low, self.high, log)
-        ticks = log_ticks(low, high) if log else linear_ticks(low, high)
-        texts = [number(tick) for tick in ticks] if log else tick_labels(ticks)
+        ticks, texts = labelled_ticks(low, high, log)
         after = 14 + (len(number(self.marks[-1].value)) * _CHARACTER if self.marks else 6)
         margin = 14 + max(map(len, texts), default=1) * _CHARACTER
         panel = Panel(

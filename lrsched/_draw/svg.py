@@ -64,12 +64,26 @@ def svg(
     if len(names) != len(items):
         raise ValueError(f"svg(labels=...) must hold one label a schedule, got {len(names)} for {len(items)}")
     last = common_horizon(items, steps)
+    return _picture(items, last, width, height, title, names, log, quantity).draw(inline=False)
+
+
+def _picture(
+    items: Sequence[Schedule],
+    last: int,
+    width: int,
+    height: int,
+    title: str | None,
+    names: list[str],
+    log: bool | None,
+    quantity: str,
+) -> Picture:
+    """Return the picture of the steps up to `last`; that of one schedule shows its parts and milestones."""
     curves = [sample(item, last) for item in items]
     picture = Picture(width, height, last, curves, title, names, log, escape(quantity))
     if len(items) == 1:
         picture.phases = phases(items[0])
         picture.marks = merged(milestones_of(items[0], curves[0], last))
-    return picture.draw(inline=False)
+    return picture
 
 
 def common_horizon(items: Sequence[Schedule], steps: int | None) -> int:
@@ -90,11 +104,7 @@ def mimebundle(schedule: Schedule) -> dict[str, Any]:
     text = repr(schedule)
     if is_pending(schedule):
         return {"text/plain": text}
-    last = horizon(schedule)
-    curve = sample(schedule, last)
-    picture = Picture(640, 240, last, [curve], None, [text], None)
-    picture.phases = phases(schedule)
-    picture.marks = merged(milestones_of(schedule, curve, last))
+    picture = _picture([schedule], horizon(schedule), 640, 240, None, [text], None, "learning rate")
     page = f"{picture.draw(inline=True)}{_table(picture.marks)}{_code(text)}"
     page = f'<div style="max-width:{picture.width}px">{page}</div>'
     return {"text/html": page, "image/svg+xml": picture.draw(inline=False), "text/plain": text}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched._curves import Schedule
-from lrsched._draw.axis import bounds, count, fraction, linear_ticks, log_ticks, number, step_ticks, tick_labels
+from lrsched._draw.axis import bounds, count, fraction, labelled_ticks, step_ticks
 from lrsched._draw.samples import Samples, is_jump, sample
 from lrsched._draw.svg import common_horizon
 
@@ -71,8 +71,7 @@ def plot_text(
     positive = every[every > 0]
     log = log and bool(positive.size)
     low, high = bounds(float(positive.min()) if log else float(every.min()), float(every.max()), log)
-    ticks = log_ticks(low, high) if log else linear_ticks(low, high, max(3, min(5, height // 3)))
-    texts = [number(tick) for tick in ticks] if log else tick_labels(ticks)
+    ticks, texts = labelled_ticks(low, high, log, most=max(3, min(5, height // 3)))
     margin = max(4, *(len(text) for text in texts)) if texts else 4
     columns = width - margin - 2
     across, down = (1, 1) if ascii_only else (2, 4)

@@ -237,7 +237,7 @@ def _part(w: Writer, part: Schedule, start: int, t: str, last: bool) -> str:
 
 def _repeat(w: Writer, s: Repeat, t: str) -> str:
     t = w.name(t)
-    period = s.schedule.length or 1
+    period = s._period
     if s._even:
         number, local = f"{t} // {period}", f"{t} % {period}"
     else:
@@ -334,14 +334,13 @@ def function(node: Schedule, dialect: Dialect, name: str, names: Iterator[int]) 
         return _read(writer.tables, body), [f"def {name}(step):", *(f"    {line}" for line in body)]
     tables: list[str] = []
     body = []
-    for part, start in zip(node.parts, node.starts, strict=True):
+    for part, start, end in zip(node.parts, node.starts, [*node.starts[1:], None], strict=True):
         writer = Writer(dialect, names)
-        last = start == node.starts[-1]
-        clock = writer.inside(f"step - {start}" if start else "step", None if last else part.length)
+        clock = writer.inside(f"step - {start}" if start else "step", None if end is None else part.length)
         value = writer.write(part, clock)
         lines = [*needed_lines(writer.lines, value), f"return {value}"]
         tables += _read(writer.tables, lines)
-        body += lines if last else [f"if step < {start + (part.length or 0)}:", *(f"    {line}" for line in lines)]
+        body += lines if end is None else [f"if step < {end}:", *(f"    {line}" for line in lines)]
     return tables, [f"def {name}(step):", *(f"    {line}" for line in body)]
 
 

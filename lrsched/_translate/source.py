@@ -143,8 +143,8 @@ def _torch_native(node: Schedule, lr: float) -> list[str] | None:
 
 def _heights(node: Schedule) -> list[float]:
     """Return the rates that an optimizer may have for a native scheduler, the largest first."""
-    heights = {height for part in native.parts(node) for height in (part(0), part(part.length or 0))}
-    return sorted((height for height in heights if height > 0.0), reverse=True)
+    ends = {part(step) for part in native.parts(node) for step in (0, part.length) if step is not None}
+    return sorted((height for height in ends if height > 0.0), reverse=True)
 
 
 def _transformers(node: Schedule) -> list[str]:
