@@ -21,7 +21,7 @@ class Lines(Protocol):
         """Return a name for an expression."""
 
 
-class Written(Code):
+class Transcript(Code):
     """The space in which an operation on symbols is a line in some dialect, which computes both sides of a choice."""
 
     def __init__(self, lines: Lines) -> None:
@@ -76,5 +76,5 @@ class Written(Code):
 
 def traced(lines: Lines, curve: Curve, t: str, whole: bool = True) -> str:
     """Return the value of a curve at the time `t`, whole steps or parts of them, after the lines of its operations."""
-    space = Written(lines)
+    space = Transcript(lines)
     return text(curve(Symbol(space, lines.name(t), whole), space))
