@@ -22,7 +22,7 @@ from lrsched._curves.ramps import (
     Rex,
     Tanh,
 )
-from lrsched._curves.schedule import Chain, Complete, Constant, Schedule, corners, is_pending, parse
+from lrsched._curves.schedule import Chain, Complete, Constant, Schedule, bounded, corners, is_pending, parse
 from lrsched._curves.warmup import Cooldown, Warmup
 
 __all__ = [
@@ -68,6 +68,7 @@ __all__ = [
     "Triangular",
     "Warmup",
     "Warp",
+    "bounded",
     "clip",
     "corners",
     "is_pending",

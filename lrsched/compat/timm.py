@@ -29,6 +29,7 @@ from lrsched._curves import (
     Stretch,
     Tanh,
     Warp,
+    bounded,
 )
 from lrsched._recipes.decimals import powers
 from lrsched.compat._tools import (
@@ -92,9 +93,8 @@ def _cycles(
     if limit == 0:
         return Constant(floor)
     cycle = make(lr, floor)
-    times: int | None = limit
-    if factor > 1.0 and limit * (cycle.length or 1) * factor ** min(limit - 1, 60) > MAX_STEPS:
-        times = None
+    lasts = factor > 1.0 and limit * bounded(cycle) * factor ** min(limit - 1, 60) > MAX_STEPS
+    times = None if lasts else limit
     if limit == 1:
         return cycle
     if decay == 1.0:

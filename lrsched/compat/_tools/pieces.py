@@ -19,6 +19,7 @@ from lrsched._curves import (
     Shift,
     Stretch,
     Triangular,
+    bounded,
 )
 from lrsched._recipes.staircases import piecewise_constant
 from lrsched.compat._tools.arguments import must
@@ -136,7 +137,7 @@ def spread(part: Schedule, length: float, offset: float = 0.0) -> Schedule:
         return Constant(part.value)
     if isinstance(part, Linear | Cosine):
         part = type(part)(part.start, part.end, max(int(length), 1))
-    return in_time(part, length / (part.length or 1), offset)
+    return in_time(part, length / bounded(part), offset)
 
 
 def whole(number: float) -> float:
