@@ -15,10 +15,9 @@ from lrsched.compat._tools import (
     RateOrNone,
     after,
     checked,
-    grain,
-    in_time,
     late,
     must,
+    over,
     stairs,
     warmed,
     whole,
@@ -113,7 +112,7 @@ def create_learning_rate_schedule(
     rest = whole(max(total_steps - warmup, 1))
     body: Schedule
     if decay_type == "cosine":
-        body = in_time(Cosine(top, 0.0, grain(rest)), rest / grain(rest))
+        body = over(rest, lambda n: Cosine(top, 0.0, n))
     elif decay_type == "rsqrt":
         scale = _steps(where, "timescale", durations, *sizes, 10_000.0 if timescale is None else timescale)
         must(scale > 0, f"{where}(timescale_steps=...)", "> 0", scale)
@@ -128,13 +127,12 @@ def create_learning_rate_schedule(
             body, warmup = warmed(warmup, 0.0, 1.0, Constant(1.0)) * body, 0.0
     else:
         low = end or linear_end or 0.0
-        line = power is None or power == 1.0
-        part = Linear(top, low, grain(rest)) if line else Polynomial(top, low, grain(rest), power or 1.0)
-        body = in_time(part, rest / grain(rest))
+        exponent = 1.0 if power is None else power
+        body = over(rest, lambda n: Linear(top, low, n) if exponent == 1.0 else Polynomial(top, low, n, exponent))
     schedule = warmed(warmup, 0.0, top, body)
     if not cooldown:
         return schedule
-    fall = in_time(Extend(Linear(1.0, 0.0, grain(cooldown))), cooldown / grain(cooldown))
+    fall = over(cooldown, lambda n: Extend(Linear(1.0, 0.0, n)))
     stable = whole(total_steps - cooldown)
     return schedule * (after(stable, fall) if stable > 0 else late(fall, -stable))
 

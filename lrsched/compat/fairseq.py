@@ -35,10 +35,9 @@ from lrsched.compat._tools import (
     Rate,
     checked,
     floored,
-    grain,
-    in_time,
     late,
     must,
+    over,
     stairs,
     then,
     warmed,
@@ -278,9 +277,7 @@ def _fall(start: float, end: float, steps: float, power: float) -> Schedule:
     """Return the decay over a real number of steps; without a whole step it is over at once."""
     if steps < 1:
         return Constant(start, 1) >> Constant(end)
-    size = grain(steps)
-    body = Linear(start, end, size) if power == 1.0 else Polynomial(start, end, size, power)
-    return in_time(body, steps / size)
+    return over(steps, lambda n: Linear(start, end, n) if power == 1.0 else Polynomial(start, end, n, power))
 
 
 def _listed(lr: float | Sequence[float]) -> list[float]:
@@ -331,8 +328,7 @@ def cosine(
     low = min(min_lr, top)
     period = whole(lr_period_updates if lr_period_updates > 0 else max_update - warmup_updates)
     must(period > 0, "cosine(max_update=...)", "more than the warm-up if lr_period_updates is not given", max_update)
-    steps = grain(period)
-    body = in_time(Repeat(Cosine(top, low, steps), stretch=t_mult, scale=lr_shrink), period / steps)
+    body = over(period, lambda n: Repeat(Cosine(top, low, n), stretch=t_mult, scale=lr_shrink))
     return warmed(warmup_updates, low if warmup_init_lr < 0 else warmup_init_lr, top, body)
 
 
@@ -419,7 +415,7 @@ def tri_stage(
     warmup_steps: Count = 0,
     hold_steps: Count = 0,
     decay_steps: Count = 0,
-    phase_ratio: Annotated[Sequence[float], Many(Real(low=0.0), least=3)] | None = None,
+    phase_ratio: Annotated[Sequence[float] | None, OrNone(Many(Real(low=0.0), least=3))] = None,
     init_lr_scale: Rate = 0.01,
     final_lr_scale: Positive = 0.01,
     max_update: Annotated[float, Steps()] = 0,
@@ -448,11 +444,10 @@ def tri_stage(
         fairseq at 3d262bb (2025-09-30), optim/lr_scheduler/tri_stage_lr_scheduler.py.
     """
     if phase_ratio is not None:
-        ratios = tuple(phase_ratio)
-        whole_part = len(ratios) == 3 and sum(ratios) == 1
-        must(whole_part, "tri_stage(phase_ratio=...)", "three numbers with the sum 1", ratios)
+        all_of_it = len(phase_ratio) == 3 and sum(phase_ratio) == 1
+        must(all_of_it, "tri_stage(phase_ratio=...)", "three numbers with the sum 1", phase_ratio)
         must(max_update > 0, "tri_stage(max_update=...)", "> 0 if phase_ratio is given", max_update)
-        warmup_steps, hold_steps, decay_steps = (int(max_update * ratio) for ratio in ratios)
+        warmup_steps, hold_steps, decay_steps = (int(max_update * ratio) for ratio in phase_ratio)
     must(decay_steps > 0, "tri_stage(decay_steps=...)", ">= 1", decay_steps)
     top = one(lr)
     if top == 0.0:

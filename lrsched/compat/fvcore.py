@@ -12,13 +12,12 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Annotated
 
-from lrsched._core.check import Choice, Many
+from lrsched._core.check import Choice, Int, Many, OrNone
 from lrsched._curves import Chain, Constant, Cosine, Geometric, Hold, Linear, Polynomial, Schedule, Stretch
 from lrsched._recipes.decimals import powers
 from lrsched.compat._tools import (
     Length,
     LengthOrNone,
-    Lengths,
     Parts,
     Positive,
     Rate,
@@ -182,7 +181,7 @@ def PolynomialDecayParamScheduler(base_value: Rate, power: Positive, *, max_iter
 def MultiStepParamScheduler(
     values: Rates,
     num_updates: LengthOrNone = None,
-    milestones: Annotated[Sequence[int] | None, Lengths.__metadata__[0]] | None = None,
+    milestones: Annotated[Sequence[int] | None, OrNone(Many(Int(low=1), least=0))] = None,
     *,
     max_iter: LengthOrNone = None,
 ) -> Schedule:
@@ -211,12 +210,12 @@ def MultiStepParamScheduler(
         bounds = [width * (i + 1) for i in range(len(values) - 1)]
     else:
         count = len(values) - (num_updates is not None)
-        must(len(milestones) == count, where, f"{count} ints", milestones)
+        must(len(milestones) == count, where, f"{count} ints", list(milestones))
         bounds = list(milestones)
     total = bounds.pop() if num_updates is None else num_updates
     must(total >= len(values), "MultiStepParamScheduler(num_updates=...)", f">= {len(values)}", total)
     increases = all(a < b for a, b in pairwise([0, *bounds, total]))
-    must(increases, where, f"increasing between 0 and {total}", milestones)
+    must(increases, where, f"increasing between 0 and {total}", milestones and list(milestones))
     return _staircase(bounds, total, max_iter or total, values)
 
 

@@ -5,7 +5,19 @@ from typing import Annotated
 
 from lrsched._core.check import Choice, Steps
 from lrsched._curves import Constant, Cosine, Exponential, Extend, Linear, Schedule
-from lrsched.compat._tools import Count, OnOff, Rate, checked, floored, grain, in_time, late, must, spread, then, whole
+from lrsched.compat._tools import (
+    Count,
+    OnOff,
+    Rate,
+    checked,
+    floored,
+    late,
+    must,
+    over,
+    spread,
+    then,
+    whole,
+)
 
 __all__ = ["AnnealingLR"]
 
@@ -66,8 +78,7 @@ def AnnealingLR(
     if decay_style == "linear":
         body: Schedule = spread(Linear(start_lr, 0.0, 1), rest)
     elif decay_style == "cosine":
-        steps = grain(rest)
-        body = in_time(Extend(Cosine(start_lr, min_lr, steps)), rest / steps)
+        body = over(rest, lambda n: Extend(Cosine(start_lr, min_lr, n)))
     elif decay_style == "exponential":
         body = Exponential(start_lr, math.exp(-0.693), rest)
     else:

@@ -5,6 +5,7 @@ there lengths are numbers of *samples*: divide them by the batch size to get upd
 """
 
 import math
+from collections.abc import Callable
 from typing import Annotated
 
 from lrsched._core.check import Choice, OrNone, Real, Steps
@@ -15,10 +16,9 @@ from lrsched.compat._tools import (
     RateOrNone,
     checked,
     floored,
-    grain,
-    in_time,
     late,
     must,
+    over,
     spread,
     then,
     whole,
@@ -130,19 +130,17 @@ def _decay(style: str, top: float, low: float, warmup: float, end: float, first:
     return then(int(end) + 1 - first, above, Constant(low))
 
 
-_TAILS = ("linear", "cosine", "exponential", "minus_sqrt")
+_TAILS: dict[str, Callable[[float, float, int], Schedule]] = {
+    "linear": Linear,
+    "cosine": Cosine,
+    "exponential": lambda start, end, n: NormalizedExponential(start, end, n, rate=0.5),
+    "minus_sqrt": lambda start, end, n: Monomial(start, end, n, power=0.5),
+}
 _ONE_OF = f"one of {', '.join(map(repr, _TAILS))}"
 
 
 def _tail(style: str, start: float, end: float, steps: float) -> Schedule:
-    size = grain(steps)
-    if style == "exponential":
-        part: Schedule = NormalizedExponential(start, end, size, rate=0.5)
-    elif style == "minus_sqrt":
-        part = Monomial(start, end, size, power=0.5)
-    else:
-        part = (Linear if style == "linear" else Cosine)(start, end, size)
-    return in_time(part, steps / size)
+    return over(steps, lambda n: _TAILS[style](start, end, n))
 
 
 @checked

@@ -225,7 +225,9 @@ def CosWithWarmupAndLinearDecay(
 def WSDS(
     lr: Rate,
     period_lengths: Annotated[Sequence[int], Many(Int(low=1))],
-    period_lr_multipliers: Annotated[Sequence[float], Many(Real(low=0.0, open_low=True))] | None = None,
+    period_lr_multipliers: Annotated[
+        Sequence[float] | None, OrNone(Many(Real(low=0.0, open_low=True), least=0))
+    ] = None,
     warmup: CountOrNone = None,
     warmup_fraction: Part = None,
     decay: CountOrNone = None,

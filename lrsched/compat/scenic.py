@@ -21,11 +21,10 @@ from lrsched.compat._tools import (
     Section,
     after,
     dictionary,
-    grain,
-    in_time,
     late,
     must,
     number,
+    over,
     spread,
     stairs,
     then,
@@ -69,8 +68,7 @@ class _Config:
 
 def _stairs(rate: float, steps: float) -> Schedule:
     """Return `rate ** floor(t / steps)`."""
-    size = grain(steps)
-    return in_time(Epochs(Exponential(1.0, rate), size), steps / size)
+    return over(steps, lambda n: Epochs(Exponential(1.0, rate), n))
 
 
 def _constant(c: _Config) -> Schedule:
@@ -78,10 +76,8 @@ def _constant(c: _Config) -> Schedule:
 
 
 def _polynomial(c: _Config) -> Schedule:
-    steps = c.length("decay_steps")
-    size = grain(steps)
-    fall = Polynomial(1.0, c.read("end_factor", Real(low=0.0)), size, c.read("power", _POSITIVE))
-    return in_time(fall, steps / size)
+    steps, end, power = c.length("decay_steps"), c.read("end_factor", Real(low=0.0)), c.read("power", _POSITIVE)
+    return over(steps, lambda n: Polynomial(1.0, end, n, power))
 
 
 def _piecewise_constant(c: _Config) -> Schedule:
@@ -124,20 +120,21 @@ def _cosine_decay(c: _Config) -> Schedule:
     stretch, scale = c.read("t_mul", Real(low=1.0), 1.0), c.read("m_mul", _POSITIVE, 1.0)
     if cycle <= 0:  # the warm-up takes it all
         return Constant(1.0)
-    size = grain(cycle)
-    if scale == 1.0 or alpha == 0.0:
-        waves: Schedule = Repeat(Cosine(1.0, alpha, size), stretch=stretch, scale=scale)
-    else:
-        waves = alpha + Repeat(Cosine(1.0 - alpha, 0.0, size), stretch=stretch, scale=scale)
-    return after(first, in_time(waves, cycle / size))
+    # Where the height changes, the floor does not.
+    floor = 0.0 if scale == 1.0 else alpha
+
+    def waves(n: int) -> Schedule:
+        above = Repeat(Cosine(1.0 - floor, alpha - floor, n), stretch=stretch, scale=scale)
+        return floor + above if floor else above
+
+    return after(first, over(cycle, waves))
 
 
 def _linear_cooldown(c: _Config) -> Schedule:
     total, steps, warmup = c.length("total_steps"), c.length("cooldown_steps"), c.steps("warmup_steps")
     must(total >= warmup, 'compound_lr_scheduler(config["total_steps"])', f">= warmup_steps={warmup!r}", total)
     begin = whole(max(total - steps, warmup))
-    size = grain(steps)
-    fall = in_time(Extend(Linear(1.0, 0.0, size)), steps / size)
+    fall = over(steps, lambda n: Extend(Linear(1.0, 0.0, n)))
     return after(begin, late(fall, whole(begin - (total - steps))))
 
 

@@ -384,13 +384,11 @@ def WSDLRScheduler(
     stable = t_initial - decay_t
 
     def decay(start: float, end: float) -> Schedule:
-        if decay_fn == "linear":
-            return Linear(start, end, decay_t)
-        if decay_fn == "cosine":
-            return Cosine(start, end, decay_t)
         if decay_fn == "exp":
             return NormalizedExponential(start, end, decay_t, decay_ratio)
-        return Monomial(start, end, decay_t, 0.5 if decay_fn == "1-sqrt" else decay_power)
+        if decay_fn in ("1-sqrt", "power"):
+            return Monomial(start, end, decay_t, 0.5 if decay_fn == "1-sqrt" else decay_power)
+        return (Linear if decay_fn == "linear" else Cosine)(start, end, decay_t)
 
     if stable_fn == "constant":
         top = max(lr, lr_min)

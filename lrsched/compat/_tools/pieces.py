@@ -146,12 +146,13 @@ def whole(number: float) -> float:
     return near if abs(number - near) < 1e-9 * max(abs(number), 1.0) else number
 
 
-def grain(length: float) -> int:
-    """Return the steps of the part that `in_time` spreads over a real length: all if whole, else one.
+def over(length: float, part: Callable[[int], Schedule]) -> Schedule:
+    """Return the part that takes a real length, made by a function of a number of steps: all if whole, else one.
 
     Then the joints lie where the length times a whole number does, without another rounding.
     """
-    return int(length) if length == int(length) and length >= 1 else 1
+    steps = int(length) if length == int(length) and length >= 1 else 1
+    return in_time(part(steps), length / steps)
 
 
 def truncated_cycles(

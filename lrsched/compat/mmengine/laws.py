@@ -22,8 +22,10 @@ Stretch = tuple[Schedule, int | None]
 class SchedulerLaw(ABC):
     """A scheduler on its own clock: step 0 is the first at which it acts."""
 
-    # Whether it multiplies the rate by what does not depend on it, as long as a curve goes on.
-    multiplies = True
+    @property
+    def multiplies(self) -> bool:
+        """Whether it multiplies the rate by what does not depend on it, as long as a curve goes on."""
+        return getattr(self, "low", 0.0) == 0.0  # else it is what lies above `low` that is multiplied
 
     @abstractmethod
     def act(self, k: int, rate: float) -> float:
@@ -165,10 +167,6 @@ class PowerOfRest(SchedulerLaw):
     power: float
     total: int
 
-    @property
-    def multiplies(self) -> bool:  # type: ignore[override]  # a constant of the others
-        return self.low == 0.0
-
     def act(self, k: int, rate: float) -> float:
         if k == 0:
             return rate
@@ -209,10 +207,6 @@ class Wave(SchedulerLaw):
     low: float
     half: int
 
-    @property
-    def multiplies(self) -> bool:  # type: ignore[override]  # a constant of the others
-        return self.low == 0.0
-
     def act(self, k: int, rate: float) -> float:
         if k == 0:
             return rate
@@ -251,10 +245,6 @@ class Restarts(SchedulerLaw):
     periods: tuple[int, ...]
     weights: tuple[float, ...]
 
-    @property
-    def multiplies(self) -> bool:  # type: ignore[override]  # a constant of the others
-        return self.low == 0.0
-
     def _place(self, k: int) -> tuple[int, int]:
         """Return the number of the cycle that a step is in, and at which step that ends."""
         ends = [*accumulate(self.periods), 0]
@@ -289,7 +279,10 @@ class Cycle(SchedulerLaw):
     rates: Schedule
     first: float
     total: int
-    multiplies = False
+
+    @property
+    def multiplies(self) -> bool:
+        return False
 
     def act(self, k: int, rate: float) -> float:
         return self.rates(k)
@@ -309,7 +302,10 @@ class Quadratic(SchedulerLaw):
 
     base: float
     total: int
-    multiplies = False
+
+    @property
+    def multiplies(self) -> bool:
+        return False
 
     def act(self, k: int, rate: float) -> float:
         return (rate if k else 0.0) + self.base * (2 * k + 1) / self.total**2

@@ -59,7 +59,7 @@ def Muon(
     ns_coefficients: Annotated[Sequence[float], Many(Real(), least=3)] = (3.4445, -4.775, 2.0315),
     eps: Positive = 1e-7,
     ns_steps: Annotated[int, Int(low=0, high=99)] = 5,
-    adjust_lr_fn: Annotated[str, Choice(("original", "match_rms_adamw"))] | None = None,
+    adjust_lr_fn: Annotated[str | None, OrNone(Choice(("original", "match_rms_adamw")))] = None,
 ) -> rules.Rule:
     """Momentum made orthogonal, for matrices; the rate is given at each update.
 
@@ -79,8 +79,6 @@ def Muon(
         >>> Muon(weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
         Muon(factor='larger', scale=0.2, precision='bfloat16')
     """
-    if adjust_lr_fn is not None:
-        Choice(("original", "match_rms_adamw"))("Muon(adjust_lr_fn=...)", adjust_lr_fn)
     factor, scale = ("larger", 0.2) if adjust_lr_fn == "match_rms_adamw" else ("rows", 1.0)
     rule = rules.Muon(
         momentum,

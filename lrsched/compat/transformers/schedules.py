@@ -255,8 +255,8 @@ def get_cosine_with_min_lr_schedule_with_warmup_lr_rate(
 
 Ramp = Annotated[str, Choice(("linear", "cosine", "1-sqrt"))]
 _UP: dict[str, Callable[[float, float, int], Schedule]] = {
-    "linear": lambda start, end, steps: Linear(start, end, steps),
-    "cosine": lambda start, end, steps: Cosine(start, end, steps),
+    "linear": Linear,
+    "cosine": Cosine,
     "1-sqrt": lambda start, end, steps: Polynomial(start, end, steps, power=0.5),
 }
 
