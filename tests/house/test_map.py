@@ -91,8 +91,8 @@ def test_every_noun_of_the_engines_is_explained_where_it_is():
 
 def test_a_noun_that_moves_or_comes_is_seen():
     left, gone = apart(MAP.replace("`_joined/bucket.py`", "`_joined/buckets.py`", 1))
-    assert left == {"_joined/bucket.py: Bucket"}
-    assert gone == {"_joined/buckets.py: Bucket"}
+    assert "_joined/bucket.py: Bucket" in left
+    assert "_joined/buckets.py: Bucket" in gone
 
 
 @pytest.mark.parametrize("page", PAGES)
