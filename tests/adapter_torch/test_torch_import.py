@@ -191,6 +191,15 @@ def test_a_product_that_would_go_on_from_zero_is_refused():
         from_torch(lr_scheduler.ChainedScheduler([gone, sequence]))
 
 
+def test_a_part_of_a_sequence_alone_is_refused_before_its_turn():
+    optimizer = sgd(0.1)
+    parts = [lr_scheduler.ConstantLR(optimizer), lr_scheduler.ConstantLR(optimizer)]
+    sequence = lr_scheduler.SequentialLR(optimizer, parts, [2])
+    assert len(from_torch(sequence)) == 1
+    with pytest.raises(ValueError, match="that has begun, got a ConstantLR before its turn in a SequentialLR"):
+        from_torch(parts[1])
+
+
 @pytest.mark.parametrize("name", ["StepLR", "OneCycleLR", "LambdaLR"])
 def test_what_ignite_drives_has_the_values_of_its_scheduler(name: str):
     handlers = pytest.importorskip("ignite.handlers.param_scheduler")

@@ -151,6 +151,11 @@ def _check(scheduler: Any, schedules: list[Schedule], momenta: list[Schedule]) -
     """Compare the schedules with the current rates and momenta and with the next steps of a copy."""
     optimizer = _optimizer(scheduler)
     now, last = _now(scheduler), _horizon(scheduler)
+    if now < 0:
+        raise ValueError(
+            f"from_torch(scheduler) must get a scheduler that has begun, got a {type(scheduler).__name__} before its "
+            "turn in a SequentialLR: read the sequence"
+        )
     double, twin = twin_of(scheduler, optimizer)
     tops = [float(np.max(schedule(np.arange(STEPS)))) for schedule in schedules]
     for step in range(now, now + STEPS):
