@@ -1,5 +1,8 @@
 """Every schedule tells where its curve has corners: pictures, proofs and tests look there."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +11,7 @@ from strategies import schedules
 import lrsched as ls
 from lrsched import Schedule
 from lrsched._curves.schedule import corners
-from lrsched._draw.samples import is_jump
+from lrsched._draw.samples import is_jump, sample
 
 LINE = ls.Linear(1.0, 0.0, 10)
 TWO = LINE >> ls.Linear(0.5, 0.0, 4)
@@ -46,6 +49,26 @@ TWO = LINE >> ls.Linear(0.5, 0.0, 4)
 )
 def test_the_corners_of_each_node_are_as_computed_by_hand(schedule: Schedule, expected: list[int]):
     assert corners(schedule, 40) == expected
+
+
+class Late(Schedule, abstract=True):
+    """A schedule that begins five steps late."""
+
+    def __init__(self, inner: Schedule) -> None:
+        self.__dict__.update(inner=inner)
+
+    length = 24
+
+    def _at(self, t: Any, space: Any) -> Any:
+        return self.inner._at(space.maximum(t, 5) - 5, space)
+
+    def _inside(self, last: float) -> Iterator[tuple[Schedule, float, float]]:
+        yield self.inner, 5, 1
+
+
+def test_of_a_new_node_the_pictures_know_what_it_tells():
+    assert corners(Late(TWO), 40) == [0, 5, 15, 19, 24]
+    assert {4, 5, 6, 14, 15, 16, 18, 19, 20} <= set(sample(Late(TWO), 10**6).steps.tolist())
 
 
 def test_of_many_cycles_some_are_told_from_everywhere():

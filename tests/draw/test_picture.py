@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from strategies import bounded_schedules, pending, schedules
 
 from lrsched import (
+    Batches,
     Chain,
     Constant,
     Cooldown,
@@ -25,6 +26,7 @@ from lrsched import (
     PowerLaw,
     Repeat,
     Schedule,
+    Stretch,
     Table,
     Triangular,
     Warmup,
@@ -342,6 +344,11 @@ def test_samples_are_values_of_the_schedule(schedule: Schedule):
         (Epochs(Exponential(1.0, 0.5), steps_per_epoch=10), 80),
         (PowerLaw(1.0, 0.5, timescale=1000), 50_000),
         (2.0 * Triangular(0.0, 1.0, up=10), 80),
+        (Repeat(Cosine(1.0, 0.0, steps=100), stretch=2.0), 1499),
+        (Extend(Cosine(1.0, 0.0, steps=100)), 300),
+        (Batches(Repeat(Cosine(1.0, 0.0, steps=100)), batches_per_update=3), 133),
+        (Stretch(PowerLaw(1.0, 0.5, timescale=1000), factor=2.5), 125_000),
+        (Hold(Exponential(1.0, 0.5), steps=77) >> Triangular(0.0, 1.0, up=10), 157),
     ],
 )
 def test_a_picture_ends_where_nothing_new_comes(schedule: Schedule, last: int):
