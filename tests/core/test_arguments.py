@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from dataclasses import fields
 
 import pytest
 from samples import line
@@ -9,6 +10,7 @@ from samples import line
 import lrsched as ls
 from lrsched._core import offers
 from lrsched._core.check import Choice, Flag, Int, Many, OneOf, OrNone, Real, Steps, constraints
+from lrsched._core.value import settle, value
 from lrsched._curves.schedule import Complete
 
 CLASSES = sorted(offers.CLASSES["schedule"].values(), key=lambda kind: kind.__name__)
@@ -29,6 +31,31 @@ def test_valid_arguments_are_accepted(kind):
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_field_has_a_constraint(kind):
     assert {name for name, _, _ in constraints(kind)} == set(inspect.signature(kind).parameters)
+
+
+def undeclared(schedule):
+    """Return the names that are set on a schedule and are no declared fields."""
+    return sorted(vars(schedule).keys() - {f.name for f in fields(schedule)} - {"_depth"})
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_all_that_is_set_on_a_new_schedule_is_declared_and_only_what_was_given_is_part_of_it(kind):
+    schedule = kind(**valid(kind))
+    assert undeclared(schedule) == []
+    assert ls.to_config(schedule).keys() - {"format", "type"} == set(inspect.signature(kind).parameters)
+
+
+def test_a_name_that_is_set_and_not_declared_is_found():
+    class Odd(ls.Schedule, abstract=True):
+        def _check(self):
+            settle(self, "_cache", 1.0)
+
+        length = None
+
+        def _reach(self, t):
+            return 0.0, 0.0
+
+    assert undeclared(value(Odd)()) == ["_cache"]
 
 
 WRONG = [
