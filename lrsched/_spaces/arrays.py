@@ -79,9 +79,6 @@ class Arrays(Clocked):
     def _lift(self, value: Any, like: Any) -> Any:
         return self.ops.constant(value, self.floating, like) if isinstance(value, float) else value
 
-    def real(self, t: Any) -> Any:
-        return self.elapsed(t) / self.pace(t) if type(t) is Clock else self.cast(t)
-
     def full(self, t: Any, value: float) -> Any:
         return self.real(t) * 0.0 + value
 
@@ -91,9 +88,6 @@ class Arrays(Clocked):
 
     def apart(self, product: Any) -> Any:
         return self.maximum(product, -1.0 / self.tiny) if self.fuses else product
-
-    def at_least(self, a: Any, low: float) -> Any:
-        return self.maximum(a, low)
 
     def less(self, t: Any, n: int) -> Any:
         """Return where `t < n`, or None if that holds for every step the dtype can say."""
@@ -131,9 +125,6 @@ class Arrays(Clocked):
 
     def whole(self, t: Any, n: Any) -> Any:
         return t // n
-
-    def modulo(self, t: Any, n: Any) -> Any:
-        return t % n
 
     def fits(self, number: float) -> bool:
         """Return whether the dtype holds a number > 0 with all its digits."""
@@ -226,11 +217,7 @@ class Arrays(Clocked):
         """Return `factor ** number` for whole numbers."""
         return factor ** self.real(number)
 
-    def fold(self, t: Any, n: int) -> Any:
-        """Return the distance to the nearest even multiple of n: a clock that swings between 0 and n."""
-        if type(t) is Clock:
-            _, local = self.turn(t, 2 * n)
-            return self.minimum(self.real(local), self.rest(local, 2 * n))
+    def swing(self, t: Any, n: int) -> Any:
         if self.beyond(t, n):
             return t
         if not self.beyond(t, 2 * n):

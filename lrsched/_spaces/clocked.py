@@ -26,18 +26,39 @@ class Clocked:
     # What a space has for its numbers: steps as floats, and whether steps are integers.
     cast: Callable[[Any], Any]
     counts: Callable[[Any], bool]
-    # The whole multiples of n in t >= 0, exactly those; what is left beside them, a remainder, is exact.
+    # The whole multiples of n in t >= 0, exactly those.
     whole: Callable[[Any, Any], Any]
-    modulo: Callable[[Any, Any], Any]
     # A product that no compiler may fuse with a sum: a bound that it never meets stands between.
     apart: Callable[[Any], Any]
-    # The smaller one, and the number, or another where it is less.
+    # The smaller and the larger one.
     minimum: Callable[[Any, Any], Any]
-    at_least: Callable[[Any, float], Any]
+    maximum: Callable[[Any, Any], Any]
+    # Steps as floats left until n, and what `fold` gives of a plain number of steps.
+    rest: Callable[[Any, int], Any]
+    swing: Callable[[Any, int], Any]
     # `start * exp(rate * t)` in float32, for spaces that are `single`.
     exponential: Callable[[Any, float, float], Any]
 
     # What follows.
+
+    def real(self, t: Any) -> Any:
+        """Return the local time as a float."""
+        return self.elapsed(t) / self.pace(t) if type(t) is Clock else self.cast(t)
+
+    def modulo(self, t: Any, n: Any) -> Any:
+        """Return what is left of t >= 0 beside whole multiples of n; a remainder is exact."""
+        return t % n
+
+    def at_least(self, a: Any, low: float) -> Any:
+        """Return the number, or `low` where it is less."""
+        return self.maximum(a, low)
+
+    def fold(self, t: Any, n: int) -> Any:
+        """Return the distance to the nearest even multiple of n: a clock that swings between 0 and n."""
+        if type(t) is not Clock:
+            return self.swing(t, n)
+        _, local = self.turn(t, 2 * n)
+        return self.minimum(self.real(local), self.rest(local, 2 * n))
 
     def _limit(self, steps: Any) -> int:
         """Return up to where the kind of the steps counts exactly."""

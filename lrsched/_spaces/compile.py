@@ -9,11 +9,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lrsched._core.check import LARGEST, LOG_LARGEST
+from lrsched._core.check import LOG_LARGEST
 from lrsched._core.needed import needed_lines
 from lrsched._spaces.clock import Clock, Cycles, Values
-from lrsched._spaces.clocked import Clocked
-from lrsched._spaces.scalar import SCALAR
+from lrsched._spaces.scalar import SCALAR, Plain
 from lrsched._spaces.space import Curve, Part
 
 # A function beyond this is slower to make than the calls it saves.
@@ -101,12 +100,8 @@ def _whole(content: Any) -> bool:
     return content.whole if isinstance(content, Symbol) else isinstance(content, int)
 
 
-class Code(Clocked):
+class Code(Plain):
     """The space of symbols: what the curves call, written down instead of computed."""
-
-    scalar = True
-    single = False
-    largest = LARGEST
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -168,29 +163,8 @@ class Code(Clocked):
 
     root = sqrt
 
-    def real(self, t: Any) -> Any:
-        return self.elapsed(t) / self.pace(t) if type(t) is Clock else t
-
-    def cast(self, t: Any) -> Any:
-        return t
-
     def counts(self, t: Any) -> bool:
         return _whole(t)
-
-    def modulo(self, t: Any, n: Any) -> Any:
-        return t % n
-
-    def apart(self, product: Any) -> Any:
-        return product
-
-    def at_least(self, a: Any, low: float) -> Any:
-        return self.maximum(a, low)
-
-    def less(self, t: Any, n: int) -> Any:
-        return self.under(t, n) if type(t) is Clock else t < n
-
-    def full(self, t: Any, value: float) -> float:
-        return value
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         return self.let(f"{text(a)} if {condition.name} else {text(b)}", _whole(a) and _whole(b))
@@ -201,15 +175,9 @@ class Code(Clocked):
     def raised(self, base: Any, exponent: Any) -> Any:
         return self.let(f"raised({text(base)}, {text(exponent)})")
 
-    def fits(self, number: float) -> bool:
-        return True
-
     def times(self, a: Any, b: Any) -> Any:
         product = self.let(f"{text(a)} * {text(b)}")
         return self.let(f"{product.name} if {product.name} == {product.name} else 0.0")
-
-    def whole(self, t: Any, n: int) -> Any:
-        return t // n
 
     def minimum(self, a: Any, b: Any) -> Any:
         if not isinstance(a, Symbol) and not isinstance(b, Symbol):
@@ -260,13 +228,7 @@ class Code(Clocked):
     def grow(self, factor: float, number: Any) -> Any:
         return factor**number if factor <= 1.0 else self.let(f"grow({factor!r}, {text(number)})")
 
-    def rest(self, t: Any, n: int) -> Any:
-        return self.remaining(t, n) / self.pace(t) if type(t) is Clock else n - t
-
-    def fold(self, t: Any, n: int) -> Any:
-        if type(t) is Clock:
-            _, local = self.turn(t, 2 * n)
-            return self.minimum(self.real(local), self.rest(local, 2 * n))
+    def swing(self, t: Any, n: int) -> Any:
         t = t % (2 * n)
         return self.let(f"{t.name} if {t.name} <= {n} else {2 * n} - {t.name}", t.whole)
 

@@ -11,19 +11,44 @@ from lrsched._spaces.clocked import Clocked
 from lrsched._spaces.space import Curve, Part
 
 
-class Scalar(Clocked):
-    """Python numbers through `math`, in float64; only the branch that is needed is computed."""
+class Plain(Clocked):
+    """A space of one Python number at a time, or of what stands for it: nothing is cast, and nothing out of reach."""
 
     scalar = True
     single = False
+    largest = LARGEST
+
+    def cast(self, t: Any) -> Any:
+        return t
+
+    def apart(self, product: Any) -> Any:
+        return product
+
+    def full(self, t: Any, value: float) -> float:
+        return value
+
+    def fits(self, number: float) -> bool:
+        return True
+
+    def whole(self, t: Any, n: Any) -> Any:
+        return t // n
+
+    def less(self, t: Any, n: int) -> Any:
+        return self.under(t, n) if type(t) is Clock else t < n
+
+    def rest(self, t: Any, n: int) -> Any:
+        return self.remaining(t, n) / self.pace(t) if type(t) is Clock else n - t
+
+
+class Scalar(Plain):
+    """Python numbers through `math`, in float64; only the branch that is needed is computed."""
+
     sin = staticmethod(math.sin)
     log = staticmethod(math.log)
     log1p = staticmethod(math.log1p)
     sqrt = root = staticmethod(math.sqrt)
     minimum = staticmethod(min)
     maximum = staticmethod(max)
-
-    largest = LARGEST
 
     @staticmethod
     def exp(a: float) -> float:
@@ -34,43 +59,13 @@ class Scalar(Clocked):
         return math.expm1(a) if a <= LOG_LARGEST else math.inf
 
     @staticmethod
-    def fits(number: float) -> bool:
-        return True
-
-    @staticmethod
     def times(a: float, b: float) -> float:
         product = a * b
         return product if product == product else 0.0
 
-    def real(self, t: Any) -> Any:
-        return self.elapsed(t) / self.pace(t) if type(t) is Clock else t
-
-    @staticmethod
-    def cast(t: Any) -> Any:
-        return t
-
     @staticmethod
     def counts(t: Any) -> bool:
         return type(t) is int
-
-    @staticmethod
-    def modulo(t: Any, n: Any) -> Any:
-        return t % n
-
-    @staticmethod
-    def apart(product: Any) -> Any:
-        return product
-
-    @staticmethod
-    def at_least(a: Any, low: float) -> Any:
-        return max(a, low)
-
-    @staticmethod
-    def full(t: Any, value: float) -> float:
-        return value
-
-    def less(self, t: Any, n: int) -> bool:
-        return bool(self.under(t, n) if type(t) is Clock else t < n)
 
     @staticmethod
     def where(condition: bool, a: Any, b: Any) -> Any:
@@ -86,10 +81,6 @@ class Scalar(Clocked):
             return float((base if base > 0.0 else 0.0) ** exponent)
         except (OverflowError, ZeroDivisionError):  # 0.0 to a negative power
             return math.inf
-
-    @staticmethod
-    def whole(t: Any, n: int) -> Any:
-        return t // n
 
     def bounded(self, t: Any, n: int, curve: Part, end: float) -> Any:
         if type(t) is not Clock:
@@ -131,13 +122,8 @@ class Scalar(Clocked):
         except OverflowError:
             return math.inf
 
-    def rest(self, t: Any, n: int) -> Any:
-        return self.remaining(t, n) / self.pace(t) if type(t) is Clock else n - t
-
-    def fold(self, t: Any, n: int) -> Any:
-        if type(t) is Clock:
-            _, local = self.turn(t, 2 * n)
-            return min(self.real(local), self.rest(local, 2 * n))
+    @staticmethod
+    def swing(t: Any, n: int) -> Any:
         t = t % (2 * n)
         return t if t <= n else 2 * n - t
 
