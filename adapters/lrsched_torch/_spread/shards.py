@@ -17,8 +17,8 @@ from lrsched_torch._shared.update import Batch, apart, arrays_of, put, spread
 
 # The processes whose shards make up a tensor, one group for each mesh dimension that shards it; () for a whole one.
 Groups = tuple[ProcessGroup, ...]
-# Sums that belong to the tensor of an index: of the first, second, ... array that the body gives for it.
-Sums = Mapping[tuple[int, int], Tensor]
+# SumsByKey that belong to the tensor of an index: of the first, second, ... array that the body gives for it.
+SumsByKey = Mapping[tuple[int, int], Tensor]
 
 # Elements in one call of a body. On a processor what it reads, writes and keeps for a moment then stays in the cache.
 PIECE_ON_CPU, PIECE = 2**16, 2**22
@@ -70,7 +70,7 @@ class Shards:
         pieces = list(_pieces(batch, whole=kernel is not None and not parts))
         known: list[list[Any]] = [[] for _ in pieces]
         for asked in facts_of(self.rule).reductions:
-            found: list[Sums] = []
+            found: list[SumsByKey] = []
             for cuts, results in zip(pieces, known, strict=True):
                 local, inputs = self._prepared(batch, cuts)
                 reduction = rules.next_reduction(partial(self._body, inputs), local, results)
@@ -158,7 +158,7 @@ class Shards:
         kernel(ps, gs, slots, lr if isinstance(lr, Tensor) else float(lr), int(step), up and not parts)
         return True
 
-    def _added(self, found: Sums) -> Sums:
+    def _added(self, found: SumsByKey) -> SumsByKey:
         """Return the sums, each added up over the groups of its tensor: one vector for those of the same groups."""
         result = dict(found)
         keys = sorted(found)
@@ -171,7 +171,7 @@ class Shards:
                 result.update(zip(mine, vector.unbind(), strict=True))
         return result
 
-    def _total(self, found: Sums, batch: Batch) -> Tensor:
+    def _total(self, found: SumsByKey, batch: Batch) -> Tensor:
         by_groups: dict[Groups, Any] = {}
         places: dict[Groups, int] = {}
         for (i, _), scalar in sorted(found.items(), key=lambda item: item[0]):
@@ -200,7 +200,7 @@ def _keyed(
     return result
 
 
-def _looked_up(part: Sums, everywhere: Sums) -> list[Tensor]:
+def _looked_up(part: SumsByKey, everywhere: SumsByKey) -> list[Tensor]:
     return [everywhere[key] for key in part]
 
 
