@@ -133,6 +133,7 @@ class KernelSource:
         vector = min(16 // self.dtypes[name].itemsize for name in used)
         yield f"whole = size // BLOCK * BLOCK * tl.load(row + {COLUMNS.index('aligned')}).to(tl.int32)"
         for name in used:
+            # The shifts change nothing where `aligned` is 1, and tell Triton that these are multiples of 16.
             place = f"(at_{name} >> 4 << 4).to({self._pointer(name)})"
             yield f"v_{name} = tl.multiple_of({place}, {vector * self.dtypes[name].itemsize}) + begin"
         yield from (f"sum{j} = tl.zeros((BLOCK,), {self.type})" for j in sums)

@@ -116,6 +116,7 @@ static void pieces(const List& list) {
   #pragma omp parallel num_threads(all < SMALL ? 1 : list.threads)
   {
     const int64_t n = omp_get_num_threads(), me = omp_get_thread_num();
+    // In steps of 64 elements, so that within a large tensor no two threads write into one line of the cache.
     const int64_t from = all * me / n / 64 * 64, to = me == n - 1 ? all : all * (me + 1) / n / 64 * 64;
     const typename P::Own own{};
     void* at[ARRAYS];
@@ -185,6 +186,7 @@ static void tensors(const List& list) {
   #pragma omp parallel num_threads(list.elements() < SMALL ? 1 : list.threads)
   {
     void* at[ARRAYS];
+    // Four at a time, as they differ in size; who finds none left begins with the large ones.
     #pragma omp for schedule(dynamic, 4) nowait
     for (int64_t t = 0; t < list.count; t++) {
       if (list.size[t] > SMALL) continue;
