@@ -9,7 +9,7 @@ import numpy as np
 from lrsched import Constant, Schedule, Shift
 from lrsched.compat import ignite as recipes
 from lrsched_torch._imports.leaves import ARGUMENTS
-from lrsched_torch._imports.twin import STEPS, alike, goes_on, twin_of
+from lrsched_torch._imports.twin import STEPS, ahead, alike
 
 Read = Callable[[Any, int], Schedule]
 
@@ -282,20 +282,19 @@ def _now(handler: Any, i: int) -> int:
 
 def _check(handler: Any, optimizer: Any, schedules: list[Schedule]) -> None:
     """Compare the schedules with what a copy of the handler sets at the next events."""
-    double, twin = twin_of(handler, optimizer)
-    driven = [i for i in range(len(double.param_groups)) if _drives(handler, i)]
+    driven = [i for i in range(len(schedules)) if _drives(handler, i)]
     starts = {i: _now(handler, i) + _is_early(handler, i) for i in driven}
     peaks = {i: float(np.max(schedules[i](np.arange(starts[i] + STEPS)))) for i in driven}
-    for event in range(STEPS):
-        if any(_ended(part) for part in _parts(twin)) or not goes_on(twin, None):
-            return
-        for i in driven:
-            rate, expected = float(double.param_groups[i]["lr"]), schedules[i](starts[i] + event)
+    for event, (twin, groups) in enumerate(ahead(handler, optimizer, lambda twin: twin(None)), -1):
+        for i in driven if event >= 0 else ():
+            rate, expected = float(groups[i]["lr"]), schedules[i](starts[i] + event)
             if not alike(rate, expected, peaks[i]):
                 raise _refused(
                     f"a scheduler whose rates follow from its arguments, but group {i} has {rate!r} at step "
                     f"{starts[i] + event}, where {schedules[i]!r} has {expected!r}: was the rate changed by hand?"
                 )
+        if any(_ended(part) for part in _parts(twin)):
+            return
 
 
 def _is_early(handler: Any, i: int) -> bool:

@@ -13,7 +13,7 @@ from lrsched_torch._imports.composites import first_end, flat, leaves_of, nested
 from lrsched_torch._imports.ignite import is_handler, read_handler, torchs_of
 from lrsched_torch._imports.leaves import momentum_cycle
 from lrsched_torch._imports.momentum import cycles_momentum, field_of, momentum_of, read_momentum
-from lrsched_torch._imports.twin import STEPS, alike, goes_on, twin_of
+from lrsched_torch._imports.twin import STEPS, ahead, alike
 
 
 @overload
@@ -156,12 +156,11 @@ def _check(scheduler: Any, schedules: list[Schedule], momenta: list[Schedule]) -
             f"from_torch(scheduler) must get a scheduler that has begun, got a {type(scheduler).__name__} before its "
             "turn in a SequentialLR: read the sequence"
         )
-    double, twin = twin_of(scheduler, optimizer)
     tops = [float(np.max(schedule(np.arange(STEPS)))) for schedule in schedules]
-    for step in range(now, now + STEPS):
+    for step, (_, groups) in enumerate(ahead(scheduler, optimizer, lambda twin: twin.step()), now):
         if step > last:
             return
-        for i, (group, schedule) in enumerate(zip(double.param_groups, schedules, strict=True)):
+        for i, (group, schedule) in enumerate(zip(groups, schedules, strict=True)):
             rate, expected = float(group["lr"]), schedule(step)
             most = max(tops[i], float(group.get("initial_lr", 0.0)))
             if not alike(rate, expected, most):
@@ -169,12 +168,10 @@ def _check(scheduler: Any, schedules: list[Schedule], momenta: list[Schedule]) -
                     f"from_torch(scheduler) must get a scheduler whose rates follow from its arguments, but group {i} "
                     f"has {rate!r} at step {step}, where {schedule!r} has {expected!r}: was the rate changed by hand?"
                 )
-        for i, (group, schedule) in enumerate(zip(double.param_groups, momenta, strict=False)):
+        for i, (group, schedule) in enumerate(zip(groups, momenta, strict=False)):
             found, expected = momentum_of(group), schedule(step)
             if not alike(found, expected):
                 raise ValueError(
                     f"from_torch(scheduler, momentum=True) must get a scheduler whose momenta follow from its "
                     f"arguments, but group {i} has {found!r} at step {step}, where {schedule!r} has {expected!r}"
                 )
-        if not goes_on(twin.step):
-            return
