@@ -27,7 +27,9 @@ def value(cls: type[T]) -> type[T]:
     """Make a class a frozen dataclass that keeps the `repr` of `Value`."""
     # eq=False: comparing and hashing by content stand in `Value` once, not in generated code in each class.
     made: Any = dataclass(frozen=True, repr=False, eq=False)(cls)
-    made._arguments = tuple(f for f in fields(made) if f.init)
+    # What follows from the others is no part of the value: `dataclasses.fields` and `asdict` do not tell it.
+    made.__dataclass_fields__ = {name: f for name, f in made.__dataclass_fields__.items() if f.init}
+    made._arguments = fields(made)
     return cls
 
 
