@@ -37,9 +37,12 @@ NAMED = (
 seeds = st.integers(0, 10**6)
 
 
-@pytest.mark.parametrize(
-    "library", [pytest.param(name, marks=pytest.mark.slow) if name == "torch.compile" else name for name in LIBRARIES]
-)
+def slow(*names):
+    """Return all libraries, those of the names among the slow tests."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in names else name for name in LIBRARIES]
+
+
+@pytest.mark.parametrize("library", slow("torch.compile", "jax", "tf.function"))
 def test_the_time_between_two_steps_of_an_inner_clock_counts(library):
     cases = []
     for schedule in NAMED:
@@ -68,7 +71,7 @@ DRAWN = {
 }
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", slow("torch.compile"))
 def test_any_composition_has_one_value_in_every_library(library):
     draws, together = DRAWN[library]
 

@@ -66,7 +66,9 @@ def ours(rule: rules.Rule, start: list[np.ndarray], dtype: str, steps: int) -> l
 
 
 # JAX has float64 only where it is turned on.
-DTYPES = [("float32", 1e-5)] + ([("float64", 1e-10)] if keras.backend.backend() != "jax" else [])
+DTYPES = [pytest.param("float32", 1e-5, marks=pytest.mark.slow), ("float64", 1e-10)]
+if keras.backend.backend() == "jax":
+    DTYPES = [("float32", 1e-5)]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)

@@ -77,6 +77,7 @@ def test_a_rule_agrees_with_optax_in_float64(case: Case):
         assert_close(exact(case), optax_run(case, np.float64), case.float64)
 
 
+@pytest.mark.slow  # in every run float64 agrees with Optax, and float32 follows float64
 @pytest.mark.parametrize("case", {case.name: case for case in OPTAX}.values(), ids=repr)
 def test_a_rule_agrees_with_optax_in_float32(case: Case):
     assert_close(trained(case, np.float32), optax_run(case, np.float32), case.float32)
