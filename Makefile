@@ -68,7 +68,7 @@ keras: $(ORACLES)  ## one suite: Keras on TensorFlow, JAX and PyTorch
 
 adapters: $(ORACLES)  ## one suite: PyTorch, Optax, examples of the adapters, README, notebooks
 	@echo "== PyTorch, Optax, examples of the adapters, README, notebooks"
-	@$(PYTEST) $(DEPTH_$(DEPTH)) -n $(JOBS) $(ADAPTER_TESTS) adapters
+	@$(PYTEST) $(DEPTH_$(DEPTH)) -n $(JOBS) --dist loadgroup $(ADAPTER_TESTS) adapters
 
 # What it finds becomes an @example of the test, or a test of its own.
 explore: $(ORACLES)  ## search with fresh draws: SEED=7 repeats, EXAMPLES=5000 a test (1000), TESTS="tests/core/test_laws.py"

@@ -78,5 +78,6 @@ def test_the_clip_of_keras_acts_on_each_replica_and_would_fail_the_comparison(fo
     assert found["clip of Keras"] > 1e-3
 
 
+@pytest.mark.slow
 def test_the_example_runs():
     assert "2 replicas: mean loss" in output(str(EXAMPLE))

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+# The fixture is made once, by one worker.
+pytestmark = pytest.mark.xdist_group("optax_sharded")
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "jax_sharded_lars.py"
 
 PROGRAM = r"""
@@ -263,5 +266,6 @@ def test_other_axis_names_are_refused(found, wrong):
     assert found[f"argument {wrong}"].startswith("TypeError: from_rule(axis_name=...) must be a name, a tuple of names")
 
 
+@pytest.mark.slow
 def test_the_example_runs():
     assert "largest difference between jit and shard_map" in output(str(EXAMPLE))

@@ -18,7 +18,10 @@ from processes import gathered
 from lrsched import Cosine, rules
 from lrsched_torch import RuleOptimizer
 
-pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch is built without torch.distributed")
+pytestmark = [
+    pytest.mark.skipif(not dist.is_available(), reason="torch is built without torch.distributed"),
+    pytest.mark.xdist_group("torch_sharded"),  # fixtures are made once, by one worker
+]
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "fsdp2_lars.py"
 S = Cosine(0.05, 0.0, steps=8)
@@ -504,6 +507,7 @@ def test_the_grid_has_replicas_and_two_dimensions_of_shards(grid, case, text):
     assert all(text in one[case, "placements"] for one in grid)
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_goes_on_in_another_number_of_processes(tmp_path):
     for processes, line in ((2, "step 20: loss"), (1, "step 40: loss")):
         command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", str(EXAMPLE)]
