@@ -140,7 +140,8 @@ def test_joined_schedules_give_the_values_of_optax(data: st.DataObject, boundari
     names = data.draw(st.lists(st.sampled_from(["linear_schedule", "exponential_decay"]), min_size=1, max_size=5))
     given_ = [(name, data.draw(ARGUMENTS[name])) for name in names]
     ours = compat.optax.join_schedules([getattr(compat.optax, n)(**a) for n, a in given_], boundaries)
-    agree(ours, optax.join_schedules([getattr(optax, n)(**a) for n, a in given_], boundaries))
+    every = {f"{i} {k}": v for i, (_, arguments) in enumerate(given_) for k, v in arguments.items()}
+    agree(ours, optax.join_schedules([getattr(optax, n)(**a) for n, a in given_], boundaries), every)
 
 
 def test_a_join_hands_over_at_its_boundary():
