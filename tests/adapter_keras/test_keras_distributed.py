@@ -69,11 +69,13 @@ def found():
     return json.loads(output("-c", PROGRAM).splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["LARS", "LAMB", "clip all"])
 def test_two_replicas_train_as_one_device(found, name):
     assert found[name] < 1e-6
 
 
+@pytest.mark.slow
 def test_the_clip_of_keras_acts_on_each_replica_and_would_fail_the_comparison(found):
     assert found["clip of Keras"] > 1e-3
 

@@ -42,7 +42,7 @@ def slow(*names):
     return [pytest.param(name, marks=pytest.mark.slow) if name in names else name for name in LIBRARIES]
 
 
-@pytest.mark.parametrize("library", slow("torch.compile", "jax", "tf.function"))
+@pytest.mark.parametrize("library", slow("torch.compile", "jax", "jax.jit", "tf.function"))
 def test_the_time_between_two_steps_of_an_inner_clock_counts(library):
     cases = []
     for schedule in NAMED:
