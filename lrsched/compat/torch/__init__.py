@@ -107,7 +107,7 @@ def recursion(parts: Sequence[Schedule], lr: float) -> Schedule:
     """
     for part in parts:
         zero = isinstance(part, Chain) and any(step(0) == 0.0 for step in part.parts)
-        must(not zero, _WHERE, "schedulers with gamma > 0 beside a cosine with eta_min > 0", part)
+        must(not zero, _WHERE, "schedulers with gamma > 0 and rates above 0 beside a cosine with eta_min > 0", part)
     end = min(part.schedule.steps for part in parts if isinstance(part, Extend))
     inner = [part.schedule for part in parts if isinstance(part, Extend) and floored(part)]
     waves = [wave for wave in inner if isinstance(wave, Cosine)]
