@@ -7,7 +7,7 @@ import compat_samples as samples
 import pytest
 
 from lrsched import Schedule, compat
-from lrsched.compat._tools.arguments import constraints_of, without_effect
+from lrsched.arguments import constraints_of, without_effect
 
 
 def calls():

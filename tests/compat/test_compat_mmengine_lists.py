@@ -413,7 +413,7 @@ _POLY = {"type": "PolyLR", "end": 9}
         ),
         ([{"type": "StepLR", "size": 3}], {}, TypeError, r"what a StepLR takes, got 'size'"),
         ([{"type": "StepLR", "step_sise": 3}], {}, TypeError, r"got 'step_sise': 'step_size' is read, is that meant"),
-        ([{"type": "StepLR"}], {}, TypeError, r"StepLR\(\) has missing a required argument: 'step_size'"),
+        ([{"type": "StepLR"}], {}, TypeError, r"StepLR\(\) is missing a required argument: 'step_size'"),
         ([{**_POLY, "last_step": 5}], {}, ValueError, r"PolyLR\(last_step=...\) must be -1"),
         ([{**_POLY, "power": "two"}], {}, TypeError, r"PolyLR\(power=...\) must be a finite number > 0, got 'two'"),
         (

@@ -13,7 +13,7 @@ import pytest
 
 from lrsched import Schedule, compat
 from lrsched._core.check import Flag, Int, Real
-from lrsched.compat._tools.arguments import Default, OnOff, Rate, arguments_of, checked, constraints_of
+from lrsched.arguments import Default, OnOff, Rate, arguments_of, checked, constraints_of
 from lrsched.compat._tools.libraries import Libraries
 
 PUBLIC = [(library, name) for library in dir(compat) for name in getattr(compat, library).__all__]
@@ -130,7 +130,7 @@ def test_the_arguments_of_a_group_are_held_to_their_constraints():
         grouped(1, verbose=1)
     with pytest.raises(TypeError, match=r"grouped\(\) got an unexpected argument 'verbos': 'verbose' is one, is that"):
         grouped(1, verbos=True)
-    with pytest.raises(TypeError, match=r"whole\(\) has got an unexpected keyword argument 'verbose'"):
+    with pytest.raises(TypeError, match=r"whole\(\) got an unexpected keyword argument 'verbose'"):
         whole(1, verbose=True)
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from lrsched import compat
 from lrsched._core.check import Choice, Flag, Int, Many, OrNone, Real
-from lrsched.compat._tools.names import looks_alike, nearest
+from lrsched._core.names import nearest
+from lrsched.compat._tools.names import looks_alike
 from lrsched.compat._tools.reading import Section, dictionary, number, numbers
 from lrsched.compat.torch import StepLR
 

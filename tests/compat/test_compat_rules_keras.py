@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 keras = pytest.importorskip("keras")
 
 from lrsched import rules  # noqa: E402
+from lrsched.arguments import constraints_of  # noqa: E402
 from lrsched.compat import keras as dialect  # noqa: E402
-from lrsched.compat._tools.arguments import constraints_of  # noqa: E402
 from lrsched.compat.keras.optimizers import Shared  # noqa: E402
 
 STEPS = 20

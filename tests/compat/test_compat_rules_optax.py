@@ -12,8 +12,8 @@ jax = pytest.importorskip("jax")
 optax = pytest.importorskip("optax")
 
 from lrsched import rules  # noqa: E402
+from lrsched.arguments import constraints_of  # noqa: E402
 from lrsched.compat import optax as dialect  # noqa: E402
-from lrsched.compat._tools.arguments import constraints_of  # noqa: E402
 
 STEPS = 20
 SHAPES = [(), (3,), (2, 3)]  # the last parameter starts at zero; the gradient before it is zero

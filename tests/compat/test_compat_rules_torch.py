@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from lrsched import rules  # noqa: E402
+from lrsched.arguments import constraints_of  # noqa: E402
 from lrsched.compat import torch as dialect  # noqa: E402
-from lrsched.compat._tools.arguments import constraints_of  # noqa: E402
 
 STEPS = 20
 SHAPES = [(), (2, 3), (3,)]  # the last parameter starts at zero

@@ -94,7 +94,7 @@ def test_the_import_check_sees_a_framework():
 HOUSES: dict[str, tuple[tuple[str, ...], ...]] = {
     "lrsched": (
         ("_core", "pickling"),
-        ("_spaces",),
+        ("_spaces", "arguments"),
         ("_curves",),
         ("rules._ops", "feedback", "_recipes", "_draw"),
         ("rules._blocks",),

@@ -1,6 +1,7 @@
 """What the modules of many libraries share: arguments, pieces of curves, readers. Imports `_curves` and `_recipes`."""
 
-from lrsched.compat._tools.arguments import (
+from lrsched._core.names import nearest
+from lrsched.arguments import (
     Count,
     CountOrNone,
     Default,
@@ -10,8 +11,6 @@ from lrsched.compat._tools.arguments import (
     Lengths,
     Nothing,
     OnOff,
-    Part,
-    Parts,
     Positive,
     PositiveOrNone,
     Rate,
@@ -24,9 +23,11 @@ from lrsched.compat._tools.arguments import (
     without_effect,
 )
 from lrsched.compat._tools.libraries import Libraries, libraries, library
-from lrsched.compat._tools.names import looks_alike, nearest
+from lrsched.compat._tools.names import looks_alike
 from lrsched.compat._tools.pieces import (
     ENOUGH,
+    Part,
+    Parts,
     after,
     chain,
     cut,

@@ -1,8 +1,10 @@
-"""Names in a configuration: which of them look as if they were about a schedule, and which known one is nearest."""
+"""Names in a configuration: which of them look as if they were about a schedule."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+
+from lrsched._core.names import folded, nearest, words
 
 # Words of which one makes a name look like a schedule's.
 _WORDS = frozenset({
@@ -30,51 +32,6 @@ _PAIRS = tuple(map(frozenset, [
 _DEPTH = 12
 
 
-def _words(name: str) -> list[str]:
-    """Return the words of a name, in small letters."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
-
-
-def _folded(name: str) -> str:
-    return "".join(_words(name))
-
-
-def _distance(a: str, b: str, most: int) -> int:
-    """Return how many letters must be changed, left out, put in or swapped with the next; more than `most` if many."""
-    if abs(len(a) - len(b)) > most:
-        return most + 1
-    before: list[int] = []
-    last = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        row = [i]
-        for j, y in enumerate(b, 1):
-            best = min(last[j] + 1, row[-1] + 1, last[j - 1] + (x != y))
-            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
-                best = min(best, before[j - 2] + 1)
-            row.append(best)
-        before, last = last, row
-    return last[-1]
-
-
-def nearest(name: str, known: Collection[str]) -> str | None:
-    """Return the one of the `known` names that `name` is a misspelling of, if any.
-
-    A misspelling has other capitals or separators, or up to one letter in four wrong.
-
-    Examples:
-        >>> nearest("warmup_stepz", ["warmup_steps", "max_steps"]), nearest("MaxSteps", ["warmup_steps", "max_steps"])
-        ('warmup_steps', 'max_steps')
-    """
-    found: tuple[int, str] | None = None
-    for other in known:
-        least = max(min(len(_folded(other)), len(_folded(name))) // 4, 1)
-        distance = _distance(_folded(name), _folded(other), least)
-        if distance <= least and (found is None or distance < found[0]):
-            found = distance, other
-    return found[1] if found else None
-
-
 def looks_alike(name: str, known: Collection[str]) -> bool:
     """Return whether a name looks as if it were about a schedule, or is a misspelling of a known one.
 
@@ -84,13 +41,13 @@ def looks_alike(name: str, known: Collection[str]) -> bool:
         >>> [looks_alike(name, ["max_steps"]) for name in ("weight_decay", "save_steps", "seed", "hidden_size")]
         [False, False, False, False]
     """
-    words = set(_words(name))
+    found = set(words(name))
     return bool(
-        words & _WORDS
-        or _TOGETHER.search(_folded(name))
-        or (words & {"decay", "decays"} and not words & _OTHER_DECAYS)
-        or (words & _LENGTHS and words <= _LENGTHS | _QUALIFIERS)
-        or any(pair <= words for pair in _PAIRS)
+        found & _WORDS
+        or _TOGETHER.search(folded(name))
+        or (found & {"decay", "decays"} and not found & _OTHER_DECAYS)
+        or (found & _LENGTHS and found <= _LENGTHS | _QUALIFIERS)
+        or any(pair <= found for pair in _PAIRS)
         or nearest(name, known)
     )
 

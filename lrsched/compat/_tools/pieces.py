@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
+from lrsched._core.check import Many
 from lrsched._curves import (
     MAX_CYCLES,
     Chain,
+    Complete,
     Constant,
     Cosine,
     Epochs,
@@ -22,7 +25,11 @@ from lrsched._curves import (
     bounded,
 )
 from lrsched._recipes.staircases import piecewise_constant
-from lrsched.compat._tools.arguments import must
+from lrsched.arguments import must
+
+# Schedules as arguments.
+Part = Annotated[Schedule, Complete()]
+Parts = Annotated[Sequence[Schedule], Many(Complete())]
 
 
 def cut(schedule: Schedule, steps: int) -> Schedule:

@@ -11,9 +11,10 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from lrsched._core.check import MAX_STEPS, Constraint, Flag, Int, Many, OrNone, Real, Steps, short
+from lrsched._core.names import nearest
 from lrsched._core.parse import literal
-from lrsched.compat._tools.arguments import rule_of, signature_of
-from lrsched.compat._tools.names import below, looks_alike, nearest
+from lrsched.arguments import rule_of, signature_of
+from lrsched.compat._tools.names import below, looks_alike
 
 # Constraints of arguments whose annotation is a plain type.
 _PLAIN: dict[Any, Constraint] = {float: Real(), int: Int(low=-MAX_STEPS), bool: Flag()}

@@ -1,4 +1,8 @@
-"""Arguments of another library's function, checked by their annotations."""
+"""Calls as data: what a public function takes stands in its annotations, and one place checks it.
+
+A function writes `steps: Annotated[int, Int(low=1)]`, or one of the names below, and is `checked`: so all errors have
+one template. Values check their fields by `lrsched._core.check` in the same way. The adapters take their checks here.
+"""
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -7,8 +11,7 @@ from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, get_args, get_origin
 
 from lrsched._core.check import Constraint, Flag, Int, Many, OrNone, Real, plain_signature
-from lrsched._curves import Complete, Schedule
-from lrsched.compat._tools.names import nearest
+from lrsched._core.names import nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,8 +29,6 @@ CountOrNone = Annotated[int | None, OrNone(Int(low=0))]
 OnOff = Annotated[bool, Flag()]
 Lengths = Annotated[Sequence[int], Many(Int(low=1))]
 Rates = Annotated[Sequence[float], Many(Real(low=0.0))]
-Part = Annotated[Schedule, Complete()]
-Parts = Annotated[Sequence[Schedule], Many(Complete())]
 
 __all__ = [
     "Count",
@@ -39,8 +40,6 @@ __all__ = [
     "Lengths",
     "Nothing",
     "OnOff",
-    "Part",
-    "Parts",
     "Positive",
     "PositiveOrNone",
     "Rate",
@@ -114,41 +113,60 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def build(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = bind(args, kwargs)
-        return function(*bound.args, **bound.kwargs)
+        args, kwargs = bind(args, kwargs)  # type: ignore[assignment]  # the same arguments, checked
+        return function(*args, **kwargs)
 
     vars(build)["__signature__"] = plain_signature(signature_of(function))
     return build
 
 
-def _binder(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mapping[str, Any]], inspect.BoundArguments]:
-    """Return what turns the arguments of a call into those with which the function runs."""
-    name, signature, rules = function.__name__, signature_of(function), constraints_of(function)
-    rests = {
-        argument: {key: rule_of(annotation) for key, annotation in rest.items()}
-        for argument, parameter in signature.parameters.items()
-        if (rest := _group(parameter)[1])
-    }
+_Bound = tuple[Sequence[Any], dict[str, Any]]
 
-    def bind(args: Sequence[Any], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{name}() has {error}") from None
-        bound.apply_defaults()
-        for argument, rule in rules.items():
-            bound.arguments[argument] = rule(f"{name}({argument}=...)", bound.arguments[argument])
-        for argument, known in rests.items():
-            without_effect(name, bound.arguments[argument], known)
-        return bound
+
+def _binder(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mapping[str, Any]], _Bound]:
+    """Return what turns the arguments of a call into those with which the function runs."""
+    name, parameters = called(function), signature_of(function).parameters
+    rules = {argument: (rule, f"{name}({argument}=...)") for argument, rule in constraints_of(function).items()}
+    rest = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
+    known = {key: rule_of(annotation) for key, annotation in _group(rest)[1].items()} if rest else {}
+    named = [p.name for p in parameters.values() if p is not rest]
+    places = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    defaults = {p.name: p.default for p in parameters.values() if p.default is not p.empty}
+    needed = [argument for argument in named if argument not in defaults]
+
+    def bind(args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Bound:
+        given = dict(zip(places, args, strict=False))
+        if len(args) > len(places):
+            most = f"at most {len(places)} ({', '.join(places)})" if places else "none"
+            raise TypeError(f"{name}() has too many positional arguments: it takes {most}, got {len(args)}")
+        more = {key: value for key, value in kwargs.items() if key not in named}
+        for argument in kwargs:
+            if argument in given:
+                raise TypeError(f"{name}() got two values for the argument {argument!r}")
+        if more and rest is None:
+            without_effect(name, more, named, "keyword argument")
+        given = {**defaults, **given, **kwargs}
+        for argument in needed:
+            if argument not in given:
+                raise TypeError(f"{name}() is missing a required argument: {argument!r}")
+        for argument, (rule, where) in rules.items():
+            given[argument] = rule(where, given[argument])
+        if known:
+            without_effect(name, more, known)
+        return (), given
 
     return bind
 
 
+def called(function: Callable[..., Any]) -> str:
+    """Return what messages call a function: `wsd`, `ReturnModel.forecast`, and a class where it is built."""
+    return function.__qualname__.rpartition("<locals>.")[2].removesuffix(".__init__")
+
+
 def arguments_of(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> dict[str, Any]:
     """Return all arguments with which a `checked` function would run, by name, without running it."""
-    bound = _binder(function)(args, kwargs)
-    return inspect.signature(inspect.unwrap(function)).bind(*bound.args, **bound.kwargs).arguments
+    args, kwargs = _binder(function)(args, kwargs)  # type: ignore[assignment]  # the same arguments, checked
+    return inspect.signature(inspect.unwrap(function)).bind(*args, **kwargs).arguments
 
 
 def must(holds: bool, where: str, what: str, got: Any) -> None:
@@ -164,6 +182,7 @@ class Nothing:
     why: str = ""
 
     def __call__(self, where: str, value: Any) -> None:
+        """Raise an error that names `where` unless the value is None."""
         must(value is None, where, f"None ({self.why})" if self.why else "None", value)
 
     def wrong(self) -> Iterator[Any]:
@@ -172,7 +191,10 @@ class Nothing:
 
 
 def without_effect(
-    where: str, given: Mapping[str, Any], known: Collection[str] | Mapping[str, Constraint | None]
+    where: str,
+    given: Mapping[str, Any],
+    known: Collection[str] | Mapping[str, Constraint | None],
+    noun: str = "argument",
 ) -> None:
     """Refuse arguments that are not known, or not known to leave the curve as it is.
 
@@ -182,8 +204,8 @@ def without_effect(
     for name in given:
         if name not in known:
             near = nearest(name, known)
-            hint = "" if near is None else f": {near!r} is one, is that meant?"
-            raise TypeError(f"{where}() got an unexpected argument {name!r}{hint}")
+            hint = f"it takes {', '.join(known) or 'none'}" if near is None else f"{near!r} is one, is that meant?"
+            raise TypeError(f"{where}() got an unexpected {noun} {name!r}: {hint}")
         rule = known[name] if isinstance(known, Mapping) else None
         if rule is not None:
             rule(f"{where}({name}=...)", given[name])
