@@ -15,6 +15,8 @@ from benchmarks._tensors import LISTS, parameters, passage
 
 # Seconds of the first step, in which everything compiles, that a person may wait.
 PATIENCE = 20.0
+# How soon a compiler must have paid.
+UPDATES = 200
 ROUNDS = {"1000 x 1000": 81}
 Make = Callable[[list[Any]], Any]
 
@@ -42,6 +44,19 @@ def _against(torch: Any, rule: Any, name: str, label: str, peer: str, make: Make
     return Row(f"{label}, {name}", peer, *times, target)
 
 
+def _by_default(torch: Any, rule: Any, name: str, label: str, peer: str, make: Make) -> Row:
+    """Compare what UPDATES updates take by default, the first one with empty caches included."""
+    with importlib.import_module("torch._inductor.utils").fresh_cache():
+        _forget()
+        ours = importlib.import_module("lrsched_torch").RuleOptimizer(parameters(torch, name), rule, lr=1e-3)
+        theirs = make(parameters(torch, name))
+        first = [seconds(ours.step), seconds(theirs.step)]
+        times = interleaved(ours.step, theirs.step, _rounds(name))
+    _forget()
+    whole = [one + (UPDATES - 1) * each for one, each in zip(first, times, strict=True)]
+    return Row(f"{label} by default, {UPDATES} updates, {name}", peer, *whole, 1.0)
+
+
 def _against_memory(torch: Any, rule: Any, name: str, label: str, size: int, target: float, **options: Any) -> Row:
     """Compare with a pass over as many bytes as the update must move, `size` for each parameter."""
     times = interleaved(_ours(torch, rule, name, **options), passage(torch, name, size), _rounds(name))
@@ -62,7 +77,7 @@ def _first_steps(torch: Any, rule: Any, name: str, label: str) -> Iterator[Row]:
 
 
 def _forget() -> None:
-    """Let the next optimizer of a rule compile it again."""
+    """Let the next optimizer of a rule compile it again, or find it on the disk."""
     importlib.import_module("lrsched_torch._traced.graphs").phases_of.cache_clear()
     importlib.import_module("lrsched_torch._traced.program").program_of.cache_clear()
     importlib.import_module("lrsched_torch._loops.table").library.cache_clear()
@@ -142,18 +157,47 @@ def _rows(torch: Any) -> Iterator[Row]:
         target = 0.35 if name == "1000 x 1000" else 1.05
         for rule, label, make in ((adam, "Adam", fused_adam), (momentum, "momentum", fused_sgd)):
             yield _against(torch, rule, name, f"{label} compiled", "fused", make, target, compile=True)
-        foreach = _rmsprop(torch, foreach=True)
-        yield _against(torch, rules.RMSprop(), name, "RMSprop compiled", "foreach", foreach, 1.0, compile=True)
+        make = _rmsprop(torch, foreach=True)
+        yield _against(torch, rules.RMSprop(), name, "RMSprop compiled", "foreach", make, 1.0, compile=True)
     for name in LISTS:
         for rule, label, size in ((adam, "Adam", 28), (momentum, "momentum", 20)):
             yield _against_memory(torch, rule, name, f"{label} flat", size, 1.05, compile=True, flat=True)
     yield from _layerwise(torch, rules)
+
+    def foreach(ps: list[Any]) -> Any:
+        return optim.Adam(ps, foreach=True)
+
     for name in LISTS:
-        yield _against(torch, adam, name, "Adam eager", "foreach", lambda ps: optim.Adam(ps, foreach=True), 1.0)
-        yield _against(torch, rules.RMSprop(), name, "RMSprop eager", "foreach", _rmsprop(torch, foreach=True), 1.0)
-        yield _against(torch, rules.RMSprop(), name, "RMSprop eager", "for loop", _rmsprop(torch, foreach=False), 1.0)
+        yield _against(torch, adam, name, "Adam eager", "foreach", foreach, 1.0, compile=False)
+        for peer in ("foreach", "for loop"):
+            make = _rmsprop(torch, foreach=peer == "foreach")
+            yield _against(torch, rules.RMSprop(), name, "RMSprop eager", peer, make, 1.0, compile=False)
+    for name in LISTS:
+        for label, (rule, make) in _defaults(torch, rules).items():
+            yield _by_default(torch, rule, name, label, "default", make)
     for name in LISTS:
         yield _memory(torch, adam, name, "Adam compiled", fused_adam)
+
+
+def _defaults(torch: Any, rules: Any) -> dict[str, tuple[Any, Make]]:
+    """Return rules beside the optimizers that torch makes of its default arguments."""
+    optim = torch.optim
+    return {
+        "SGD": (rules.SGD(), lambda ps: optim.SGD(ps, lr=1e-3)),
+        "momentum": (rules.Momentum(0.9), lambda ps: optim.SGD(ps, lr=1e-3, momentum=0.9)),
+        "Adam": (rules.Adam(), lambda ps: optim.Adam(ps, lr=1e-3)),
+        "RMSprop": (rules.RMSprop(), _rmsprop(torch)),
+        "NAdam": (rules.NAdam(), lambda ps: optim.NAdam(ps, lr=1e-3)),
+        "AdamW, clipped": (
+            rules.ClipByGlobalNorm(1.0) >> rules.Adam() >> rules.DecoupledWeightDecay(1e-2),
+            lambda ps: _clipped(torch, optim.AdamW(ps, lr=1e-3), ps),
+        ),
+    }
+
+
+def _clipped(torch: Any, optimizer: Any, ps: list[Any]) -> Any:
+    optimizer.register_step_pre_hook(lambda *_: torch.nn.utils.clip_grad_norm_(ps, 1.0))
+    return optimizer
 
 
 def _rmsprop(torch: Any, **options: Any) -> Make:
@@ -174,5 +218,6 @@ def _layerwise(torch: Any, rules: Any) -> Iterator[Row]:
             else:
                 make = lambda ps, kind=kind, options=options: kind(ps, lr=1e-3, **options)  # noqa: E731
                 yield _against(torch, rule, name, f"{label} compiled", "timm", make, 0.6, compile=True)
+                yield _by_default(torch, rule, name, label, "timm", make)
         yield _against_memory(torch, rule, "ResNet-50", f"{label} compiled", size, limit, compile=True)
         yield _against_memory(torch, rule, "ResNet-50", f"{label} flat", size, limit, compile=True, flat=True)

@@ -110,6 +110,8 @@ class Pure(RuleOptimizer):
 
 
 class Purely(Executor):
+    engine = "NumPy"
+
     def __init__(self, rule):
         self.rule = rule
 

@@ -21,7 +21,7 @@ from lrsched_torch._joined.engines import Compiled, Eager, Loaded
 from lrsched_torch._joined.native import Kernel, kernel_of
 from lrsched_torch._shared.captured import Captured
 from lrsched_torch._shared.facts import facts_of
-from lrsched_torch._shared.jobs import Executor
+from lrsched_torch._shared.jobs import EAGER, INDUCTOR, Executor
 from lrsched_torch._shared.update import Member
 from lrsched_torch._traced.graphs import Env
 
@@ -43,6 +43,7 @@ class Buckets(Executor):
         self.facts = facts_of(rule)
         # The native kernels take the number of the update from the host.
         self.kernel = None if captured else kernel_of(rule)
+        self.engine = INDUCTOR if compile else EAGER if self.kernel is None else "kernel of PyTorch"
         self._scaled = False
         self._counts: list[Tensor] = []
         self._members: list[Member] = []

@@ -16,6 +16,9 @@ from lrsched import rules
 # (parameters, gradients, slots of each, learning rate, updates done before, maximize)
 Kernel = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], Any, int, bool], None]
 
+# The dtypes of parameters that they take as they are.
+NATIVE = (torch.float32, torch.float64)
+
 
 def links_of(rule: rules.Rule) -> tuple[rules.Link, ...]:
     """Return the links of a chain, or the rule alone."""

@@ -104,6 +104,8 @@ class Triton(Executor):
         captured: what is kept on the device, if it is kept there.
     """
 
+    engine = "Triton"
+
     def __init__(self, rule: rules.Rule, captured: Captured | None = None) -> None:
         self.rule, self.facts, self.captured = rule, facts_of(rule), captured
         self._scaled = False

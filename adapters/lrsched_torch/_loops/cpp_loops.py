@@ -8,7 +8,7 @@ added.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -16,14 +16,21 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
-from lrsched_torch._loops.build import CannotBuild
+from lrsched_torch._loops.build import CannotBuild, compiler
 from lrsched_torch._loops.table import LoopTable
 from lrsched_torch._shared.facts import facts_of
-from lrsched_torch._shared.jobs import Executor
+from lrsched_torch._shared.jobs import INDUCTOR, Executor
 from lrsched_torch._shared.update import Member
 from lrsched_torch._traced.program import Unsupported
 
+# Elements from which on a second of the compiler has paid after some hundred updates, and how many a tensor counts for.
+WORTH, EACH = 2**20, 2**10
 _dtype = attrgetter("dtype")
+
+
+def worthwhile(ps: Sequence[Tensor]) -> bool:
+    """Return whether there is a compiler, and so much to update that it soon pays to call it."""
+    return sum(p.numel() + EACH for p in ps) >= WORTH and compiler() is not None
 
 
 class CppLoops(Executor):
@@ -35,11 +42,9 @@ class CppLoops(Executor):
         resident: whether parameters stay at their place in memory, and gradients while their list is the same.
     """
 
-    def __init__(
-        self, rule: rules.Rule, instead: Callable[[list[Member], list[Tensor]], None], *, resident: bool
-    ) -> None:
+    def __init__(self, rule: rules.Rule, instead: Executor, *, resident: bool) -> None:
         self.rule, self.instead, self.resident = rule, instead, resident
-        self._possible = True
+        self._possible, self.engine = True, "C++"
         self._members: list[Member] = []
         self._gs: list[Tensor] = []
         self._dtypes: list[torch.dtype] = []
@@ -51,8 +56,9 @@ class CppLoops(Executor):
             try:
                 self._prepare(members, gs)
             except (CannotBuild, Unsupported) as error:
-                warnings.warn(f"{self.rule!r} is compiled by Inductor instead: {error}", stacklevel=2)
-                self._possible = False
+                if self.instead.engine == INDUCTOR:  # else nobody has asked for it
+                    warnings.warn(f"{self.rule!r} is compiled by Inductor instead: {error}", stacklevel=2)
+                self._possible, self.engine = False, self.instead.engine
         if not self._possible:
             self.instead(members, gs)
             return

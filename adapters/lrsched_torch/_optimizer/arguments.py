@@ -55,10 +55,10 @@ def _check_rate(lr: Any) -> None:
 
 
 def _check_compile(compile: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_over: Any) -> None:
-    if isinstance(compile, bool):
+    if isinstance(compile, bool) or compile == "auto":
         return
     if compile != "triton":
-        raise TypeError(f"RuleOptimizer(compile=...) must be True, False or 'triton', got {compile!r}")
+        raise TypeError(f"RuleOptimizer(compile=...) must be 'auto', True, False or 'triton', got {compile!r}")
     if totals_over is not None or any(map(is_sharded, ps)):
         raise ValueError(
             "RuleOptimizer(compile=...) must be True or False for parameters spread over processes, got 'triton'"
@@ -72,7 +72,7 @@ def _check_capturable(capturable: Any, compile: Any, rule: rules.Rule, ps: Seque
         raise TypeError(f"{must} True or False, got {capturable!r}")
     if not capturable:
         return
-    if not compile:
+    if compile not in (True, "triton"):
         raise ValueError(f"{must} False without compile=True or compile='triton', got True")
     if totals_over is not None or any(map(is_sharded, ps)):
         raise ValueError(f"{must} False for parameters spread over processes, got True")

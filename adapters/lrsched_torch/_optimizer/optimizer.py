@@ -13,8 +13,9 @@ from torch.optim.optimizer import ParamsT, StateDict
 from lrsched import Schedule, rules
 from lrsched_torch._joined.bucket import Home, unshared
 from lrsched_torch._joined.buckets import Buckets
+from lrsched_torch._joined.native import NATIVE, kernel_of
 from lrsched_torch._kernels.triton import Triton
-from lrsched_torch._loops.cpp_loops import CppLoops
+from lrsched_torch._loops.cpp_loops import CppLoops, worthwhile
 from lrsched_torch._optimizer.arguments import check_group, check_processes, check_rule, check_state, is_sharded
 from lrsched_torch._optimizer.flat import Flat, check_flat
 from lrsched_torch._shared.captured import Captured, counted, numbers, plain, refuse
@@ -39,8 +40,8 @@ class RuleOptimizer(Optimizer):
     `load_state_dict`, whose dictionaries serve every form: compiled or not, flat or not.
 
     Works with closures, step hooks, `zero_grad` and `torch.amp.GradScaler`, which skips a step when a gradient is not
-    finite; then the schedule stands still too. Without `compile`, what PyTorch has as a fused kernel (SGD, momentum,
-    Adam, AdamW, AdaGrad) runs as that kernel, and small parameters are updated together.
+    finite; then the schedule stands still too. What PyTorch has as a fused kernel (SGD, momentum, Adam, AdamW, AdaGrad)
+    runs as that kernel unless `compile` is True, and small parameters are updated together. `repr` says what runs.
 
     Args:
         params: parameters, named parameters or groups. A group may have its own `lr`, of any kind below, its own
@@ -54,6 +55,9 @@ class RuleOptimizer(Optimizer):
             learning rates and steps change. On a CPU to C++ that takes all tensors at once, where they are: it needs
             g++, clang++ or what $CXX names, takes a second and is kept on the disk. Elsewhere, and without such a
             compiler, by Inductor. Rules that need tensors in their own shape are one graph of all tensors.
+            "auto": do so on a CPU if a second for the compiler will soon have paid: for a rule that PyTorch has no
+            kernel for, from about a million elements or a thousand tensors on, where a C++ compiler is found. That is
+            decided once, at the first step.
             "triton", for all other rules on CUDA devices: kernels that take all tensors at once, where they are, one
             for each pass; it needs the package triton, and `flat` gains nothing then.
         flat: make parameters and gradients views of one buffer for each group, dtype and device, which is fastest.
@@ -63,8 +67,8 @@ class RuleOptimizer(Optimizer):
             to the parameter. What others write into the parameter is lost.
         capturable: let a CUDA graph repeat `step`, captured after some steps of the same kind on a side stream. Counts
             and learning rates are tensors on the device, schedules are part of the step, and a scaler gives it the
-            scale without a wait. `compile` must be on. After anything is loaded or added, or a step with other
-            gradients missing, capture again.
+            scale without a wait. `compile` must be True or "triton". After anything is loaded or added, or a step with
+            other gradients missing, capture again.
         totals_over: processes that hold other parameters of the same model, as under ZeRO: what the rule sums over all
             tensors, it sums over theirs too, so all of them must take part in every step.
 
@@ -98,7 +102,7 @@ class RuleOptimizer(Optimizer):
         lr: float | Tensor | Schedule,
         *,
         maximize: bool = False,
-        compile: bool | Literal["triton"] = False,
+        compile: bool | Literal["auto", "triton"] = "auto",
         flat: bool = False,
         master: bool = False,
         capturable: bool = False,
@@ -108,6 +112,7 @@ class RuleOptimizer(Optimizer):
         check_processes(totals_over)
         self.rule, self.totals_over = rule, totals_over
         self.compile, self.flat, self.master, self.capturable = compile, flat, master, capturable
+        self._loops: dict[rules.Rule, bool] = {}
         self._schedules: list[Schedule | None] = []
         self.group_rules: list[rules.Rule] = []
         super().__init__(params, {"lr": lr, "maximize": maximize})
@@ -140,6 +145,15 @@ class RuleOptimizer(Optimizer):
         self._jobs = None
         if "_flat" not in self.__dict__:
             self._forget()
+            self._loops = {}  # decided anew at the first step
+
+    def __repr__(self) -> str:
+        """Return the groups and what runs the rule of each."""
+        runs = {job.rule: job.executor.engine for job in self._jobs or ()}
+        told = [
+            f"    {rule!r}: {runs.get(rule, 'chosen at the next step')}\n" for rule in dict.fromkeys(self.group_rules)
+        ]
+        return f"{super().__repr__()[:-1]}Rules\n{''.join(told)})"
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters, with their own `lr`, `maximize` and `rule` if the group has them.
@@ -268,16 +282,27 @@ class RuleOptimizer(Optimizer):
             from lrsched_torch._spread.sharded import sharded_update_with
 
             update = sharded_update_with(rule, compile=self.compile is True, totals_over=self.totals_over)
-            return WholeTensors(update, rule, apart=False, always=self.totals_over is not None)
+            return WholeTensors(
+                update, rule, apart=False, compile=self.compile is True, always=self.totals_over is not None
+            )
         if self.compile == "triton":
             return Triton(rule, self._captured)
         if facts_of(rule).packs:
-            buckets = Buckets(rule, compile=self.compile, homes=homes, captured=self._captured)
-            if self.compile and not self._captured and all(p.device.type == "cpu" for p in ps):
-                return CppLoops(rule, buckets, resident=self.flat)
-            return buckets
-        update = compiled(update_with(rule)) if self.compile else update_with(rule)
-        return WholeTensors(update, rule, apart=not (self.compile or rule.couples))
+            buckets = Buckets(rule, compile=self.compile is True, homes=homes, captured=self._captured)
+            on_cpu = not self._captured and all(p.device.type == "cpu" for p in ps)
+            return CppLoops(rule, buckets, resident=self.flat) if on_cpu and self._in_loops(rule, ps) else buckets
+        compile = self.compile is True
+        update = compiled(update_with(rule)) if compile else update_with(rule)
+        return WholeTensors(update, rule, apart=not (compile or rule.couples), compile=compile)
+
+    def _in_loops(self, rule: rules.Rule, ps: Sequence[Tensor]) -> bool:
+        """Return whether to update parameters on the CPU by C++; what is found out is not asked again."""
+        if self.compile != "auto":
+            return self.compile is True
+        if rule not in self._loops:
+            native = kernel_of(rule) is not None and all(p.dtype in NATIVE for p in ps)
+            self._loops[rule] = not native and worthwhile(ps)
+        return self._loops[rule]
 
     def new_state(self, rule: rules.Rule, p: Tensor) -> dict[str, Any]:
         """Return the state of a parameter before its first update."""

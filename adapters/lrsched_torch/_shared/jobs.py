@@ -14,6 +14,8 @@ from lrsched_torch._shared.facts import facts_of, rebuilt
 from lrsched_torch._shared.update import Batch, BatchUpdate, Member
 
 _layout = attrgetter("layout")
+# What `Executor.engine` may say of PyTorch.
+EAGER, INDUCTOR = "eager", "Inductor"
 # What makes the state of a parameter before its first update.
 NewState = Callable[[rules.Rule, Tensor], dict[str, Any]]
 
@@ -21,6 +23,8 @@ NewState = Callable[[rules.Rule, Tensor], dict[str, Any]]
 class Executor(ABC):
     """Updates parameters, slots and counts in place."""
 
+    # What does the arithmetic, for people.
+    engine: str
     # Whether an update without a tensor is one too, as other processes wait for it.
     always = False
 
@@ -117,11 +121,15 @@ class WholeTensors(Executor):
         update: does it.
         rule: the rule.
         apart: whether each tensor is updated by itself, which needs the least memory.
+        compile: whether `update` is compiled.
         always: whether an update without a tensor is one too.
     """
 
-    def __init__(self, update: BatchUpdate, rule: rules.Rule, *, apart: bool, always: bool = False) -> None:
+    def __init__(
+        self, update: BatchUpdate, rule: rules.Rule, *, apart: bool, compile: bool, always: bool = False
+    ) -> None:
         self.update, self.rule, self.apart, self.always = update, rule, apart, always
+        self.engine = INDUCTOR if compile else EAGER
 
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members."""
