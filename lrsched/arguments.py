@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, get_args, get_origin
 
-from lrsched._core.check import Constraint, Flag, Int, Many, OrNone, Real, plain_signature
+from lrsched._core.check import Constraint, Flag, Int, Many, OrNone, Real, plain_signature, short
 from lrsched._core.names import nearest
 
 P = ParamSpec("P")
@@ -27,6 +27,7 @@ LengthOrNone = Annotated[int | None, OrNone(Int(low=1))]
 Count = Annotated[int, Int(low=0)]
 CountOrNone = Annotated[int | None, OrNone(Int(low=0))]
 OnOff = Annotated[bool, Flag()]
+OnOffOrNone = Annotated[bool | None, OrNone(Flag())]
 Lengths = Annotated[Sequence[int], Many(Int(low=1))]
 Rates = Annotated[Sequence[float], Many(Real(low=0.0))]
 
@@ -40,6 +41,7 @@ __all__ = [
     "Lengths",
     "Nothing",
     "OnOff",
+    "OnOffOrNone",
     "Positive",
     "PositiveOrNone",
     "Rate",
@@ -107,23 +109,26 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Check and normalise each annotated argument of `function` before it runs.
 
     An annotation `Annotated[kind, constraint]` is checked by its constraint, defaults included. The errors name the
-    function and the argument. The signature shows types only, and groups of arguments spelt out.
+    function and the argument. What is refused only in its body, because arguments do not fit together, is told with all
+    of them. The signature shows types only, and groups of arguments spelt out.
     """
-    bind = _binder(function)
+    bind, name = _binder(function), called(function)
 
     @wraps(function)
     def build(*args: P.args, **kwargs: P.kwargs) -> R:
-        args, kwargs = bind(args, kwargs)  # type: ignore[assignment]  # the same arguments, checked
-        return function(*args, **kwargs)
+        given = bind(args, kwargs)
+        try:
+            return function(**given)  # type: ignore[call-arg]  # the same arguments, checked
+        except (TypeError, ValueError) as error:
+            if type(error) not in (TypeError, ValueError) or f"{name}(" in str(error):
+                raise
+            raise type(error)(f"{_written(function, args, kwargs)}: {error}") from error
 
     vars(build)["__signature__"] = plain_signature(signature_of(function))
     return build
 
 
-_Bound = tuple[Sequence[Any], dict[str, Any]]
-
-
-def _binder(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mapping[str, Any]], _Bound]:
+def _binder(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mapping[str, Any]], dict[str, Any]]:
     """Return what turns the arguments of a call into those with which the function runs."""
     name, parameters = called(function), signature_of(function).parameters
     rules = {argument: (rule, f"{name}({argument}=...)") for argument, rule in constraints_of(function).items()}
@@ -134,7 +139,7 @@ def _binder(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mapping[st
     defaults = {p.name: p.default for p in parameters.values() if p.default is not p.empty}
     needed = [argument for argument in named if argument not in defaults]
 
-    def bind(args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Bound:
+    def bind(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         given = dict(zip(places, args, strict=False))
         if len(args) > len(places):
             most = f"at most {len(places)} ({', '.join(places)})" if places else "none"
@@ -153,9 +158,18 @@ def _binder(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mapping[st
             given[argument] = rule(where, given[argument])
         if known:
             without_effect(name, more, known)
-        return (), given
+        return given
 
     return bind
+
+
+def _written(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Return a call as it was written, or with the names of its arguments alone if that is long."""
+    given = {**dict(zip(inspect.signature(function).parameters, args, strict=False)), **kwargs}
+    shown = {key: short(value) for key, value in given.items() if key not in ("self", "cls")}
+    if sum(map(len, shown.values())) > 200:
+        shown = dict.fromkeys(shown, "...")
+    return f"{called(function)}({', '.join(f'{key}={value}' for key, value in shown.items())})"
 
 
 def called(function: Callable[..., Any]) -> str:
@@ -165,8 +179,7 @@ def called(function: Callable[..., Any]) -> str:
 
 def arguments_of(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> dict[str, Any]:
     """Return all arguments with which a `checked` function would run, by name, without running it."""
-    args, kwargs = _binder(function)(args, kwargs)  # type: ignore[assignment]  # the same arguments, checked
-    return inspect.signature(inspect.unwrap(function)).bind(*args, **kwargs).arguments
+    return inspect.signature(inspect.unwrap(function)).bind(**_binder(function)(args, kwargs)).arguments
 
 
 def must(holds: bool, where: str, what: str, got: Any) -> None:

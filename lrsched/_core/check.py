@@ -19,6 +19,7 @@ from functools import reduce
 from typing import Any, Generic, Protocol, TypeVar, Union, get_args, get_origin
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Float64 counts exactly to here; a longer schedule could not be evaluated exactly.
 MAX_STEPS = 2**53
@@ -247,6 +248,51 @@ class Many:
             yield ()
         for item in self.each.wrong():
             yield [item] * max(self.least, 1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of `least` or more numbers: a sequence or an array of one axis, of any library; a float64 array."""
+
+    least: int = 1
+
+    def __call__(self, where: str, value: Any) -> NDArray[np.float64]:
+        must = f"a row of {self.least} or more numbers"
+        try:
+            found = np.asarray(value)
+            if isinstance(value, str | bytes) or found.dtype.kind in "bcOSUmM":
+                raise TypeError("no numbers")
+            row = found.astype(np.float64)
+        except (TypeError, ValueError, RuntimeError, OverflowError):  # RuntimeError: a tensor that wants its gradient
+            raise _fail(TypeError, where, must, value) from None
+        if row.ndim != 1 or row.size < self.least:
+            raise _fail(ValueError, where, must, value)
+        return row
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("text", b"bytes", 3, None, {"a": 1}, [None], ["0.1"], [1j], [[0.1]], np.zeros(3, dtype=bool))
+        if self.least:
+            yield ()
+
+
+@dataclass(frozen=True)
+class OneOrMany:
+    """One item that satisfies `each`, or a sequence of up to `most` of them; a tuple either way."""
+
+    each: Constraint
+    most: int
+
+    def __call__(self, where: str, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, tuple | list):
+            return (self.each(where, value),)
+        if not 1 <= len(value) <= self.most:
+            raise ValueError(f"{where} must be one, or a sequence of 1 to {self.most}, got {len(value)}")
+        return Many(self.each)(where, value)
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from Many(self.each).wrong()
 
 
 _PLANS: dict[type, tuple[tuple[str, str, Constraint], ...]] = {}

@@ -23,9 +23,10 @@ from lrsched._curves.ramps import (
     Tanh,
 )
 from lrsched._curves.schedule import Chain, Complete, Constant, Schedule, bounded, corners, is_pending, parse
-from lrsched._curves.warmup import Cooldown, Warmup
+from lrsched._curves.warmup import SHAPES, Cooldown, Warmup
 
 __all__ = [
+    "SHAPES",
     "Batches",
     "Blend",
     "Chain",

@@ -12,6 +12,7 @@ from lrsched._curves.schedule import Complete, Constant, Schedule
 from lrsched._spaces.arrays import LARGEST_32
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
+from lrsched.arguments import RateOrNone, checked
 
 
 @value
@@ -209,7 +210,8 @@ class Power(Schedule):
         return _written(self, (self.base, self.exponent), "**")
 
 
-def clip(schedule: Schedule, low: float | None = None, high: float | None = None) -> Schedule:
+@checked
+def clip(schedule: Annotated[Schedule, Complete()], low: RateOrNone = None, high: RateOrNone = None) -> Schedule:
     """Return the schedule bounded to `[low, high]` at each step.
 
     Args:

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._core.check import Int, Real
+from lrsched._core.check import Int, Row, short
 from lrsched._curves.schedule import Complete, Schedule
+from lrsched.arguments import Rate, checked
 
 Floats = NDArray[np.float64]
 Curve = Schedule | Callable[[int], Any] | Sequence[float] | NDArray[Any]
@@ -32,8 +33,9 @@ class Equality(NamedTuple):
         return self.first is None
 
 
+@checked
 def equality(
-    a: Curve, b: Curve, steps: int | Sequence[int] | NDArray[Any], rtol: float = 1e-12, atol: float = 0.0
+    a: Curve, b: Curve, steps: int | Sequence[int] | NDArray[Any], rtol: Rate = 1e-12, atol: Rate = 0.0
 ) -> Equality:
     """Compare two curves step by step.
 
@@ -60,8 +62,6 @@ def equality(
         Equality(absolute=0.0, relative=0.0, first=None)
     """
     where = _steps(steps)
-    rtol = Real(low=0.0)("equality(rtol=...)", rtol)
-    atol = Real(low=0.0)("equality(atol=...)", atol)
     left, right = _values("a", a, where), _values("b", b, where)
     with np.errstate(invalid="ignore"):
         size = np.maximum(np.abs(left), np.abs(right))
@@ -82,7 +82,7 @@ def _steps(steps: Any) -> NDArray[np.int64]:
         return np.arange(Int(low=1)("equality(steps=...)", steps), dtype=np.int64)
     given = np.asarray(steps)
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iu" or int(given.min()) < 0:
-        raise ValueError(f"equality(steps=...) must be an int >= 1 or a row of ints >= 0, got {steps!r}")
+        raise ValueError(f"equality(steps=...) must be an int >= 1 or a row of ints >= 0, got {short(steps)}")
     return given.astype(np.int64)
 
 
@@ -93,8 +93,8 @@ def _values(name: str, curve: Any, steps: NDArray[np.int64]) -> Floats:
     if callable(curve):
         return np.array([float(curve(step)) for step in steps.tolist()], dtype=np.float64)
     if not isinstance(curve, Sequence | np.ndarray) or isinstance(curve, str | bytes):
-        raise TypeError(f"{where} must be a schedule, a function or an array, got {curve!r}")
-    given = np.asarray(curve, dtype=np.float64)
+        raise TypeError(f"{where} must be a schedule, a function or an array, got {short(curve)}")
+    given = Row(0)(where, curve)
     if given.shape != steps.shape:
         raise ValueError(f"{where} must hold {steps.size} values, one for each step, got shape {given.shape}")
     return given

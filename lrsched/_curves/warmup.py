@@ -18,6 +18,7 @@ _SHAPES: dict[str, tuple[Callable[[float, float, int], Schedule], Callable[[floa
     "square": (partial(Polynomial, power=2.0), partial(Monomial, power=2.0)),
     "exponential": (partial(NormalizedExponential, rate=0.5), partial(NormalizedExponential, rate=2.0)),
 }
+SHAPES = tuple(_SHAPES)
 
 
 @value
@@ -42,7 +43,7 @@ class Warmup(Pending):
 
     steps: Annotated[int, Int(low=1)]
     start: Annotated[float, Real(low=0.0)] = 0.0
-    shape: Annotated[str, Choice(tuple(_SHAPES))] = "linear"
+    shape: Annotated[str, Choice(SHAPES)] = "linear"
     side: ClassVar[int] = 1
 
     def resolve(self, height: float) -> Schedule:
@@ -72,7 +73,7 @@ class Cooldown(Pending):
 
     steps: Annotated[int, Int(low=1)]
     end: Annotated[float, Real(low=0.0)] = 0.0
-    shape: Annotated[str, Choice(tuple(_SHAPES))] = "linear"
+    shape: Annotated[str, Choice(SHAPES)] = "linear"
     side: ClassVar[int] = -1
 
     def resolve(self, height: float) -> Schedule:

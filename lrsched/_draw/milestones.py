@@ -1,12 +1,13 @@
 """The steps of a schedule that a person asks about, with the value and the share of the learning there."""
 
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from lrsched._curves import Schedule
+from lrsched._curves import Complete, Schedule
 from lrsched._draw.samples import Samples, area, horizon, phases, sample
+from lrsched.arguments import CountOrNone, checked
 
 # A chain of more parts names only its first joints.
 _MOST_JOINTS = 24
@@ -28,7 +29,8 @@ class Milestone(NamedTuple):
     share: float
 
 
-def milestones(schedule: Schedule, steps: int | None = None) -> tuple[Milestone, ...]:
+@checked
+def milestones(schedule: Annotated[Schedule, Complete()], steps: CountOrNone = None) -> tuple[Milestone, ...]:
     """The steps of a schedule that matter, in order.
 
     Args:

@@ -64,7 +64,7 @@ def horizon(schedule: Schedule, steps: int | None = None) -> int:
     That is `steps`, or the length of a bounded schedule. A periodic one is followed for four periods, a decay until it
     has fallen to a twentieth or for 50 time scales, a constant for 1000 steps.
     """
-    return max(int(steps), 1) if steps is not None else min(_reach(schedule) or 1000, 2**53)
+    return max(steps, 1) if steps is not None else min(_reach(schedule) or 1000, 2**53)
 
 
 def _reach(node: Schedule) -> int:

@@ -1,28 +1,33 @@
 """The picture of a schedule: a small SVG that needs no script, no font and no style sheet."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from lrsched._curves import Schedule, is_pending
+from lrsched._core.check import Flag, Int, Many, OneOf, OneOrMany, OrNone
+from lrsched._curves import Complete, Schedule, is_pending
 from lrsched._draw.axis import number
 from lrsched._draw.milestones import Milestone, merged, milestones_of
 from lrsched._draw.picture import Picture, escape
 from lrsched._draw.samples import horizon, phases, sample
+from lrsched.arguments import CountOrNone, checked
 
-# Curves that one picture may hold.
-_MOST_CURVES = 64
+# What pictures of several schedules take. One holds up to 64 curves.
+Curves = Annotated[Schedule | Sequence[Schedule], OneOrMany(Complete(), 64)]
+Text = Annotated[str, OneOf(str, "a text")]
+Labels = Annotated[Sequence[str] | None, OrNone(Many(OneOf(str, "a text"), least=0))]
 
 
+@checked
 def svg(
-    schedules: Schedule | Sequence[Schedule],
+    schedules: Curves,
     *,
-    steps: int | None = None,
-    width: int = 640,
-    height: int = 240,
-    title: str | None = None,
-    labels: Sequence[str] | None = None,
-    log: bool | None = None,
-    quantity: str = "learning rate",
+    steps: CountOrNone = None,
+    width: Annotated[int, Int(low=200, high=100_000)] = 640,
+    height: Annotated[int, Int(low=120, high=100_000)] = 240,
+    title: Annotated[str | None, OrNone(OneOf(str, "a text"))] = None,
+    labels: Labels = None,
+    log: Annotated[bool | None, OrNone(Flag())] = None,
+    quantity: Text = "learning rate",
 ) -> str:
     """A picture of one schedule, or of several on the same axes, as SVG text.
 
@@ -50,17 +55,8 @@ def svg(
     References:
         Ramer, An iterative procedure for the polygonal approximation of plane curves, 1972.
     """
-    items = [schedules] if isinstance(schedules, Schedule) else list(schedules)
-    if not 1 <= len(items) <= _MOST_CURVES:
-        raise ValueError(f"svg(schedules) must get 1 to {_MOST_CURVES} schedules, got {len(items)}")
-    for item in items:
-        if not isinstance(item, Schedule):
-            raise TypeError(f"svg(schedules) must get schedules, got {item!r}")
-        if is_pending(item):
-            raise ValueError(f"svg(schedules) must get complete schedules, but a height is missing in {item!r}")
-    if width < 200 or height < 120:
-        raise ValueError(f"svg(width=..., height=...) must be at least 200 and 120, got {width!r} and {height!r}")
-    names = [repr(item) for item in items] if labels is None else [str(label) for label in labels]
+    items: Any = schedules
+    names = list(map(repr, items) if labels is None else labels)
     if len(names) != len(items):
         raise ValueError(f"svg(labels=...) must hold one label a schedule, got {len(names)} for {len(items)}")
     last = common_horizon(items, steps)

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._curves import Schedule
+from lrsched._core.check import Int
 from lrsched._draw.axis import bounds, count, fraction, labelled_ticks, step_ticks
 from lrsched._draw.samples import Samples, is_jump, sample
-from lrsched._draw.svg import common_horizon
+from lrsched._draw.svg import Curves, Labels, common_horizon
+from lrsched.arguments import CountOrNone, OnOff, checked
 
 # Bits of the eight dots of U+2800, by row and column.
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
@@ -18,16 +20,17 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _COLOURS = (34, 33, 32, 35, 36, 31)
 
 
+@checked
 def plot_text(
-    schedules: Schedule | Sequence[Schedule],
-    steps: int | None = None,
-    width: int = 80,
-    height: int = 16,
+    schedules: Curves,
+    steps: CountOrNone = None,
+    width: Annotated[int, Int(low=24, high=10_000)] = 80,
+    height: Annotated[int, Int(low=4, high=1_000)] = 16,
     *,
-    labels: Sequence[str] | None = None,
-    log: bool = False,
-    ascii_only: bool = False,
-    colour: bool = False,
+    labels: Labels = None,
+    log: OnOff = False,
+    ascii_only: OnOff = False,
+    colour: OnOff = False,
 ) -> str:
     """A picture of one or several schedules as lines of text.
 
@@ -57,11 +60,7 @@ def plot_text(
              +------------------
               0          5
     """
-    items = [schedules] if isinstance(schedules, Schedule) else list(schedules)
-    if not items:
-        raise ValueError("plot_text(schedules) must get at least one schedule, got none")
-    if width < 24 or height < 4:
-        raise ValueError(f"plot_text(width=..., height=...) must be at least 24 and 4, got {width!r} and {height!r}")
+    items: Any = schedules
     names = [repr(item) for item in items] if labels is None and len(items) > 1 else list(labels or [])
     if names and len(names) != len(items):
         raise ValueError(f"plot_text(labels=...) must hold one label a schedule, got {len(names)} for {len(items)}")

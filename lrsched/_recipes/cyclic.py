@@ -1,13 +1,18 @@
 """Named schedules that rise and fall: cycles, restarts, one cycle, the range test."""
 
 import math
+from typing import Annotated
 
 from lrsched._core.check import Real
 from lrsched._curves import Cosine, Exponential, Geometric, Linear, Repeat, Schedule, Triangular
-from lrsched._recipes.recipes import POSITIVE, RATE, STEPS, rest
+from lrsched._recipes.recipes import Inner, rest
+from lrsched.arguments import Length, LengthOrNone, Positive, Rate, checked
+
+AtLeastOne = Annotated[float, Real(low=1.0)]
 
 
-def sgdr(peak: float, steps: int, end: float = 0.0, stretch: float = 2.0) -> Schedule:
+@checked
+def sgdr(peak: Rate, steps: Length, end: Rate = 0.0, stretch: AtLeastOne = 2.0) -> Schedule:
     """Cosine annealing with warm restarts, without end.
 
     Args:
@@ -26,7 +31,8 @@ def sgdr(peak: float, steps: int, end: float = 0.0, stretch: float = 2.0) -> Sch
     return Repeat(Cosine(peak, end, steps), stretch=stretch)
 
 
-def triangular2(low: float, high: float, up: int, down: int | None = None) -> Schedule:
+@checked
+def triangular2(low: Rate, high: Rate, up: Length, down: LengthOrNone = None) -> Schedule:
     """A triangular wave whose height halves after each cycle.
 
     Args:
@@ -46,7 +52,8 @@ def triangular2(low: float, high: float, up: int, down: int | None = None) -> Sc
     return low + Repeat(rise >> Linear(rise.end, 0.0, up if down is None else down), scale=0.5)
 
 
-def exp_range(low: float, high: float, up: int, rate: float, down: int | None = None) -> Schedule:
+@checked
+def exp_range(low: Rate, high: Rate, up: Length, rate: Positive, down: LengthOrNone = None) -> Schedule:
     """A triangular wave whose height shrinks by `rate` at each step.
 
     Args:
@@ -67,11 +74,11 @@ def exp_range(low: float, high: float, up: int, rate: float, down: int | None = 
 
 
 def _span(name: str, low: float, high: float) -> float:
-    bottom = RATE(f"{name}(low=...)", low)
-    return Real(low=bottom)(f"{name}(high=...)", high) - bottom
+    return Real(low=low)(f"{name}(high=...)", high) - low
 
 
-def range_test(start: float, end: float, steps: int) -> Schedule:
+@checked
+def range_test(start: Positive, end: Positive, steps: Length) -> Schedule:
     """The learning-rate range test: a geometric rise from `start` to `end`.
 
     Args:
@@ -89,7 +96,10 @@ def range_test(start: float, end: float, steps: int) -> Schedule:
     return Geometric(start, end, steps)
 
 
-def one_cycle(peak: float, steps: int, warmup: int, start_divisor: float = 25.0, end_divisor: float = 1e4) -> Schedule:
+@checked
+def one_cycle(
+    peak: Rate, steps: Length, warmup: Length, start_divisor: Positive = 25.0, end_divisor: Positive = 1e4
+) -> Schedule:
     """The one-cycle policy: half a cosine up, then half a cosine down.
 
     Args:
@@ -107,12 +117,13 @@ def one_cycle(peak: float, steps: int, warmup: int, start_divisor: float = 25.0,
     References:
         Smith & Topin, Super-Convergence, 2018. arXiv:1708.07120
     """
-    start = peak / POSITIVE("one_cycle(start_divisor=...)", start_divisor)
-    end = start / POSITIVE("one_cycle(end_divisor=...)", end_divisor)
-    return Cosine(start, peak, warmup) >> Cosine(peak, end, rest("one_cycle(steps=...)", steps, warmup))
+    start = peak / start_divisor
+    fall = Cosine(peak, start / end_divisor, rest("one_cycle(steps=...)", steps, warmup))
+    return Cosine(start, peak, warmup) >> fall
 
 
-def slanted_triangular(peak: float, steps: int, cut: float = 0.1, ratio: float = 32.0) -> Schedule:
+@checked
+def slanted_triangular(peak: Rate, steps: Length, cut: Inner = 0.1, ratio: AtLeastOne = 32.0) -> Schedule:
     """A short rise from `peak / ratio` and a long fall back to it.
 
     Args:
@@ -128,7 +139,5 @@ def slanted_triangular(peak: float, steps: int, cut: float = 0.1, ratio: float =
     References:
         Howard & Ruder, Universal Language Model Fine-tuning, 2018, eq. 3. arXiv:1801.06146
     """
-    part = Real(low=0.0, high=1.0, open_low=True, open_high=True)("slanted_triangular(cut=...)", cut)
-    low = peak / Real(low=1.0)("slanted_triangular(ratio=...)", ratio)
-    rise = max(math.floor(STEPS("slanted_triangular(steps=...)", steps) * part), 1)
+    low, rise = peak / ratio, max(math.floor(steps * cut), 1)
     return Linear(low, peak, rise) >> Linear(peak, low, rest("slanted_triangular(steps=...)", steps, rise))

@@ -1,33 +1,33 @@
 """The named schedules of the literature, each one expression of the algebra, each with its citation."""
 
 import math
-from collections.abc import Sequence
 from functools import reduce
 from operator import rshift
-from typing import Any
+from typing import Annotated
 
-from lrsched._core.check import Int, Many, Real
-from lrsched._curves import Constant, Cooldown, Cosine, Geometric, Hold, Linear, PowerLaw, Schedule, Warmup
+from lrsched._core.check import Choice, Real
+from lrsched._curves import SHAPES, Constant, Cooldown, Cosine, Geometric, Hold, Linear, PowerLaw, Schedule, Warmup
+from lrsched.arguments import Count, Length, Lengths, Positive, Rate, checked
 
-STEPS = Int(low=1)
-RATE = Real(low=0.0)
-POSITIVE = Real(low=0.0, open_low=True)
+# A part that neither vanishes nor is the whole.
+Inner = Annotated[float, Real(low=0.0, high=1.0, open_low=True, open_high=True)]
+Shape = Annotated[str, Choice(SHAPES)]
 
 
 def _warmed(steps: int, schedule: Schedule) -> Schedule:
     return Warmup(steps) >> schedule if steps else schedule
 
 
-def rest(where: str, total: Any, *taken: Any) -> int:
+def rest(where: str, total: int, *taken: int) -> int:
     """Return the steps left of `total`, at least 1."""
-    parts = [Int(low=0)(where, part) for part in taken]
-    left = STEPS(where, total) - sum(parts)
+    left = total - sum(taken)
     if left < 1:
-        raise ValueError(f"{where} must be an int > {sum(parts)}, the steps of the other phases, got {total!r}")
+        raise ValueError(f"{where} must be an int > {sum(taken)}, the steps of the other phases, got {total!r}")
     return left
 
 
-def warmup_cosine(peak: float, steps: int, warmup: int, end: float = 0.0) -> Schedule:
+@checked
+def warmup_cosine(peak: Rate, steps: Length, warmup: Count, end: Rate = 0.0) -> Schedule:
     """Linear warm-up, then half a cosine to `end` at step `steps`.
 
     Args:
@@ -46,7 +46,8 @@ def warmup_cosine(peak: float, steps: int, warmup: int, end: float = 0.0) -> Sch
     return _warmed(warmup, Cosine(peak, end, rest("warmup_cosine(steps=...)", steps, warmup)))
 
 
-def warmup_linear(peak: float, steps: int, warmup: int, end: float = 0.0) -> Schedule:
+@checked
+def warmup_linear(peak: Rate, steps: Length, warmup: Count, end: Rate = 0.0) -> Schedule:
     """Linear warm-up, then a line to `end` at step `steps`.
 
     Args:
@@ -65,7 +66,10 @@ def warmup_linear(peak: float, steps: int, warmup: int, end: float = 0.0) -> Sch
     return _warmed(warmup, Linear(peak, end, rest("warmup_linear(steps=...)", steps, warmup)))
 
 
-def wsd(peak: float, steps: int, warmup: int, cooldown: int, end: float = 0.0, shape: str = "linear") -> Schedule:
+@checked
+def wsd(
+    peak: Rate, steps: Length, warmup: Count, cooldown: Length, end: Rate = 0.0, shape: Shape = "linear"
+) -> Schedule:
     """Warm-up, stable phase, decay: the trapezoid.
 
     Args:
@@ -87,7 +91,8 @@ def wsd(peak: float, steps: int, warmup: int, cooldown: int, end: float = 0.0, s
     return _warmed(warmup, Constant(peak, stable) >> Cooldown(cooldown, end, shape))
 
 
-def wsd_s(peak: float, periods: Sequence[int], cooldown: int, warmup: int = 0, end: float = 0.0) -> Schedule:
+@checked
+def wsd_s(peak: Rate, periods: Lengths, cooldown: Length, warmup: Count = 0, end: Rate = 0.0) -> Schedule:
     """Several stable phases, each with its decay, after one warm-up (WSD-S).
 
     Args:
@@ -104,15 +109,15 @@ def wsd_s(peak: float, periods: Sequence[int], cooldown: int, warmup: int = 0, e
     References:
         Wen et al., Understanding Warmup-Stable-Decay Learning Rates, 2024. arXiv:2410.05192
     """
-    sizes = Many(STEPS)("wsd_s(periods=...)", periods)
     parts = [
         Constant(peak, rest(f"wsd_s(periods=...)[{i}]", size, cooldown)) >> Cooldown(cooldown, end)
-        for i, size in enumerate(sizes)
+        for i, size in enumerate(periods)
     ]
     return _warmed(warmup, reduce(rshift, parts))
 
 
-def inverse_sqrt(peak: float, warmup: int) -> Schedule:
+@checked
+def inverse_sqrt(peak: Rate, warmup: Length) -> Schedule:
     """Linear warm-up, then `peak * sqrt(warmup / t)`, without end.
 
     Args:
@@ -129,7 +134,8 @@ def inverse_sqrt(peak: float, warmup: int) -> Schedule:
     return Warmup(warmup) >> PowerLaw(peak, power=0.5, timescale=warmup)
 
 
-def noam(model_size: int, warmup: int, factor: float = 1.0) -> Schedule:
+@checked
+def noam(model_size: Length, warmup: Length, factor: Rate = 1.0) -> Schedule:
     """The schedule of the first transformer.
 
     At step t it is `factor * model_size ** -0.5 * min(t ** -0.5, t * warmup ** -1.5)`.
@@ -146,13 +152,12 @@ def noam(model_size: int, warmup: int, factor: float = 1.0) -> Schedule:
     References:
         Vaswani et al., Attention Is All You Need, 2017, eq. 3. arXiv:1706.03762
     """
-    width = STEPS("noam(model_size=...)", model_size)
-    scale = RATE("noam(factor=...)", factor)
-    return inverse_sqrt(scale * (width * STEPS("noam(warmup=...)", warmup)) ** -0.5, warmup)
+    return inverse_sqrt(factor * (model_size * warmup) ** -0.5, warmup)
 
 
+@checked
 def tri_stage(
-    peak: float, warmup: int, hold: int, decay: int, start_scale: float = 0.01, end_scale: float = 0.01
+    peak: Positive, warmup: Length, hold: Length, decay: Length, start_scale: Rate = 0.01, end_scale: Positive = 0.01
 ) -> Schedule:
     """Linear warm-up, a constant phase, then an exponential decay: the speech recipe.
 
@@ -171,12 +176,12 @@ def tri_stage(
     References:
         Park et al., SpecAugment, 2019, section 3.2. arXiv:1904.08779
     """
-    first = peak * RATE("tri_stage(start_scale=...)", start_scale)
-    last = peak * POSITIVE("tri_stage(end_scale=...)", end_scale)
-    return Linear(first, peak, warmup) >> Constant(peak, hold) >> Geometric(peak, last, decay)
+    fall = Geometric(peak, peak * end_scale, decay)
+    return Linear(peak * start_scale, peak, warmup) >> Constant(peak, hold) >> fall
 
 
-def flat_cosine(peak: float, steps: int, flat: float = 0.75, end: float = 0.0) -> Schedule:
+@checked
+def flat_cosine(peak: Rate, steps: Length, flat: Inner = 0.75, end: Rate = 0.0) -> Schedule:
     """A constant phase, then half a cosine to `end`.
 
     Args:
@@ -189,12 +194,18 @@ def flat_cosine(peak: float, steps: int, flat: float = 0.75, end: float = 0.0) -
         >>> flat_cosine(1.0, steps=100)
         Constant(1.0, steps=75) >> Cosine(1.0, 0.0, steps=25)
     """
-    part = Real(low=0.0, high=1.0, open_low=True, open_high=True)("flat_cosine(flat=...)", flat)
-    first = max(math.floor(STEPS("flat_cosine(steps=...)", steps) * part), 1)
+    first = max(math.floor(steps * flat), 1)
     return Constant(peak, first) >> Cosine(peak, end, rest("flat_cosine(steps=...)", steps, first))
 
 
-def power_schedule(peak: float, warmup: int, steps: int, cooldown: int, power: float = 0.51) -> Schedule:
+@checked
+def power_schedule(
+    peak: Rate,
+    warmup: Length,
+    steps: Length,
+    cooldown: Length,
+    power: Annotated[float, Real(low=-10.0, high=100.0)] = 0.51,
+) -> Schedule:
     """Warm-up, a power law in the step, then a line to zero.
 
     Args:

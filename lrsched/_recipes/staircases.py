@@ -4,14 +4,16 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated
 
-from lrsched._core.check import Int, Many, Real
+from lrsched._core.check import Int, Many, Real, short
 from lrsched._curves import Constant, Epochs, Exponential, Linear, Schedule, Table
 from lrsched._recipes.decimals import powers
-from lrsched._recipes.recipes import RATE, STEPS
+from lrsched.arguments import Length, Lengths, Positive, Rate, Rates, checked
 
 
-def step_decay(start: float, factor: float, every: int) -> Schedule:
+@checked
+def step_decay(start: Rate, factor: Positive, every: Length) -> Schedule:
     """The rate times `factor` after each `every` steps, without end.
 
     Args:
@@ -26,7 +28,8 @@ def step_decay(start: float, factor: float, every: int) -> Schedule:
     return Epochs(Exponential(start, factor), every)
 
 
-def multi_step(start: float, factor: float, milestones: Sequence[int]) -> Schedule:
+@checked
+def multi_step(start: Rate, factor: Rate, milestones: Lengths) -> Schedule:
     """The rate times `factor` at each milestone.
 
     Args:
@@ -41,18 +44,17 @@ def multi_step(start: float, factor: float, milestones: Sequence[int]) -> Schedu
     References:
         He et al., Deep Residual Learning, 2016, section 3.4. arXiv:1512.03385
     """
-    steps = Many(STEPS)("multi_step(milestones=...)", milestones)
-    ratio = RATE("multi_step(factor=...)", factor)
-    unique = sorted(set(steps))
-    if list(steps) != sorted(steps):
-        raise ValueError(f"multi_step(milestones=...) must increase, got {milestones!r}")
-    levels = powers(RATE("multi_step(start=...)", start), ratio, len(steps))
+    unique = sorted(set(milestones))
+    if list(milestones) != sorted(milestones):
+        raise ValueError(f"multi_step(milestones=...) must increase, got {short(milestones)}")
+    levels = powers(start, factor, len(milestones))
     if not math.isfinite(levels[-1]):
         raise ValueError(f"multi_step(factor=...) must keep every value finite, got {factor!r}")
-    return piecewise_constant(unique, [levels[0], *(levels[bisect_right(steps, bound)] for bound in unique)])
+    return piecewise_constant(unique, [levels[0], *(levels[bisect_right(milestones, bound)] for bound in unique)])
 
 
-def piecewise_constant(boundaries: Sequence[int], values: Sequence[float]) -> Schedule:
+@checked
+def piecewise_constant(boundaries: Lengths, values: Rates) -> Schedule:
     """A staircase of given values; the value changes at its boundary.
 
     Args:
@@ -63,26 +65,28 @@ def piecewise_constant(boundaries: Sequence[int], values: Sequence[float]) -> Sc
         >>> piecewise_constant([10, 20], [0.1, 0.01, 0.001])(10)
         0.01
     """
-    steps = Many(STEPS)("piecewise_constant(boundaries=...)", boundaries)
-    rates = Many(RATE)("piecewise_constant(values=...)", values)
-    if len(rates) != len(steps) + 1:
+    if len(values) != len(boundaries) + 1:
         raise ValueError(
-            f"piecewise_constant(values=...) must hold one value more than there are boundaries, got {len(rates)} for "
-            f"{len(steps)}"
+            f"piecewise_constant(values=...) must hold one value more than there are boundaries, got {len(values)} for "
+            f"{len(boundaries)}"
         )
-    lengths = _differences("piecewise_constant(boundaries=...)", (0, *steps))
-    parts = [Constant(rate, length) for rate, length in zip(rates[:-1], lengths, strict=True)]
-    return Schedule.sequence([*parts, Constant(rates[-1])])
+    lengths = _differences("piecewise_constant(boundaries=...)", (0, *boundaries))
+    parts = [Constant(rate, length) for rate, length in zip(values[:-1], lengths, strict=True)]
+    return Schedule.sequence([*parts, Constant(values[-1])])
 
 
 def _differences(where: str, steps: Sequence[int]) -> list[int]:
     lengths = [b - a for a, b in pairwise(steps)]
     if any(length < 1 for length in lengths):
-        raise ValueError(f"{where} must increase strictly, got {list(steps)!r}")
+        raise ValueError(f"{where} must increase strictly, got {short(list(steps))}")
     return lengths
 
 
-def piecewise_linear(steps: Sequence[int], values: Sequence[float]) -> Schedule:
+@checked
+def piecewise_linear(
+    steps: Annotated[Sequence[int], Many(Int(low=0), least=2)],
+    values: Annotated[Sequence[float], Many(Real(low=0.0), least=2)],
+) -> Schedule:
     """Straight lines between given points.
 
     Args:
@@ -94,16 +98,19 @@ def piecewise_linear(steps: Sequence[int], values: Sequence[float]) -> Schedule:
         Linear(0.0, 1.0, steps=10) >> Linear(1.0, 0.0, steps=20)
     """
     where = "piecewise_linear(steps=...)"
-    points = Many(Int(low=0), least=2)(where, steps)
-    rates = Many(RATE, least=2)("piecewise_linear(values=...)", values)
-    if points[0] != 0 or len(points) != len(rates):
-        raise ValueError(f"{where} must begin with 0 and be as many as the {len(rates)} values, got {steps!r}")
-    lengths = _differences(where, points)
-    parts = [Linear(a, b, n) for a, b, n in zip(rates[:-1], rates[1:], lengths, strict=True)]
+    if steps[0] != 0 or len(steps) != len(values):
+        raise ValueError(f"{where} must begin with 0 and be as many as the {len(values)} values, got {short(steps)}")
+    lengths = _differences(where, steps)
+    parts = [Linear(a, b, n) for a, b, n in zip(values[:-1], values[1:], lengths, strict=True)]
     return parts[0] if len(parts) == 1 else Schedule.sequence(parts)
 
 
-def chebyshev(start: float, doublings: int, condition: float = 10.0) -> Schedule:
+@checked
+def chebyshev(
+    start: Rate,
+    doublings: Annotated[int, Int(low=0, high=16)],
+    condition: Annotated[float, Real(low=1.0)] = 10.0,
+) -> Schedule:
     """The steps of Chebyshev iteration, in an order that is stable at every scale.
 
     Step size k is `start / (1 - r * cos(pi * (k + 1/2) / T))` with T = 2 ** doublings, r = (condition - 1) /
@@ -121,12 +128,10 @@ def chebyshev(start: float, doublings: int, condition: float = 10.0) -> Schedule
     References:
         Agarwal, Goel & Zhang, Acceleration via Fractal Learning Rate Schedules, 2021. arXiv:2103.01338
     """
-    scale = RATE("chebyshev(start=...)", start)
-    kappa = Real(low=1.0)("chebyshev(condition=...)", condition)
-    ratio = (kappa - 1.0) / (kappa + 1.0)
+    ratio = (condition - 1.0) / (condition + 1.0)
     order = [0]
-    for _ in range(Int(low=0, high=16)("chebyshev(doublings=...)", doublings)):
+    for _ in range(doublings):
         size = 2 * len(order)
         order = [index for k in order for index in (k, size - 1 - k)]
     count = len(order)
-    return Table(tuple(scale / (1.0 - ratio * math.cos(math.pi * (k + 0.5) / count)) for k in order))
+    return Table(tuple(start / (1.0 - ratio * math.cos(math.pi * (k + 0.5) / count)) for k in order))

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from lrsched._core.check import short
+
 # An array, tensor, variable or tracer of one of the libraries below.
 Array = Any
 
@@ -314,5 +316,4 @@ def described(x: object) -> str:
     if hasattr(x, "dtype") and hasattr(x, "shape"):
         xp = ops_of(x)
         return f"a {xp.name if xp else type(x).__name__} array of {dtype_name(x)} and shape {shape_of(x)}"
-    text = repr(x)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return short(x)

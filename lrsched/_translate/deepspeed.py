@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from lrsched._core.check import OrNone, Real
 from lrsched._curves import (
     Complete,
     Constant,
@@ -27,13 +26,15 @@ from lrsched._curves.equality import equality
 from lrsched._draw.samples import horizon
 from lrsched._translate.native import parts
 from lrsched._translate.proof import TOLERANCE, Proof
+from lrsched.arguments import RateOrNone, checked
 from lrsched.compat import deepspeed
 
 # What is looked at step by step, and the last step that is looked at: a 32-bit counter goes no further.
 _LOOKED_AT, _LAST = 2**22, 2**31 - 1
 
 
-def to_deepspeed(schedule: Schedule, *, lr: float | None = None) -> dict[str, Any]:
+@checked
+def to_deepspeed(schedule: Annotated[Schedule, Complete()], *, lr: RateOrNone = None) -> dict[str, Any]:
     """Return the section "scheduler" of DeepSpeed that follows a schedule.
 
     The result is proven before it is returned: the schedule that `compat.deepspeed.from_config` builds from it is
@@ -64,14 +65,12 @@ def to_deepspeed(schedule: Schedule, *, lr: float | None = None) -> dict[str, An
     References:
         DeepSpeed 0.19.8, runtime/lr_schedules.py.
     """
-    node = Complete()("to_deepspeed(schedule=...)", schedule)
-    rate = OrNone(Real(low=0.0))("to_deepspeed(lr=...)", lr)
-    shape = _Shape(node)
-    proof = Proof(node, partial(deepspeed.from_config, lr=rate), lambda: [shape.steps])
+    shape = _Shape(schedule)
+    proof = Proof(schedule, partial(deepspeed.from_config, lr=lr), lambda: [shape.steps])
     proof.look_at(shape.few)
-    left = "" if rate is not None else _LEFT_OUT
+    left = "" if lr is not None else _LEFT_OUT
     return proof.first(
-        ((name, {"type": name, "params": found}) for name in _FAMILIES for found in _FAMILIES[name](shape, rate)),
+        ((name, {"type": name, "params": found}) for name in _FAMILIES for found in _FAMILIES[name](shape, lr)),
         "to_deepspeed(schedule=...)",
         "a scheduler of DeepSpeed gives",
         f"{left}give deepspeed.initialize(lr_scheduler=...) a lrsched_torch.ScheduleLR instead",

@@ -2,17 +2,20 @@
 
 import re
 from itertools import count
+from typing import Annotated
 
 from lrsched._core.check import Choice
 from lrsched._curves import Chain, Complete, Schedule
 from lrsched._translate import native as native
 from lrsched._translate.dialects import Jax, Keras, Python
 from lrsched._translate.formula import function
+from lrsched.arguments import checked
 
 _TARGETS = ("torch", "keras", "optax", "transformers")
 
 
-def to_source(schedule: Schedule, target: str) -> str:
+@checked
+def to_source(schedule: Annotated[Schedule, Complete()], target: Annotated[str, Choice(_TARGETS)]) -> str:
     """Return native code for the same curve that runs without this library.
 
     Where the library has a schedule of that curve, the code calls it; where it has not, the formula is written out: a
@@ -41,9 +44,7 @@ def to_source(schedule: Schedule, target: str) -> str:
         schedule = optax.warmup_cosine_decay_schedule(init_value=0.0, peak_value=0.0003, warmup_steps=500, \
 decay_steps=10000)
     """
-    node = Complete()("to_source(schedule=...)", schedule)
-    Choice(_TARGETS)("to_source(target=...)", target)
-    lines = {"torch": _torch, "keras": _keras, "optax": _optax, "transformers": _transformers}[target](node)
+    lines = {"torch": _torch, "keras": _keras, "optax": _optax, "transformers": _transformers}[target](schedule)
     return "\n".join([*_imports(lines), *lines]) + "\n"
 
 

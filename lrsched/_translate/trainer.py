@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._core.check import Int
 from lrsched._curves import Complete, Schedule
 from lrsched._translate.proof import Configuration, Proof
 from lrsched._translate.reading import Reading, readings
+from lrsched.arguments import Length, checked
 from lrsched.compat import transformers
 
 # Steps that are compared at once.
@@ -19,7 +19,8 @@ _BLOCK = 2**18
 _RAMPS = ("linear", "cosine", "1-sqrt")
 
 
-def to_hf_kwargs(schedule: Schedule, steps: int) -> dict[str, Any]:
+@checked
+def to_hf_kwargs(schedule: Annotated[Schedule, Complete()], steps: Length) -> dict[str, Any]:
     """Return the arguments with which the Hugging Face Trainer follows a schedule.
 
     The result is proven before it is returned: the schedule that `compat.transformers.from_config` builds from it, the
@@ -47,13 +48,11 @@ def to_hf_kwargs(schedule: Schedule, steps: int) -> dict[str, Any]:
     References:
         transformers 5.23.0, optimization.py, get_scheduler, and trainer.py, create_scheduler.
     """
-    node = Complete()("to_hf_kwargs(schedule=...)", schedule)
-    total = Int(low=1)("to_hf_kwargs(steps=...)", steps)
-    proof = Proof(node, transformers.from_config, partial(_blocks, total))
+    proof = Proof(schedule, transformers.from_config, partial(_blocks, steps))
     return proof.first(
-        _guesses(node, total, proof),
+        _guesses(schedule, steps, proof),
         "to_hf_kwargs(schedule=...)",
-        f"an lr_scheduler_type of transformers gives in {total} steps",
+        f"an lr_scheduler_type of transformers gives in {steps} steps",
         "to_source(schedule, 'transformers') prints code for it, and the Trainer takes a lrsched_torch.ScheduleLR as "
         "optimizers=(optimizer, scheduler)",
     )

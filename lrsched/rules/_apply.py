@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
+from lrsched._core.check import Flag, short
 from lrsched.rules._blocks.blocks import in_stacks
 from lrsched.rules._library.base import Part, Rule
 from lrsched.rules._ops.tree import aligned, leaves, rebuilt
 from lrsched.rules._update.run import parameter_ops, run
 
+_DONATE = Flag()
 _CONTAINERS = (dict, list, tuple)
 
 
 def _check_rule(where: str, rule: Any) -> None:
     if not isinstance(rule, Rule):
         hint = f"; write {rule!r} >> SGD()" if isinstance(rule, Part) else ""
-        raise TypeError(f"{where} must be a rule such as Adam(), got {rule!r}{hint}")
+        raise TypeError(f"{where} must be a rule such as Adam(), got {short(rule)}{hint}")
 
 
 def init(rule: Rule, params: Any) -> Any:
@@ -89,6 +91,7 @@ def apply(
         {'w': array([0.9, 1.8]), 'b': [array(0.45)]}
     """
     _check_rule("apply(rule, ...)", rule)
+    donate = _DONATE("apply(donate=...)", donate)
     names = ("apply(params)", "apply(grads)", "apply(slots)")
     ps, gs, owns = leaves(names, (params, grads, slots))
     still = type(None) in set(map(type, gs))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypedDict, Unpack
 
 from lrsched import rules
 from lrsched._core.check import Flag, Many, Real
-from lrsched.compat._tools import Default, Fraction, OnOff, Positive, Rate, checked, must
+from lrsched.compat._tools import Default, Fraction, OnOff, OnOffOrNone, Positive, Rate, checked, must
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = [
@@ -46,28 +46,28 @@ class _Minimize:
 class Switches(TypedDict, total=False):
     """How PyTorch goes through the tensors."""
 
-    foreach: Annotated[bool | None, Default(None)]
+    foreach: Annotated[OnOffOrNone, Default(None)]
     maximize: Annotated[bool, _Minimize(), Default(False)]
 
 
 class Capturable(Switches, total=False):
     """The same of an optimizer that can be captured in a graph."""
 
-    capturable: Annotated[bool, Default(False)]
-    differentiable: Annotated[bool, Default(False)]
+    capturable: Annotated[OnOff, Default(False)]
+    differentiable: Annotated[OnOff, Default(False)]
 
 
 class Fused(Switches, total=False):
     """The same of an optimizer that has a fused kernel."""
 
-    differentiable: Annotated[bool, Default(False)]
-    fused: Annotated[bool | None, Default(None)]
+    differentiable: Annotated[OnOff, Default(False)]
+    fused: Annotated[OnOffOrNone, Default(None)]
 
 
 class Both(Fused, total=False):
     """The same of an optimizer that has both."""
 
-    capturable: Annotated[bool, Default(False)]
+    capturable: Annotated[OnOff, Default(False)]
 
 
 def check_fused(where: str, switches: Fused) -> None:

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from lrsched._core.check import Flag, OneOf, OrNone, Real
+from lrsched._core.check import Flag, OneOf, OrNone, Real, short
 from lrsched._core.value import children, value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.base import Pipeline, Rule
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.tree import aligned, rebuilt
-from lrsched.rules._update.run import Full
+from lrsched.rules._update.run import Full, check_state
 
 Decay = Annotated[float, Real(low=0, high=1, open_high=True)]
 
@@ -92,6 +92,10 @@ class ScheduleFree(Rule):
             p: the parameter.
             slots: its slots, after one update or more.
         """
+        check_state("ScheduleFree.average(p)", "ScheduleFree.average(slots)", "", self, p, slots)
+        return self._average(p, slots)
+
+    def _average(self, p: Array, slots: ScheduleFreeSlots) -> Array:
         return (p - (1.0 - self.b1) * slots.z) / self.b1
 
 
@@ -119,12 +123,15 @@ def averages(rule: Rule, params: Any, slots: Any) -> Any:
     """
     found: Any = rule
     while not isinstance(found, ScheduleFree):
-        inner = [child for child in children(found) if isinstance(child, Rule)]
-        if not isinstance(found, Pipeline) or len(inner) != 1:
-            raise TypeError(f"averages(rule, ...) must be a ScheduleFree, or a chain around one, got {rule!r}")
+        inner = [child for child in children(found) if isinstance(child, Rule)] if isinstance(found, Pipeline) else []
+        if len(inner) != 1:
+            raise TypeError(f"averages(rule, ...) must be a ScheduleFree, or a chain around one, got {short(rule)}")
         (found,) = inner
-    pairs = [pair for _, pair in aligned(("averages(params)", "averages(slots)"), (params, slots))]
-    return rebuilt(params, iter([found.average(p, own) for p, own in pairs]))
+    names, averaged = ("averages(params)", "averages(slots)"), []
+    for path, (p, own) in aligned(names, (params, slots)):
+        check_state(*names, path, found, p, own)
+        averaged.append(found._average(p, own))
+    return rebuilt(params, iter(averaged))
 
 
 class ProdigySlots(NamedTuple):

@@ -1,15 +1,22 @@
 """The rules of the literature that are one expression of the others."""
 
+from typing import Annotated
+
+from lrsched._core.check import Int
+from lrsched.arguments import Fraction, OnOff, Positive, PositiveOrNone, Rate, checked
 from lrsched.rules._library.adamax import Adamax
-from lrsched.rules._library.adaptive import Adam
+from lrsched.rules._library.adaptive import Adam, Decay
 from lrsched.rules._library.base import Rule
 from lrsched.rules._library.layerwise import Layerwise
 from lrsched.rules._library.nadam import NAdam
 from lrsched.rules._library.parts import DecoupledWeightDecay
 from lrsched.rules._library.sgd import Lion, Momentum
 
+Rank = Annotated[int, Int(low=0, high=64)]
 
-def Nesterov(momentum: float = 0.9, *, lr_in_buffer: bool = False) -> Rule:
+
+@checked
+def Nesterov(momentum: Decay = 0.9, *, lr_in_buffer: OnOff = False) -> Rule:
     """Momentum with look-ahead: `Momentum(momentum, nesterov=True)`.
 
     Args:
@@ -27,7 +34,8 @@ def Nesterov(momentum: float = 0.9, *, lr_in_buffer: bool = False) -> Rule:
     return Momentum(momentum, nesterov=True, lr_in_buffer=lr_in_buffer)
 
 
-def AMSGrad(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, corrected: bool = False) -> Rule:
+@checked
+def AMSGrad(b1: Decay = 0.9, b2: Decay = 0.999, eps: Positive = 1e-8, *, corrected: OnOff = False) -> Rule:
     """Adam whose second moment never falls: `Adam(b1, b2, eps, amsgrad="raw")`.
 
     Args:
@@ -46,8 +54,9 @@ def AMSGrad(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, corrected:
     return Adam(b1, b2, eps, amsgrad="corrected" if corrected else "raw")
 
 
+@checked
 def AdamW(
-    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, weight_decay: float = 1e-2, min_ndim: int = 0
+    b1: Decay = 0.9, b2: Decay = 0.999, eps: Positive = 1e-8, *, weight_decay: Rate = 1e-2, min_ndim: Rank = 0
 ) -> Rule:
     """Adam with decoupled weight decay, which the moments do not see.
 
@@ -70,8 +79,9 @@ def AdamW(
     return Adam(b1, b2, eps) >> DecoupledWeightDecay(weight_decay, min_ndim=min_ndim)
 
 
+@checked
 def NAdamW(
-    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, weight_decay: float = 1e-2, min_ndim: int = 0
+    b1: Decay = 0.9, b2: Decay = 0.999, eps: Positive = 1e-8, *, weight_decay: Rate = 1e-2, min_ndim: Rank = 0
 ) -> Rule:
     """NAdam with decoupled weight decay, which the moments do not see.
 
@@ -94,8 +104,9 @@ def NAdamW(
     return NAdam(b1, b2, eps) >> DecoupledWeightDecay(weight_decay, min_ndim=min_ndim)
 
 
+@checked
 def AdamaxW(
-    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, weight_decay: float = 1e-2, min_ndim: int = 0
+    b1: Decay = 0.9, b2: Decay = 0.999, eps: Positive = 1e-8, *, weight_decay: Rate = 1e-2, min_ndim: Rank = 0
 ) -> Rule:
     """Adamax with decoupled weight decay, which the moments do not see.
 
@@ -118,7 +129,8 @@ def AdamaxW(
     return Adamax(b1, b2, eps) >> DecoupledWeightDecay(weight_decay, min_ndim=min_ndim)
 
 
-def Signum(b1: float = 0.9) -> Lion:
+@checked
+def Signum(b1: Fraction = 0.9) -> Lion:
     """The sign of the average gradient: `Lion(b1, b1)`.
 
     With `m <- b1 * m + (1 - b1) * g` the update is `-lr * sign(m)`.
@@ -136,15 +148,16 @@ def Signum(b1: float = 0.9) -> Lion:
     return Lion(b1, b1)
 
 
+@checked
 def lars(
-    momentum: float = 0.9,
+    momentum: Decay = 0.9,
     *,
-    trust_coefficient: float = 1e-3,
-    weight_decay: float = 1e-4,
-    nesterov: bool = False,
-    eps: float = 0.0,
-    lr_in_buffer: bool = True,
-    min_ndim: int = 2,
+    trust_coefficient: Positive = 1e-3,
+    weight_decay: Rate = 1e-4,
+    nesterov: OnOff = False,
+    eps: Rate = 0.0,
+    lr_in_buffer: OnOff = True,
+    min_ndim: Rank = 2,
 ) -> Layerwise:
     """LARS as published: the trust ratio at the gradient, before momentum.
 
@@ -174,14 +187,15 @@ def lars(
     return Layerwise(base, trust_coefficient, weight_decay, at="gradient", eps=eps, min_ndim=min_ndim)
 
 
+@checked
 def lamb(
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-6,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: Positive = 1e-6,
     *,
-    weight_decay: float = 1e-2,
-    upper: float | None = None,
-    min_ndim: int = 2,
+    weight_decay: Rate = 1e-2,
+    upper: PositiveOrNone = None,
+    min_ndim: Rank = 2,
 ) -> Layerwise:
     """LAMB as published: the trust ratio at the update of Adam, with the decay in it.
 

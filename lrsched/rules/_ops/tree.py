@@ -74,8 +74,10 @@ def aligned(names: Sequence[str], trees: Sequence[Any], path: str = "") -> Itera
 
 def _require(fits: bool, names: Sequence[str], trees: Sequence[Any], path: str, must: str) -> None:
     if not fits:
-        shown = ", ".join(f"{name}{path} {described(tree)}" for name, tree in zip(names[1:], trees[1:], strict=True))
-        raise ValueError(f"{names[0]}{path} is {must}, and so must be {shown or 'the rest'}")
+        others = ", ".join(f"{name}{path}" for name in names[1:])
+        raise ValueError(
+            f"{names[0]}{path} is {must}, and so must be {others}, got {', '.join(map(described, trees[1:]))}"
+        )
 
 
 def rebuilt(tree: Any, leaves: Iterator[Any]) -> Any:

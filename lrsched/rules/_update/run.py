@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lrsched._core.check import LARGEST, short
 from lrsched._spaces.ops import FLOATS, Array, Ops, described, dtype_name, ops_of, same_shape, shape_of
 from lrsched.rules._blocks.blocks import in_blocks
 from lrsched.rules._ops.context import Context, shared
@@ -166,6 +167,12 @@ def _check(
         _check_slots(where[2], rule.slots(Expecting(shape_of(p))), slots, xp)
 
 
+def check_state(where: str, place: str, path: str, rule: Body, p: Array, slots: Any) -> None:
+    """Raise unless `p` is a parameter, and `slots` are what the rule keeps of it: `where` and `place` name them."""
+    xp = parameter_ops(where + path, p)
+    _check_slots(Place(place, lambda i: path, 0), rule.slots(Expecting(shape_of(p))), slots, xp)
+
+
 def _check_slots(where: Place, expected: Any, slots: Any, xp: Ops) -> None:
     if isinstance(expected, Expected):
         if ops_of(slots) is not xp or not hasattr(slots, "shape"):
@@ -183,14 +190,16 @@ def _check_slots(where: Place, expected: Any, slots: Any, xp: Ops) -> None:
 def _scalar(where: str, number: Any, xp: Ops, dtype: Any) -> Any:
     """Return a scalar as a Python number, or as a 0-d array of the library `xp` and the given dtype."""
     if isinstance(number, (int, float)) and not isinstance(number, bool):
-        return number
+        if -LARGEST <= number <= LARGEST:
+            return number
+        raise ValueError(f"{where} must be a finite number, got {short(number)}")
     found = ops_of(number)
     if found is None or not hasattr(number, "dtype") or not dtype_name(number).startswith(NUMBERS):
         raise TypeError(f"{where} must be a number or a 0-d array, got {described(number)}")
     if not same_shape((), shape_of(number)):
         raise ValueError(f"{where} must be a number or a 0-d array, got {described(number)}")
     if found.name == "numpy":  # it has no tracers: through Python, where scalars are float64
-        return int(number) if "int" in dtype_name(number) else float(number)
+        return _scalar(where, int(number) if "int" in dtype_name(number) else float(number), xp, dtype)
     return xp.cast(number, dtype) if found is xp else float(number)
 
 
@@ -200,7 +209,7 @@ def _count(where: str, step: Any, xp: Ops, dtype: Any) -> Any:
     if not isinstance(number, (int, float)):
         return number
     if number < 0 or number != int(number):
-        raise ValueError(f"{where} must be an int >= 0, got {step!r}")
+        raise ValueError(f"{where} must be an int >= 0, got {short(step)}")
     return int(number)
 
 
