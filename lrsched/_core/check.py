@@ -7,16 +7,17 @@ Every error has one template: where, what must hold, what came. A value of the w
 value of the right kind a `ValueError`.
 """
 
+import contextlib
 import inspect
 import math
 import numbers
 import operator
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
-from typing import Any, Generic, Protocol, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,8 @@ Constraint = Admits[Any]
 
 _BOOL = bool | np.bool_
 _REAL = numbers.Real | np.floating | np.integer
+# What most values are is found by their type alone.
+_PLAIN = (float, int)
 
 
 def short(content: object) -> str:
@@ -56,6 +59,19 @@ def short(content: object) -> str:
     except (RecursionError, ValueError):  # ValueError: an int too large to print
         text = f"a {type(content).__name__} too large to print"
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
+    """Return whether a value is a sequence of items: a list, a tuple, a range, one of another library; no text."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+
+
+def plain(value: Any) -> Any:
+    """Return the number that a NumPy scalar or an array without axes holds; anything else as it is."""
+    if type(value) not in _PLAIN and getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # a tracer has no number yet
+            return value.item()
+    return value
 
 
 def _fail(kind: type[Exception], where: str, must: str, value: Any) -> Exception:
@@ -88,11 +104,11 @@ class Real:
         return " ".join(["a finite number", " and ".join(parts)]).strip()
 
     def __call__(self, where: str, value: Any) -> float:
-        # What most values are is found by their type alone.
-        if type(value) not in (float, int) and (isinstance(value, _BOOL) or not isinstance(value, _REAL)):
+        given = plain(value)
+        if type(given) not in _PLAIN and (isinstance(given, _BOOL) or not isinstance(given, _REAL)):
             raise _fail(TypeError, where, self._must(), value)
         try:
-            number = float(value)
+            number = float(given)
         except OverflowError:
             raise _fail(ValueError, where, self._must(), value) from None
         low_ok = number > self.low if self.open_low else number >= self.low
@@ -100,6 +116,18 @@ class Real:
         if not (math.isfinite(number) and low_ok and high_ok):
             raise _fail(ValueError, where, self._must(), value)
         return number or 0.0  # -0.0 equals 0.0 but prints another text
+
+    def many(self, values: Sequence[Any]) -> tuple[float, ...] | None:
+        """Return many plain numbers as floats if all are admitted: what the call does of each, at once."""
+        if len(values) < 100 or not {*map(type, values)} <= {int, float}:
+            return None
+        try:
+            array = np.array(values, dtype=np.float64) + 0.0
+        except OverflowError:
+            return None
+        low_ok = array > self.low if self.open_low else array >= self.low
+        high_ok = array < self.high if self.open_high else array <= self.high
+        return tuple(array.tolist()) if (np.isfinite(array) & low_ok & high_ok).all() else None
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
@@ -113,7 +141,7 @@ class Real:
 
 @dataclass(frozen=True)
 class Int:
-    """An int between `low` and `high`; NumPy integers are taken, bools and floats are not."""
+    """An int between `low` and `high`; whole floats are taken, as `1e4` is written for 10,000, bools are not."""
 
     low: int = 0
     high: int = MAX_STEPS
@@ -122,15 +150,18 @@ class Int:
         return f"an int >= {self.low} and <= {'2**53' if self.high == MAX_STEPS else self.high}"
 
     def __call__(self, where: str, value: Any) -> int:
-        if type(value) is not int and (isinstance(value, _BOOL) or not isinstance(value, int | np.integer)):
+        number = plain(value)
+        if isinstance(number, float | np.floating) and number.is_integer():
+            number = int(number)
+        if type(number) is not int and (isinstance(number, _BOOL) or not isinstance(number, int)):
             raise _fail(TypeError, where, self._must(), value)
-        if not self.low <= value <= self.high:
+        if not self.low <= number <= self.high:
             raise _fail(ValueError, where, self._must(), value)
-        return int(value)
+        return int(number)
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
-        yield from ("3", [3], None, True, 3.5, 3.0, math.nan, math.inf, self.low - 1, self.high + 1)
+        yield from ("3", [3], None, True, 3.5, math.nan, math.inf, self.low - 1, self.high + 1)
 
 
 @dataclass(frozen=True)
@@ -226,24 +257,31 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Many:
-    """A tuple of at least `least` items, each of which satisfies `each`; lists and 1-D arrays become tuples."""
+    """A tuple of at least `least` items, each of which satisfies `each`; sequences and 1-D arrays become tuples."""
 
     each: Constraint
     least: int = 1
 
     def __call__(self, where: str, value: Any) -> tuple[Any, ...]:
         must = f"a sequence of {self.least} or more items"
-        if isinstance(value, np.ndarray) and value.ndim == 1:
-            value = value.tolist()
-        if not isinstance(value, tuple | list):
+        if len(getattr(value, "shape", ())) == 1 and hasattr(value, "__array__"):
+            value = np.asarray(value).tolist()
+        if not is_sequence(value):
             raise _fail(TypeError, where, must, value)
+        value = value if isinstance(value, tuple | list) else [*value]
         if len(value) < self.least:
             raise _fail(ValueError, where, must, value)
-        return tuple(self.each(f"{where}[{i}]", item) for i, item in enumerate(value))
+        each = self.each
+        if isinstance(each, Real) and (floats := each.many(value)) is not None:
+            return floats
+        try:
+            return tuple([each(where, item) for item in value])
+        except (TypeError, ValueError):  # only now is it worth counting: which item was it?
+            return tuple([each(f"{where}[{i}]", item) for i, item in enumerate(value)])
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
-        yield from ("text", 3, None, {"a": 1})
+        yield from ("text", b"bytes", 3, None, {"a": 1}, {1.0, 2.0})
         if self.least:
             yield ()
         for item in self.each.wrong():
@@ -284,7 +322,7 @@ class OneOrMany:
     most: int
 
     def __call__(self, where: str, value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, tuple | list):
+        if not is_sequence(value):
             return (self.each(where, value),)
         if not 1 <= len(value) <= self.most:
             raise ValueError(f"{where} must be one, or a sequence of 1 to {self.most}, got {len(value)}")

@@ -5,10 +5,11 @@ the format version. Reading is strict: what is unknown, missing or of the wrong 
 the place, and nothing but the constructors of known values ever runs.
 """
 
+from collections.abc import Mapping
 from dataclasses import MISSING
 from typing import Any
 
-from lrsched._core.check import short
+from lrsched._core.check import is_sequence, short
 from lrsched._core.value import MAX_DEPTH, Value, find
 
 FORMAT = 1
@@ -66,7 +67,7 @@ def from_config(config: Any) -> Any:
         >>> from_config({"format": 1, "type": "Linear", "start": 0.1, "end": 0.0, "steps": 10})
         Linear(0.1, 0.0, steps=10)
     """
-    if not isinstance(config, dict):
+    if not isinstance(config, Mapping):
         raise ValueError(f"$ must be a dictionary, got {short(config)}")
     version = config.get("format")
     if isinstance(version, bool) or version != FORMAT:
@@ -82,16 +83,16 @@ def _decode(content: Any, where: str, budget: list[int], depth: int) -> Any:
     # A value and the list that holds it are two levels of JSON.
     if depth > 2 * MAX_DEPTH:
         raise ValueError(f"{where} must not nest deeper than {MAX_DEPTH} levels")
-    if isinstance(content, list):
+    if is_sequence(content):
         return tuple(_decode(part, f"{where}[{i}]", budget, depth + 1) for i, part in enumerate(content))
-    if isinstance(content, dict):
+    if isinstance(content, Mapping):
         return _decode_value(content, where, budget, depth)
     if content is None or isinstance(content, str | int | float):
         return content
     raise ValueError(f"{where} must be JSON, got {short(content)}")
 
 
-def _decode_value(config: dict[Any, Any], where: str, budget: list[int], depth: int) -> Value:
+def _decode_value(config: Mapping[Any, Any], where: str, budget: list[int], depth: int) -> Value:
     name = config.get("type")
     cls = find(name) if isinstance(name, str) else None
     if cls is None:

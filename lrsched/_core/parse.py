@@ -1,14 +1,17 @@
-"""The text form of a value: the grammar of its `repr`, read through a whitelist of syntax, never `eval`.
+"""The text form of a value: the grammar of its `repr`, read token by token, never by `eval`.
 
 A text is a call of a known name with numbers, strings, None, True, False, tuples, lists and other values, combined by
-`>>`, `*`, `+` and `**`. Everything else is a ValueError that names the column.
+`>>`, `*`, `+` and `**`. Everything else is a ValueError that names line and column. Reading takes time linear in the
+text: brackets lie on a stack of the reader, not on that of Python, and a run of numbers is one token.
 """
 
 import ast
 import contextlib
+import json
 import operator
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 from lrsched._core.check import short
 from lrsched._core.offers import CLASSES
@@ -16,13 +19,41 @@ from lrsched._core.value import Value
 
 # A schedule of ten thousand parts fits; a longer text is an accident or an attack.
 MAX_CHARACTERS = 2_000_000
+MAX_OPERATORS = 50_000
+# As deep as Python reads brackets.
+MAX_BRACKETS = 200
+# What a longer text holds that is not of this form is not looked for.
+MAX_EXPLAINED = 10_000
 
-_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.RShift: operator.rshift,
-    ast.Mult: operator.mul,
-    ast.Add: operator.add,
-    ast.Pow: operator.pow,
+_NUMBER = r"(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9][0-9_]*)?"
+_TOKEN = re.compile(
+    rf"(?:\s|\\\n|#[^\n]*)*+(?:(?P<number>0[xXoObB]\w+|{_NUMBER}(?!\w))|(?P<name>[^\W\d]\w*)"
+    r"|(?P<text>'(?:[^'\\\n]|\\.)*+'|\"(?:[^\"\\\n]|\\.)*+\")|(?P<sign>\*\*|>>|[-+*(),=\[\]])|(?P<end>\Z))"
+)
+_JSON_NUMBER = r"-?[0-9]++(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
+_RUN = re.compile(rf"\s*+((?:{_JSON_NUMBER}\s*+,\s*+){{8,}}+)")
+_NAMED = re.compile(r"\s*+=(?!=)")
+_CONSTANTS = {"None": None, "True": True, "False": False}
+_CLOSING = {"(": ")", "[": "]"}
+
+
+class _Operator(NamedTuple):
+    """An operator between two operands, or a sign before one."""
+
+    name: str
+    binding: int
+    apply: Callable[..., Any]
+    # Of several in a row the last comes first.
+    rightward: bool = False
+
+
+_OPERATORS = {
+    ">>": _Operator("RShift", 1, operator.rshift),
+    "+": _Operator("Add", 2, operator.add),
+    "*": _Operator("Mult", 3, operator.mul),
+    "**": _Operator("Pow", 5, operator.pow, rightward=True),
 }
+_SIGNS = {"-": _Operator("UnaryOp", 4, operator.neg), "+": _Operator("UnaryOp", 4, operator.pos)}
 
 
 def parse_value(text: str, kind: str) -> Any:
@@ -40,17 +71,10 @@ def parse_value(text: str, kind: str) -> Any:
         ValueError: the text is not such a value; the message names line and column.
     """
     if not isinstance(text, str):
-        raise TypeError(f"parse(text) must get a str, got {text!r}")
+        raise TypeError(f"parse(text) must get a str, got {short(text)}")
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"parse(text) must get at most {MAX_CHARACTERS} characters, got {len(text)}")
-    try:
-        # The brackets let a text run over several lines.
-        built = _Reader(kind).read(_tree(f"(\n{text}\n)"))
-    except SyntaxError as error:
-        line = max((error.lineno or 2) - 1, 1)
-        raise ValueError(f"line {line}, column {error.offset or 1}: {error.msg}: {short(text)}") from None
-    except (RecursionError, MemoryError):
-        raise ValueError(f"the text nests too deeply: {short(text)}") from None
+    built = _Reader(text, kind).read()
     if not isinstance(built, Value):
         raise ValueError(f"the text must describe a {kind}, got {short(text)}")
     return built
@@ -82,83 +106,211 @@ def _tree(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
 
 
+class _Bracket:
+    """An open bracket, or the whole text: what stands in it, and what still waits for its right side."""
+
+    def __init__(self, sign: str, at: int, name: str | None = None) -> None:
+        # `name` is that of the class whose arguments stand in it.
+        self.sign, self.at, self.name = sign, at, name
+        self.items: list[Any] = []
+        self.named: dict[str, Any] = {}
+        self.argument: str | None = None  # the name of the one that is being read
+        self.commas = False  # a tuple of one item has a comma
+        self.operands: list[Any] = []
+        self.waiting: list[tuple[_Operator, int]] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been read since it was opened, or since the last comma."""
+        return not self.operands and not self.waiting and self.argument is None
+
+
 class _Reader:
-    """Walks a syntax tree and builds what it allows."""
+    """Reads a text from left to right; at any place it expects an operand, or what may follow one."""
 
-    def __init__(self, kind: str) -> None:
-        self.known = CLASSES[kind]
-        self.kind = kind
+    def __init__(self, text: str, kind: str) -> None:
+        self.text, self.kind, self.known = text, kind, CLASSES[kind]
+        self.place = self.operators = 0
+        self.open = [_Bracket("", 0)]
 
-    def fail(self, node: ast.AST, message: str) -> ValueError:
-        line, column = getattr(node, "lineno", 2) - 1, getattr(node, "col_offset", 0) + 1
-        return ValueError(f"line {line}, column {column}: {message}")
+    def fail(self, at: int, message: str) -> NoReturn:
+        line, begin = self.text.count("\n", 0, at) + 1, self.text.rfind("\n", 0, at) + 1
+        raise ValueError(f"line {line}, column {at - begin + 1}: {message}") from None
 
-    def read(self, node: ast.AST) -> Any:
-        if isinstance(node, ast.BinOp):
-            return self.read_operator(node)
-        if isinstance(node, ast.Call):
-            return self.read_call(node)
-        if isinstance(node, ast.Tuple | ast.List):
-            return tuple(self.read(item) for item in node.elts)
-        if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, str | int | float)):
-            return node.value
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-            number = self.read(node.operand)
-            if isinstance(number, int | float) and not isinstance(number, bool):
-                return -number if isinstance(node.op, ast.USub) else number
-        if isinstance(node, ast.Name):
-            raise self.fail(node, f"{node.id!r} must be called: write {node.id}(...)")
-        raise self.fail(node, f"{type(node).__name__} is not part of the text form")
+    def refuse(self, at: int, message: str = "invalid syntax") -> NoReturn:
+        """Raise the error about what is not of this form, named as Python does."""
+        foreign = _foreign(self.text, self.kind) if len(self.text) <= MAX_EXPLAINED else None
+        if foreign is not None:
+            raise ValueError(foreign) from None
+        self.fail(at, message)
 
-    def read_operator(self, node: ast.BinOp) -> Any:
-        # A long chain leans to the left: walk that spine in a loop, not by recursion.
-        spine: list[ast.BinOp] = []
-        left: ast.AST = node
-        while isinstance(left, ast.BinOp):
-            spine.append(left)
-            left = left.left
-        built = self.read(left)
-        pending: list[Any] = []
-        for item in reversed(spine):
-            right = self.read(item.right)
-            if isinstance(item.op, ast.RShift) and isinstance(built, Value) and isinstance(right, Value):
-                pending.append(right)  # joined at once below: one by one would copy the parts n times
-                continue
-            built = self.combine(item, self.join(item, built, pending), right)
-            pending = []
-        return self.join(node, built, pending)
+    def read(self) -> Any:
+        operand = True
+        while True:
+            token = _TOKEN.match(self.text, self.place)
+            if token is None:
+                self.refuse(self.place, f"invalid syntax: {short(self.text)}")
+            kind = str(token.lastgroup)
+            at, self.place = token.start(kind), token.end()
+            if kind == "end":
+                break
+            operand = (self.operand if operand else self.after)(kind, token[kind], at)
+        inner = self.open[-1]
+        if len(self.open) > 1:
+            self.refuse(inner.at, f"{inner.sign!r} was never closed: {short(self.text)}")
+        if operand and not inner.empty:
+            self.refuse(at, f"invalid syntax: {short(self.text)}")
+        return None if operand else self.reduced(0)
 
-    def join(self, node: ast.BinOp, built: Any, pending: list[Any]) -> Any:
-        if not pending:
-            return built
+    def operand(self, kind: str, token: str, at: int) -> bool:
+        """Take a token where an operand is expected; return whether one still is."""
+        inner = self.open[-1]
+        if kind == "name" and token not in _CONSTANTS:
+            return self.take_name(token, at)
+        if token in _SIGNS:
+            inner.waiting.append((_SIGNS[token], at))
+            return True
+        if token in _CLOSING:
+            return self.opened(_Bracket(token, at))
+        if token in _CLOSING.values() and inner.empty:
+            return self.closed(token, at)
+        if kind == "sign":
+            self.refuse(at)
+        inner.operands.append(_CONSTANTS[token] if kind == "name" else self.constant(kind, token, at))
+        return False
+
+    def constant(self, kind: str, token: str, at: int) -> Any:
         try:
-            return type(built).sequence([built, *pending])
-        except (TypeError, ValueError) as error:
-            raise self.fail(node, str(error)) from None
+            if kind == "text":
+                return ast.literal_eval(token) if "\\" in token else token[1:-1]
+            whole = token.replace("_", "").isdecimal() or token[1:2] in tuple("xXoObB")
+            return int(token, 0) if whole else float(token)
+        except (ValueError, SyntaxError) as error:
+            self.refuse(at, str(error))
 
-    def combine(self, node: ast.BinOp, left: Any, right: Any) -> Any:
-        apply = _OPERATORS.get(type(node.op))
-        if apply is None or not (isinstance(left, Value) or isinstance(right, Value)):
-            raise self.fail(node, f"{type(node.op).__name__} is not part of the text form here")
-        try:
-            return apply(left, right)
-        except (TypeError, ValueError) as error:
-            raise self.fail(node, str(error)) from None
+    def take_name(self, name: str, at: int) -> bool:
+        inner, following = self.open[-1], _TOKEN.match(self.text, self.place)
+        sign = following["sign"] if following is not None else None
+        if sign == "=" and inner.name is not None and inner.empty:
+            if name in inner.named:
+                self.refuse(at, f"keyword argument repeated: {name}")
+            inner.argument = name
+        elif sign != "(":
+            self.refuse(at, f"{name!r} must be called: write {name}(...)")
+        elif name not in self.known:
+            self.refuse(at, f"{name!r} is not a known {self.kind}; known are {', '.join(sorted(self.known))}")
+        self.place = following.end()  # type: ignore[union-attr]  # it has a sign
+        return True if sign == "=" else self.opened(_Bracket("(", at, name))
 
-    def read_call(self, node: ast.Call) -> Value:
-        if not isinstance(node.func, ast.Name) or node.func.id not in self.known:
-            name = node.func.id if isinstance(node.func, ast.Name) else type(node.func).__name__
-            raise self.fail(node, f"{name!r} is not a known {self.kind}; known are {', '.join(sorted(self.known))}")
-        positional = [self.read(item) for item in node.args]
-        named: dict[str, Any] = {}
-        for item in node.keywords:
-            if item.arg is None:
-                raise self.fail(node, "** is not part of the text form")
-            if item.arg in named:
-                raise self.fail(node, f"keyword argument repeated: {item.arg}")
-            named[item.arg] = self.read(item.value)
+    def opened(self, bracket: _Bracket) -> bool:
+        if len(self.open) > MAX_BRACKETS:
+            self.fail(bracket.at, f"too many nested brackets, more than {MAX_BRACKETS}: {short(self.text)}")
+        self.open.append(bracket)
+        if run := _RUN.match(self.text, self.place):
+            with contextlib.suppress(ValueError):  # what JSON does not read so is read one by one
+                bracket.items = json.loads(f"[{run[1].rstrip()[:-1]}]")
+                bracket.commas, self.place = True, run.end()
+        return True
+
+    def after(self, kind: str, token: str, at: int) -> bool:
+        """Take a token that follows an operand; return whether another is expected."""
+        inner = self.open[-1]
+        if token in _CLOSING.values():
+            self.finish(at)
+            return self.closed(token, at)
+        if token == "," and len(self.open) > 1:
+            self.finish(at)
+            inner.commas = True
+        elif token in _OPERATORS and kind == "sign":
+            self.operators += 1
+            if self.operators > MAX_OPERATORS:
+                self.fail(at, f"the text must hold at most {MAX_OPERATORS} operators; write Chain(...) or Product(...)")
+            found = _OPERATORS[token]
+            self.reduced(found.binding + found.rightward)
+            inner.waiting.append((found, at))
+        else:
+            self.refuse(at, f"invalid syntax: {short(self.text)}")
+        return True
+
+    def finish(self, at: int) -> None:
+        """Take what has been read as an item of the bracket."""
+        inner = self.open[-1]
+        item = self.reduced(0)
+        inner.operands = []
+        if inner.argument is not None:
+            inner.named[inner.argument], inner.argument = item, None
+        elif inner.named:
+            self.refuse(at, "positional argument follows keyword argument")
+        else:
+            inner.items.append(item)
+
+    def closed(self, token: str, at: int) -> bool:
+        inner = self.open[-1]
+        if token != _CLOSING.get(inner.sign):
+            self.fail(at, f"unmatched {token!r}: {short(self.text)}")
+        self.open.pop()
+        if inner.name is None:
+            grouped = inner.sign == "(" and inner.items and not inner.commas
+            self.open[-1].operands.append(inner.items[0] if grouped else tuple(inner.items))
+            return False
         try:
-            built: Value = self.known[node.func.id](*positional, **named)
+            self.open[-1].operands.append(self.known[inner.name](*inner.items, **inner.named))
         except (TypeError, ValueError) as error:
-            raise self.fail(node, str(error)) from None
-        return built
+            self.fail(inner.at, str(error))
+        return False
+
+    def reduced(self, binding: int) -> Any:
+        """Apply what binds at least so tightly to the operands before it; return what comes out."""
+        inner = self.open[-1]
+        operands = inner.operands
+        while inner.waiting and inner.waiting[-1][0].binding >= binding:
+            found, at = inner.waiting.pop()
+            taken = [operands.pop()] if found.name == "UnaryOp" else [operands.pop(), operands.pop()][::-1]
+            if found.name == "UnaryOp":
+                if not isinstance(taken[0], int | float) or isinstance(taken[0], bool):
+                    self.fail(at, "UnaryOp is not part of the text form here")
+            elif not any(isinstance(operand, Value) for operand in taken):
+                self.fail(at, f"{found.name} is not part of the text form here")
+            try:
+                operands.append(found.apply(*taken))
+            except (TypeError, ValueError) as error:
+                self.fail(at, str(error))
+        return operands[-1]
+
+
+_FORM = (ast.BinOp, ast.Call, ast.Name, ast.Tuple, ast.List, ast.UnaryOp, ast.keyword, ast.expr_context)
+_FORM_OPERATORS = (ast.RShift, ast.Mult, ast.Add, ast.Pow, ast.USub, ast.UAdd)
+
+
+def _foreign(text: str, kind: str) -> str | None:
+    """Return what an expression of Python holds that is no part of the text form, and where, or None."""
+    try:
+        waiting: list[ast.AST] = [_tree(f"(\n{text}\n)")]  # the brackets let a text run over several lines
+    except SyntaxError as error:
+        line = max((error.lineno or 2) - 1, 1)
+        return f"line {line}, column {error.offset or 1}: {error.msg}: {short(text)}"
+    except (ValueError, RecursionError, MemoryError):
+        return None
+    line = column = 1
+    while waiting:
+        node = waiting.pop()
+        line, column = getattr(node, "lineno", line + 1) - 1, getattr(node, "col_offset", column - 1) + 1
+        what = ""
+        if isinstance(node, ast.Call) and not isinstance(node.func, ast.Name):
+            what = f"{type(node.func).__name__!r} is not a known {kind}"
+        elif isinstance(node, ast.keyword) and node.arg is None:
+            what = "** is not part of the text form"
+        elif isinstance(node, ast.operator | ast.unaryop) and not isinstance(node, _FORM_OPERATORS):
+            what = f"{type(node).__name__} is not part of the text form here"
+        elif isinstance(node, ast.Constant):
+            what = (
+                ""
+                if node.value is None or isinstance(node.value, str | int | float)
+                else "Constant is not part of the text form"
+            )
+        elif not isinstance(node, (*_FORM, *_FORM_OPERATORS)):
+            what = f"{type(node).__name__} is not part of the text form"
+        if what:
+            return f"line {line}, column {column}: {what}"
+        waiting += [*ast.iter_child_nodes(node)][::-1]
+    return None

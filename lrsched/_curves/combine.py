@@ -4,42 +4,81 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import field
-from typing import Annotated, Any, ClassVar
+from functools import reduce
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from lrsched._core.check import HORIZON, Many, short
 from lrsched._core.value import settle, value
-from lrsched._curves.schedule import Complete, Constant, Schedule
+from lrsched._curves.schedule import FEW, Associative, Complete, Constant, Schedule, count_of, is_pending
 from lrsched._spaces.arrays import LARGEST_32
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
 from lrsched.arguments import RateOrNone, checked
 
+Ends = tuple[float, float]
+
+
+class Facts(NamedTuple):
+    """What the parts of a combination add up to."""
+
+    # Steps until all hold; -inf where all are plain numbers, inf where one never does.
+    length: float
+    # Bounds of the first value, and of all values.
+    first: Ends
+    all: Ends
+    # The least and the largest bound of a part.
+    parts: Ends
+
 
 @value
-class Combination(Schedule, abstract=True):
+class Combination(Associative, abstract=True):
     """Schedules combined step by step by one associative operation; each sees the same clock."""
 
     parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
+    _facts: Facts = field(init=False)
     symbol: ClassVar[str] = ""
 
     def _check(self) -> None:
-        flat = [inner for part in self.parts for inner in (part.parts if isinstance(part, type(self)) else (part,))]
-        settle(self, "parts", tuple(flat))
+        self._place(self._flat(self.parts))
+        self._add_up(self.parts)
+
+    def _add_up(self, parts: Iterable[Schedule]) -> None:
+        facts = [part._facts if isinstance(part, type(self)) else _facts(part) for part in parts]
+        lengths, first, all_, bounds = zip(*facts, strict=True)
+        settle(self, "_facts", Facts(max(lengths), first[0], all_[0], (min(map(min, bounds)), max(map(max, bounds)))))
+        settle(self, "_facts", self._facts._replace(first=reduce(self._bounds, first), all=reduce(self._bounds, all_)))
+
+    @classmethod
+    def of_two(cls, left: Any, right: Any) -> Self:
+        """Return the two combined, as the operator does it."""
+        if count_of(cls, left) + count_of(cls, right) > FEW:
+            sides = [
+                part if isinstance(part, Schedule) else Complete(lift=True)(cls.__name__, part)
+                for part in (left, right)
+            ]
+            joined = None if any(map(is_pending, sides)) else cls._lazily(*sides)
+            if joined is not None:
+                joined._add_up(sides)
+                told = joined._facts
+                finite = all(map(math.isfinite, told.first if joined.length is None else told.all))
+                if finite and told.parts != (-math.inf, math.inf):
+                    return joined
+        return cls((left, right))
 
     @property
     def length(self) -> int | None:
         """Steps until every part holds its last value, or None; a constant part always does."""
-        return settled(self.parts)
+        return _steps(self._facts.length)
 
     _blame_length: ClassVar[str] = "parts"
     _blame_values: ClassVar[str] = "parts"
 
     def _reach(self, t: float) -> tuple[float, float]:
-        low, high = self.parts[0]._reach(t)
-        for part in self.parts[1:]:
-            ends = [self._join(a, b, SCALAR) for a in (low, high) for b in part._reach(t)]
-            low, high = min(ends), max(ends)
-        return low, high
+        return reduce(self._bounds, [part._reach(t) for part in self.parts])
+
+    def _bounds(self, left: Ends, right: Ends) -> Ends:
+        ends = [self._join(a, b, SCALAR) for a in left for b in right]
+        return min(ends), max(ends)
 
     @abstractmethod
     def _join(self, a: Any, b: Any, space: Space) -> Any:
@@ -60,11 +99,18 @@ class Combination(Schedule, abstract=True):
         return _written(self, self.parts, self.symbol)
 
 
-def settled(parts: Iterable[Schedule]) -> int | None:
-    """Return the steps after which all parts hold, or None if one never does (or all are plain constants)."""
-    lengths = [part.length for part in parts if not _is_number(part)]
-    known = [length for length in lengths if length is not None]
-    return max(known) if known and len(known) == len(lengths) else None
+def _facts(part: Schedule) -> Facts:
+    most = part._reach(HORIZON)
+    return Facts(_lasts(part), part._reach(0), most, most)
+
+
+def _lasts(part: Schedule) -> float:
+    """Return the steps until a part holds: inf if it never does, -inf if it is a plain number."""
+    return -math.inf if _is_number(part) else math.inf if part.length is None else part.length
+
+
+def _steps(length: float) -> int | None:
+    return int(length) if math.isfinite(length) else None
 
 
 def _is_number(part: Schedule) -> bool:
@@ -100,15 +146,9 @@ class Product(Combination):
 
     symbol: ClassVar[str] = "*"
 
-    _largest: float = field(init=False)
-
-    def _check(self) -> None:
-        super()._check()
-        largest = max(abs(end) for part in self.parts for end in part._reach(HORIZON))
-        settle(self, "_largest", largest)
-
     def _join(self, a: Any, b: Any, space: Space) -> Any:
-        return a * b if self._largest <= LARGEST_32 else space.times(a, b)
+        low, high = self._facts.parts
+        return a * b if max(-low, high) <= LARGEST_32 else space.times(a, b)
 
 
 @value
@@ -128,8 +168,7 @@ class Sum(Combination):
 
     def _check(self) -> None:
         super()._check()
-        ends = [end for part in self.parts for end in part._reach(HORIZON)]
-        if math.inf in ends and -math.inf in ends:
+        if self._facts.parts == (-math.inf, math.inf):
             raise ValueError(f"Sum(parts=...) must not both grow and fall without bound, got {short(self.parts)}")
 
     def _join(self, a: Any, b: Any, space: Space) -> Any:
@@ -191,7 +230,7 @@ class Power(Schedule):
     @property
     def length(self) -> int | None:
         """Steps until both parts hold their last value, or None."""
-        return settled((self.base, self.exponent))
+        return _steps(max(_lasts(self.base), _lasts(self.exponent)))
 
     _blame_length: ClassVar[str] = "base"
     _blame_values: ClassVar[str] = "base"

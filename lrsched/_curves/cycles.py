@@ -4,6 +4,8 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import field, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import HORIZON, MAX_STEPS, Choice, Int, OrNone, Real
@@ -62,7 +64,6 @@ class Repeat(Schedule):
 
     _even: bool = field(init=False)
     _period: int = field(init=False)
-    _cycles: Cycles = field(init=False)
     _last: float = field(init=False)
     _length: int | None = field(init=False)
     _largest: float = field(init=False)
@@ -74,14 +75,14 @@ class Repeat(Schedule):
         if self.stretch % 1.0 == 0.0:
             settle(self, "rounding", "none")  # nothing to round
         even = self.stretch == 1.0 or (self.rounding == "each" and int(period * self.stretch) == period)
-        if not even:
-            settle(self, "_cycles", self._boundaries(period) if self.rounding == "none" else self._rounded(period))
         settle(self, "_even", even)
         settle(self, "_period", period)
+        if not even and not (self.rounding == "none" and self.times is None and self._surely_few()):
+            _ = self._extent
         settle(self, "_largest", max(*map(abs, self.schedule._reach(period)), self._growth(HORIZON)))
         settle(self, "_length", None)
         if self.times is not None:
-            settle(self, "_length", period * self.times if even else self._cycles.whole[-1])
+            settle(self, "_length", period * self.times if even else self._extent[1])
             settle(self, "_last", SCALAR.times(self.schedule(period), SCALAR.grow(self.scale, self.times - 1)))
 
     _blame_length: ClassVar[str] = "times"
@@ -105,7 +106,7 @@ class Repeat(Schedule):
         """Return the factor of the last cycle that begins within the first t steps."""
         most = math.inf if self.times is None else self.times - 1.0
         count = min(t // self._period, most) if self.stretch >= 1.0 else most
-        return SCALAR.grow(self.scale, count if self._even else min(count, len(self._cycles.per)))
+        return SCALAR.grow(self.scale, count if self._even or self.scale == 1.0 else min(count, self._extent[0]))
 
     def _reach(self, t: float) -> tuple[float, float]:
         ends = [
@@ -113,44 +114,53 @@ class Repeat(Schedule):
         ]
         return min(ends), max(ends)
 
-    def _more(self, begin: int, count: int) -> bool:
-        """Return whether there is a cycle number `count`, which begins at step `begin`."""
-        if begin >= MAX_STEPS or count == self.times:
-            return False
-        if count == MAX_CYCLES:
-            raise ValueError(f"Repeat(stretch=...) must give at most {MAX_CYCLES} cycles, got {self.stretch!r}")
-        return True
+    def _surely_few(self) -> bool:
+        """Return whether far fewer cycles begin within 2**53 steps than may; what is near is counted."""
+        growth = self.stretch - 1.0
+        return math.log1p(MAX_STEPS / self._period * growth) / math.log1p(growth) < 0.99 * MAX_CYCLES
 
-    def _boundaries(self, period: int) -> Cycles:
+    def _sizes(self) -> Iterator[int]:
+        """Yield the length of each cycle that begins within 2**53 steps: in steps if rounded, else in tiny ones."""
+        one = 1 << FRACTION_BITS if self.rounding == "none" else 1
+        ratio, per, size = simple(self.stretch), one, self._period * one
+        begin = count = 0
+        while begin < MAX_STEPS * one and count != self.times:
+            if count == MAX_CYCLES:
+                raise ValueError(f"Repeat(stretch=...) must give at most {MAX_CYCLES} cycles, got {self.stretch!r}")
+            if size < 1 and one == 1:
+                raise ValueError(f"Repeat(stretch=...) must leave a step to each cycle, got {self.stretch!r}")
+            yield size
+            begin += size
+            count += 1
+            # Rounded in float64, as the libraries compute it: 5 * 1.4 is 7.0, though the number 1.4 stands for is less.
+            if self.rounding == "none":
+                per = per * ratio.numerator // ratio.denominator
+                size = self._period * per
+            else:
+                size = int(size * self.stretch if self.rounding == "each" else self._period * self.stretch**count)
+
+    @cached_property
+    def _extent(self) -> tuple[int, int]:
+        """The number of cycles and the step after the last."""
+        count = end = 0
+        for size in self._sizes():
+            count, end = count + 1, end + size
+        if self.times is not None and count < self.times:
+            return count, MAX_STEPS + 1  # refused by the caller: the last cycles lie past 2**53 steps
+        return count, -(-end >> FRACTION_BITS) if self.rounding == "none" else end
+
+    @cached_property
+    def _cycles(self) -> Cycles:
+        """Where each cycle begins: made when it is asked for, since there may be very many."""
+        sizes = [*self._sizes()]
+        begins = [*accumulate(sizes, initial=0)]
+        if self.rounding != "none":
+            return Cycles(self._period, begins, [0.0] * len(begins), [size / self._period for size in sizes])
         one = 1 << FRACTION_BITS
-        ratio = simple(self.stretch)
-        begin, per = 0, one
-        begins: list[int] = [0]
-        lasts: list[float] = []
-        while self._more(begin // one, len(lasts)):
-            lasts.append(per / one)
-            begin += period * per
-            begins.append(begin)
-            per = per * ratio.numerator // ratio.denominator
-        if self.times is not None and len(lasts) < self.times:
-            begins[-1] = (MAX_STEPS + 1) * one  # refused by the caller: the last cycles lie past 2**53 steps
         whole = [-(-b // one) for b in begins]
         # What is truncated in the last bits is no part of a step.
         fractions = [(w * one - b >> 64) / (one >> 64) for w, b in zip(whole, begins, strict=True)]
-        return Cycles(period, whole, fractions, lasts)
-
-    def _rounded(self, period: int) -> Cycles:
-        begins, sizes, size = [0], list[int](), period
-        while self._more(begins[-1], len(sizes)):
-            if size < 1:
-                raise ValueError(f"Repeat(stretch=...) must leave a step to each cycle, got {self.stretch!r}")
-            sizes.append(size)
-            begins.append(begins[-1] + size)
-            # In float64, as the libraries compute it: 5 * 1.4 is 7.0, though the number 1.4 stands for is less.
-            size = int(size * self.stretch if self.rounding == "each" else period * self.stretch ** len(sizes))
-        if self.times is not None and len(sizes) < self.times:
-            begins[-1] = MAX_STEPS + 1
-        return Cycles(period, begins, [0.0] * len(begins), [size / period for size in sizes])
+        return Cycles(self._period, whole, fractions, [size // self._period / one for size in sizes])
 
     @property
     def length(self) -> int | None:

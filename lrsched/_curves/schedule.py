@@ -5,10 +5,11 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import accumulate, islice, pairwise
-from typing import Annotated, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from lrsched._core.check import MAX_STEPS, Int, Many, OrNone, Real, short
 from lrsched._core.offers import CLASSES
 from lrsched._core.parse import parse_value
-from lrsched._core.value import Value, children, settle, value
+from lrsched._core.value import MAX_DEPTH, Value, children, settle, value
 from lrsched._spaces.compile import compiled
 from lrsched._spaces.namespace import evaluate
 from lrsched._spaces.scalar import SCALAR
@@ -25,6 +26,8 @@ from lrsched._spaces.space import Curve, Space
 # Compiling takes as long as some hundred calls.
 CALLS_BEFORE_COMPILING = 50
 _INT64 = 2**63 - 1
+# So many parts are joined at once, by the constructor.
+FEW = 64
 # Corners that a schedule is asked for.
 _CORNERS = 50_000
 
@@ -118,7 +121,7 @@ class Schedule(Value, abstract=True):
         return float(self._at(step, SCALAR))
 
     def __rshift__(self, other: Any) -> "Chain":
-        return Chain((self, other)) if isinstance(other, Schedule) else NotImplemented
+        return _chained(self, other) if isinstance(other, Schedule) else NotImplemented
 
     def __mul__(self, other: Any) -> "Schedule":
         return _combine("Product", self, other)
@@ -148,8 +151,10 @@ def _combine(name: str, left: Any, right: Any) -> Schedule:
     """Return the node of that name over two operands; the nodes themselves are defined on top of this module."""
     if not all(isinstance(part, Schedule | int | float | np.integer | np.floating) for part in (left, right)):
         return NotImplemented  # type: ignore[no-any-return]  # as Python's operators want it
-    combine: Callable[..., Schedule] = CLASSES["schedule"][name]
-    return combine(left, right) if name == "Power" else combine((left, right))
+    combine: Any = CLASSES["schedule"][name]
+    if name == "Power":
+        return combine(left, right)  # type: ignore[no-any-return]
+    return combine.of_two(left, right)  # type: ignore[no-any-return]
 
 
 class Pending(Schedule, abstract=True):
@@ -190,9 +195,11 @@ def bounded(schedule: Schedule) -> int:
 
 def is_pending(schedule: Any) -> bool:
     """Return whether a height is still missing at one end of the schedule."""
-    if isinstance(schedule, Chain):
-        return isinstance(schedule.parts[0], Pending) or isinstance(schedule.parts[-1], Pending)
-    return isinstance(schedule, Pending)
+    return any(isinstance(end, Pending) for end in _ends(schedule))
+
+
+def _ends(schedule: Any) -> tuple[Any, Any]:
+    return schedule._ends if isinstance(schedule, Chain) else (schedule, schedule)
 
 
 def _is_open(family: type[Any]) -> bool:
@@ -260,8 +267,68 @@ class Constant(Schedule):
         return space.full(t, self.value)
 
 
+class Associative(Schedule, abstract=True):
+    """Schedules under an operation that may be bracketed at will: what stands in inner brackets is written without.
+
+    Where an operator joins two of which one has many parts, the result knows these two, and the tuple of all parts is
+    made when it is asked for: joining n parts one by one takes time linear in n.
+    """
+
+    parts: tuple[Schedule, ...]
+    # Parts and left and right operand of what an operator made.
+    _count: int = 1
+    _operands: tuple[Schedule, Schedule]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in self._lazy or "_operands" not in vars(self):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            self._place(self._flat(self._operands))
+            return vars(self)[name]
+
+    # What is made when it is asked for.
+    _lazy: ClassVar[tuple[str, ...]] = ("parts",)
+
+    def _flat(self, nodes: Sequence[Schedule]) -> list[Schedule]:
+        """Return the schedules from left to right, of those of this class their parts."""
+        found: list[Schedule] = []
+        waiting = list(reversed(nodes))
+        while waiting:
+            node = waiting.pop()
+            if not isinstance(node, type(self)):
+                found.append(node)
+            elif "parts" in vars(node):
+                found += node.parts
+            else:
+                waiting += reversed(node._operands)
+        return found
+
+    def _place(self, parts: list[Schedule]) -> None:
+        """Set the parts, and what follows from each."""
+        settle(self, "parts", tuple(parts))
+        settle(self, "_count", len(parts))
+
+    @classmethod
+    def _lazily(cls, left: Schedule, right: Schedule) -> Self | None:
+        """Return the two joined, their parts not yet written down, or None if they nest too deeply."""
+        depth = 1 + max(node._depth - isinstance(node, cls) for node in (left, right))
+        if depth > MAX_DEPTH:
+            return None
+        joined = object.__new__(cls)
+        settle(joined, "_operands", (left, right))
+        settle(joined, "_count", count_of(cls, left) + count_of(cls, right))
+        settle(joined, "_depth", depth)
+        return joined
+
+
+def count_of(cls: type[Associative], node: Any) -> int:
+    """Return how many parts a schedule is of one of that class."""
+    return node._count if isinstance(node, cls) else 1
+
+
 @value
-class Chain(Schedule):
+class Chain(Associative):
     """Schedules one after the other, each on its own clock: what `a >> b` builds.
 
     Part i owns the steps `[start, start + length)`; the joint belongs to the right neighbour. Only the last part may
@@ -283,20 +350,26 @@ class Chain(Schedule):
     _starts: tuple[int, ...] = field(init=False)
     _curves: tuple[Curve, ...] = field(init=False)
     _length: int | None = field(init=False)
+    _ends: tuple[Schedule, Schedule] = field(init=False)
+    _lazy: ClassVar[tuple[str, ...]] = ("parts", "_starts", "_curves")
 
     def _check(self) -> None:
-        parts = [inner for part in self.parts for inner in (part.parts if isinstance(part, Chain) else (part,))]
+        parts = self._flat(self.parts)
         _give_heights(parts)
         for i, part in enumerate(parts[:-1]):
             if part.length is None:
                 raise ValueError(f"only the last schedule of a chain may be unbounded, but part {i} is {part!r}")
-        starts, last = tuple(accumulate(map(bounded, parts[:-1]), initial=0)), parts[-1].length
-        settle(self, "parts", tuple(parts))
-        settle(self, "_starts", starts)
-        settle(self, "_length", None if last is None else starts[-1] + last)
-        settle(self, "_curves", tuple([part._at for part in parts]))
-        if starts[-1] > MAX_STEPS:
+        self._place(parts)
+        last = parts[-1].length
+        settle(self, "_length", None if last is None else self._starts[-1] + last)
+        settle(self, "_ends", (parts[0], parts[-1]))
+        if self._starts[-1] > MAX_STEPS:
             raise self._must("parts", "end within 2**53 steps")
+
+    def _place(self, parts: list[Schedule]) -> None:
+        super()._place(parts)
+        settle(self, "_starts", tuple(accumulate(map(bounded, parts[:-1]), initial=0)))
+        settle(self, "_curves", tuple([part._at for part in parts]))
 
     _blame_length: ClassVar[str] = "parts"
 
@@ -326,6 +399,41 @@ class Chain(Schedule):
         if len(self.parts) > 100:
             return f"Chain({self.parts!r})"
         return " >> ".join(map(repr, self.parts))
+
+
+def _chained(left: Schedule, right: Schedule) -> Chain:
+    """Return `left >> right`."""
+    if count_of(Chain, left) + count_of(Chain, right) <= FEW:
+        return Chain((left, right))
+    before, after = _ends(left)[1], _ends(right)[0]
+    if _side(after) == -1 and not _side(before) and before.length is not None:
+        if isinstance(right, Chain):
+            return reduce(_chained, right.parts, left)  # type: ignore[return-value]  # they are two or more
+        right = after = after.resolve(before(before.length))
+    while _side(before) == 1 and not _side(after):
+        resolved = before.resolve(after(0))
+        if left is before:
+            left = before = resolved
+        elif isinstance(left, Chain) and vars(left).get("_operands", ())[1:] == (before,):
+            left, right = left._operands[0], _chained(resolved, right)
+            before, after = _ends(left)[1], resolved
+        else:
+            break
+    missing = (_side(before) == 1 != _side(after)) or (_side(after) == -1 and not _side(before))
+    begin, length = left.length, right.length
+    if missing or begin is None or begin + (length or 0) > MAX_STEPS:
+        return Chain((left, right))
+    joined = Chain._lazily(left, right)
+    if joined is None:
+        return Chain((left, right))
+    settle(joined, "_length", None if length is None else begin + length)
+    settle(joined, "_ends", (_ends(left)[0], _ends(right)[1]))
+    return joined
+
+
+def _side(end: Any) -> int:
+    """Return where the neighbour of a pending part stands, 0 for a part with heights of its own."""
+    return end.side if isinstance(end, Pending) else 0
 
 
 def _give_heights(parts: list[Schedule]) -> None:

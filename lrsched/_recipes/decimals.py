@@ -1,10 +1,9 @@
 """Products of numbers as people write them: 0.1 times 0.1 is 0.01, and not the 0.010000000000000002 of two floats."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import accumulate, repeat
-from operator import mul
 
 
 def product(*factors: float) -> float:
@@ -26,7 +25,12 @@ def powers(start: float, factor: float, count: int) -> list[float]:
         >>> powers(0.1, 0.1, 3)
         [0.1, 0.01, 0.001, 0.0001]
     """
-    return products(start, repeat(factor, count))
+    found: list[float] = []
+    for value in _running(start, repeat(factor, count)):
+        found.append(value)
+        if value in (0.0, math.inf):  # and all that follow
+            return found + [value] * (count + 1 - len(found))
+    return found
 
 
 def products(start: float, factors: Iterable[float]) -> list[float]:
@@ -36,8 +40,21 @@ def products(start: float, factors: Iterable[float]) -> list[float]:
         >>> products(0.1, [0.1, 0.5])
         [0.1, 0.01, 0.005]
     """
-    exact = accumulate(map(_decimal, factors), mul, initial=_decimal(start))
-    return [_rounded(value) for value in exact]
+    return [*_running(start, factors)]
+
+
+def _running(start: float, factors: Iterable[float]) -> Iterator[float]:
+    exact = accumulate(map(_decimal, factors), lambda a, b: _trimmed(a * b), initial=_decimal(start))
+    yield from map(_rounded, exact)
+
+
+def _trimmed(value: Fraction) -> Fraction:
+    """Return the number itself while it is short, then its first thousand bits."""
+    n, d = value.as_integer_ratio()
+    excess = n.bit_length() - d.bit_length() - 1000
+    if d.bit_length() < 4000 or excess >= 0:
+        return value
+    return Fraction((n << -excess) // d, 1 << -excess)
 
 
 def _decimal(number: float) -> Fraction:

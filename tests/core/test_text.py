@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import schedules
 
-from lrsched import Cosine, Linear, Schedule, from_config, parse, to_config
+import lrsched
+from lrsched import Cosine, Linear, Schedule, Table, from_config, parse, to_config
 
 HOSTILE_TEXTS = {
     "": "invalid syntax|must describe",
@@ -74,8 +75,18 @@ HOSTILE_TEXTS = {
     "(" * 5_000 + "Constant(1)" + ")" * 5_000: "too many nested|nests too deeply",
     "Shift(" * 200 + "Constant(1)" + ", 1)" * 200: "nest deeper than 64 levels|too many nested",
     "-" * 5_000 + "1": "nests too deeply|too many nested|must describe",
-    "Constant(1)" + " * 2.0" * 100_000: "nests too deeply|line 1",
+    "Constant(1)" + " * 1.0" * 60_000: "line 1, column .*at most 50000 operators",
     "x" * 3_000_000: "at most 2000000 characters",
+    "Constant(0.1)) * (Constant(0.2)": r"column 14: unmatched '\)'",
+    "Constant(0.1)] * [Constant(0.2)": r"column 14: unmatched '\]'",
+    "Constant(0.1), Constant(0.2)": "invalid syntax|must describe",
+    "Constant(0.1),": "invalid syntax",
+    "Constant(0.1": r"'\(' was never closed",
+    "Constant(0.1]": r"unmatched '\]'|does not match",
+    "Table((1, 2, 3, 4, 5, 6, 7, 8, 9, 010, 11))": "leading zeros",
+    "Table((1, 2, 3, 4, 5, 6, 7, 8, 9, NaN, 11))": "'NaN' must be called",
+    "Constant(steps=3, 5)": "positional argument follows keyword argument",
+    r"Warmup(3, shape='\x4')": "escape",
 }
 
 
@@ -110,6 +121,32 @@ def test_a_text_may_run_over_lines_with_comments():
         >> Cosine(3e-4, 0, steps=9_500)
     """
     assert parse(text) == Linear(0.0, 3e-4, 5) >> Cosine(3e-4, 0.0, 9_500)
+
+
+@pytest.mark.parametrize("join", [" >> ", " * ", " + "])
+def test_ten_thousand_parts_are_read(join):
+    text = join.join(["Linear(1.0, 0.5, steps=3)"] * 10_000)
+    assert len(parse(text).parts) == 10_000
+
+
+@pytest.mark.parametrize("numbers", ["1, 0.5,\n 2e-3", "7_0, 0x10, .5, 1.", "5,"])
+def test_numbers_after_a_long_run_of_them_are_read_as_in_python(numbers):
+    text = f"Table(({'0.25, ' * 20}{numbers}))"
+    assert parse(text) == eval(text, {"Table": Table})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2 ** Linear(1, 0, 3) ** 2",
+        "2 * Linear(1, 0, 3) ** 2 * 3 + 1 >> Constant(1)",
+        "(0.5 + Linear(1, 0, 3)) ** 2 * (Linear(1, 0, 3) >> Constant(1, 4))",
+        "Linear(- - 1, +0.5, steps=0x10,)",
+        "Chain([Linear(1., .5, steps=1_0), Constant(value=2e-1)])",
+    ],
+)
+def test_operators_bind_as_in_python(text):
+    assert parse(text) == eval(text, vars(lrsched).copy())
 
 
 def test_a_very_long_chain_is_read_in_linear_time():
@@ -162,7 +199,7 @@ HOSTILE_CONFIGS = [
     (changed(start=10**5000), r"Linear\(start=...\) must be a finite number"),
     (changed(start={"type": "Constant", "value": 1.0}), r"Linear\(start=...\) must be a finite number"),
     (changed(start=object()), r"\$.start must be JSON"),
-    (changed(steps=10.0), r"Linear\(steps=...\) must be an int"),
+    (changed(steps=10.5), r"Linear\(steps=...\) must be an int"),
     (changed(steps=-1), r"Linear\(steps=...\) must be an int >= 1"),
     (changed(steps=10**30), r"Linear\(steps=...\) must be an int >= 1 and <= 2\*\*53"),
     ({"format": 1, **deep}, "must not nest deeper than 64 levels"),
