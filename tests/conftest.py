@@ -39,7 +39,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 providers._get_local_constants = lambda: providers.Constants()
 
 # How many draws a test makes that does not say it, and how many it makes under `make explore`.
-FAST, EXPLORED = 50, int(os.environ.get("EXAMPLES") or 1000)
+FAST, EXPLORED = 40, int(os.environ.get("EXAMPLES") or 1000)
 # `fast` draws the same for everybody; the others draw afresh, or from `--hypothesis-seed`, and remember what failed.
 settings.register_profile(
     "fast",

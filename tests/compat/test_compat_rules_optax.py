@@ -123,7 +123,7 @@ def agree(name: str, arguments: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_a_rule_takes_the_steps_of_optax(name: str, data: st.DataObject):
     agree(name, data.draw(ARGUMENTS[name]))

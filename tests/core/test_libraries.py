@@ -153,7 +153,7 @@ def test_float64_steps_give_the_same_float64_values_everywhere(name):
         assert_close(values, expected, 1e-12, schedule)
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64])
+@pytest.mark.parametrize("dtype", [pytest.param(np.int32, marks=pytest.mark.slow), np.int64, np.float64])
 def test_jax_computes_in_float64_in_64_bit_mode(dtype):
     jax = library("jax")
     with jax.enable_x64(True):
