@@ -15,7 +15,9 @@ WITH_KERAS := tests/trainers/test_trainer_keras.py
 KERAS_TESTS := tests/adapter_keras $(WITH_KERAS)
 KERAS_WORKERS := --dist each $(foreach backend,tensorflow jax torch,--tx popen//env:KERAS_BACKEND=$(backend))
 TRAINER_TESTS := tests/trainers --ignore=$(WITH_KERAS)
-ADAPTER_TESTS := tests/adapter_torch tests/adapter_optax tests/docs
+# The longest first. Files stay whole: several start processes once for all their tests.
+ADAPTER_TESTS := tests/docs tests/adapter_optax tests/adapter_torch
+ADAPTER_WORKERS = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 CORE_TESTS := $(filter-out $(KERAS_TESTS) $(ADAPTER_TESTS) tests/trainers tests/__%,$(patsubst %/,%,$(wildcard tests/*/)))
 PYTEST := $(RUN) -m pytest -q
 
@@ -68,7 +70,7 @@ keras: $(ORACLES)  ## one suite: Keras on TensorFlow, JAX and PyTorch
 
 adapters: $(ORACLES)  ## one suite: PyTorch, Optax, examples of the adapters, README, notebooks
 	@echo "== PyTorch, Optax, examples of the adapters, README, notebooks"
-	@$(PYTEST) $(DEPTH_$(DEPTH)) -n $(JOBS) --dist loadgroup $(ADAPTER_TESTS) adapters
+	@$(PYTEST) $(DEPTH_$(DEPTH)) $(ADAPTER_WORKERS) $(ADAPTER_TESTS) adapters
 
 # What it finds becomes an @example of the test, or a test of its own.
 explore: $(ORACLES)  ## search with fresh draws: SEED=7 repeats, EXAMPLES=5000 a test (1000), TESTS="tests/core/test_laws.py"

@@ -11,9 +11,6 @@ from pathlib import Path
 
 import pytest
 
-# The fixture is made once, by one worker.
-pytestmark = pytest.mark.xdist_group("optax_sharded")
-
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "jax_sharded_lars.py"
 
 PROGRAM = r"""

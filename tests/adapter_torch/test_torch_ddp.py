@@ -14,10 +14,7 @@ from processes import gathered
 from lrsched import Cosine, rules
 from lrsched_torch import RuleOptimizer
 
-pytestmark = [
-    pytest.mark.skipif(not dist.is_available(), reason="torch is built without torch.distributed"),
-    pytest.mark.xdist_group("torch_ddp"),  # fixtures are made once, by one worker
-]
+pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch is built without torch.distributed")
 
 S = Cosine(0.05, 0.0, steps=12)
 PROCESSES = 2

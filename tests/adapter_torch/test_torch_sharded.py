@@ -18,10 +18,7 @@ from processes import gathered
 from lrsched import Cosine, rules
 from lrsched_torch import RuleOptimizer
 
-pytestmark = [
-    pytest.mark.skipif(not dist.is_available(), reason="torch is built without torch.distributed"),
-    pytest.mark.xdist_group("torch_sharded"),  # fixtures are made once, by one worker
-]
+pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch is built without torch.distributed")
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "fsdp2_lars.py"
 S = Cosine(0.05, 0.0, steps=8)
