@@ -49,7 +49,7 @@ def no_libraries(monkeypatch):
     monkeypatch.setattr(_table, "build", build)
     _table.library.cache_clear()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".* is compiled by Inductor instead: no compiler")
+        warnings.filterwarnings("ignore", message="RuleOptimizer.compile=True. runs .*no compiler")
         yield
     _table.library.cache_clear()
 

@@ -15,7 +15,7 @@ from lrsched_torch._traced import program as _program
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),
-    pytest.mark.filterwarnings("error:.*compiled by Inductor"),
+    pytest.mark.filterwarnings("error:RuleOptimizer.compile=True. runs"),
 ]
 
 

@@ -14,7 +14,7 @@ from lrsched_torch._loops import unmoved as _unmoved
 
 pytestmark = [
     pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler"),
-    pytest.mark.filterwarnings("error:.*compiled by Inductor"),
+    pytest.mark.filterwarnings("error:RuleOptimizer.compile=True. runs"),
 ]
 SHAPES = ((3, 5), (), (0,), (7,), (4, 4))
 
@@ -139,8 +139,8 @@ def test_what_is_as_it_was_is_looked_at_in_one_call(monkeypatch, change):
     ps = parameters()
     opt = RuleOptimizer(ps, rules.NAdam(), lr=0.01, compile=True)
     asked = []
-    real = _cpp_loops.CppLoops.__call__
-    monkeypatch.setattr(_cpp_loops.CppLoops, "__call__", lambda self, *args: (asked.append(t), real(self, *args)))
+    real = _cpp_loops.CppLoops.prepare
+    monkeypatch.setattr(_cpp_loops.CppLoops, "prepare", lambda self, *args: (asked.append(t), real(self, *args)))
     for t in range(6):
         set_gradients(ps, t)
         if t == 2:
@@ -161,7 +161,7 @@ def test_a_gradient_that_was_found_lives_until_it_is_released():
     opt = RuleOptimizer(ps, rules.ClipByGlobalNorm(1.0) >> rules.Adam(), lr=0.01, compile=True)
     set_gradients(ps, 0)
     opt.step()
-    (table,) = opt._jobs[0].executor._tables
+    (table,) = opt._jobs[0].executor.executor._tables
     assert not table.at_once
     before = [p.grad._use_count() for p in ps]
     assert table.again()
@@ -196,7 +196,7 @@ def test_each_step_is_one_change_for_autograd(how, kind):
         before = [p._version for p in ps]
         opt.step()
         assert [p._version for p in ps] == [version + 1 for version in before]
-    tables = opt._jobs[0].executor._tables
+    tables = opt._jobs[0].executor.executor._tables
     assert [table.at_once for table in tables] == [kind == "at once"] * len(tables)
 
 

@@ -20,8 +20,9 @@ from lrsched_torch._joined.bucket import CPU, GPU, NATIVE, Bucket, Home, flatten
 from lrsched_torch._joined.engines import Compiled, Eager, Loaded
 from lrsched_torch._joined.native import Kernel, kernel_of
 from lrsched_torch._shared.captured import Captured
+from lrsched_torch._shared.compiling import EAGER, INDUCTOR
 from lrsched_torch._shared.facts import facts_of
-from lrsched_torch._shared.jobs import EAGER, INDUCTOR, Executor
+from lrsched_torch._shared.jobs import Executor
 from lrsched_torch._shared.update import Member
 from lrsched_torch._traced.graphs import Env
 
@@ -45,6 +46,7 @@ class Buckets(Executor):
         self.kernel = None if captured else kernel_of(rule)
         self.engine = INDUCTOR if compile else EAGER if self.kernel is None else "kernel of PyTorch"
         self._scaled = False
+        self._engine: Eager | Compiled = Eager(rule, self.facts)
         self._counts: list[Tensor] = []
         self._members: list[Member] = []
         self._gs: list[Tensor] = []
@@ -52,8 +54,8 @@ class Buckets(Executor):
         self._buckets: list[Bucket] = []
         self._scratch: dict[Any, Tensor] = {}
 
-    def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
-        """Do one update of the members; the same lists stand for the same members and dtypes."""
+    def prepare(self, members: list[Member], gs: list[Tensor]) -> None:
+        """Lay out the members, and compile; the same lists stand for the same members and dtypes."""
         scaled = self.captured is not None and self.captured.scaled
         again = members is not self._members or scaled != self._scaled
         if again or gs is not self._gs:
@@ -63,10 +65,19 @@ class Buckets(Executor):
             self._gs, self._scaled = gs, scaled
         if not all(bucket.fits() for bucket in self._buckets):
             self._plan(members, self._dtypes)
+        self._engine = Eager(self.rule, self.facts)
+        # What is kept on the device is known to the graphs alone.
+        if self.compile or self.captured:
+            self._engine = Compiled(self.rule, self.facts, self.captured)
+            for bucket in self._buckets:
+                if not self._is_native(bucket):
+                    dtype = self._dtypes[bucket.indices[0]]
+                    self._engine.prepare(bucket, dtype, compile=self.compile)
+
+    def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
+        """Do one update of the members."""
         buckets = self._buckets if self.kernel is None else self._natively(self.kernel, gs)
-        engine: Eager | Compiled = Eager(self.rule, self.facts)
-        if self.compile:
-            engine = Compiled(self.rule, self.facts, self.captured)
+        engine = self._engine
         if self.facts.totals:
             self._together(engine, buckets, gs)
         else:
@@ -83,16 +94,21 @@ class Buckets(Executor):
         if not self.homes:
             self._gs = []
 
-    def _natively(self, kernel: Kernel, gs: Sequence[Tensor]) -> list[Bucket]:
-        """Update by a native kernel the buckets of one dtype, and return the others.
+    def _is_native(self, bucket: Bucket) -> bool:
+        """Return whether a native kernel updates a bucket, which must be of one dtype.
 
-        On a CPU the native kernel is never slower than what is compiled, which is all that other devices get.
+        On a CPU it is never slower than what is compiled, which is all that other devices get.
         """
+        mixed = {bucket.ps[0].dtype, self._dtypes[bucket.indices[0]]} != {bucket.work}
+        compiled = self.compile and bucket.device.type != "cpu"
+        return self.kernel is not None and not (bucket.master or mixed or compiled)
+
+    def _natively(self, kernel: Kernel, gs: Sequence[Tensor]) -> list[Bucket]:
+        """Update by a native kernel the buckets that it may, and return the others."""
         rest: list[Bucket] = []
         lists: dict[Any, list[Loaded]] = {}
         for bucket in self._buckets:
-            mixed = {bucket.ps[0].dtype, gs[bucket.indices[0]].dtype} != {bucket.work}
-            if bucket.master or mixed or (self.compile and bucket.device.type != "cpu"):
+            if not self._is_native(bucket):
                 rest.append(bucket)
             elif bucket.alone:
                 key = (bucket.number, bucket.step, bucket.work, bucket.device)

@@ -115,9 +115,22 @@ class Compiled:
         self.rule, self.facts, self.captured = rule, facts, captured
         self._keys: dict[Any, Env] = {}
 
+    def prepare(self, bucket: Bucket, g: torch.dtype, *, compile: bool) -> None:
+        """Make the graphs for a bucket with gradients of a dtype.
+
+        Raises:
+            CannotCompile: they cannot be compiled.
+        """
+        if bucket.phases is None:
+            p = bucket.ps[0].dtype
+            rows, device = bucket.rows is not None, bucket.device.type
+            scaled = self.captured is not None and self.captured.scaled
+            form = Form(self.rule, rows, p, g, bucket.work, bucket.maximize, bucket.master, device, scaled)
+            bucket.phases = phases_of(form, compile)
+
     def reduce(self, loaded: Loaded, index: int) -> Any:
         """Return the result of a reduction."""
-        env, phases = self._env(loaded), self._phases(loaded)
+        env, phases = self._env(loaded), loaded.bucket.phases
         self._add_key(loaded, phases, index, env)
         if self.facts.reductions[index] == "sums":
             # Its graph goes on to what the next one needs of the sums.
@@ -130,22 +143,11 @@ class Compiled:
 
     def finish(self, loaded: Loaded) -> None:
         """Write the new parameter and slots."""
-        env, phases = self._env(loaded), self._phases(loaded)
+        env, phases = self._env(loaded), loaded.bucket.phases
         self._add_key(loaded, phases, len(phases) - 1, env)
         _, own, main = phases[-1]
         env |= own(env)
         main(env)
-
-    def _phases(self, loaded: Loaded) -> Passes:
-        bucket = loaded.bucket
-        if bucket.phases is None:
-            p = loaded.p.dtype if loaded.low is None else loaded.low.dtype
-            rows, device = bucket.rows is not None, bucket.device.type
-            scaled = self.captured is not None and self.captured.scaled
-            bucket.phases = phases_of(
-                Form(self.rule, rows, p, loaded.g.dtype, bucket.work, bucket.maximize, bucket.master, device, scaled)
-            )
-        return bucket.phases  # type: ignore[no-any-return]  # what was just put there
 
     def _env(self, loaded: Loaded) -> Env:
         bucket, env = loaded.bucket, loaded.env

@@ -14,13 +14,15 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
+from lrsched_torch._shared.compiling import CannotCompile
+
 # NaN and infinity keep their meaning, and each operation rounds as in torch.
 FLAGS = (
     "-std=c++17", "-O3", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
 )  # fmt: skip
 
 
-class CannotBuild(RuntimeError):
+class CannotBuild(CannotCompile):
     """There is no compiler that builds what is asked for."""
 
 

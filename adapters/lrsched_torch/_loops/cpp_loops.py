@@ -3,11 +3,10 @@
 A weight comes from `_shared/jobs.py` with its state and its gradient, and joins those of the same dtypes in a table of
 addresses (`table.py`). From then on a step in which only gradients are new is `again`: one call looks whether all else
 still lies where the table says (`unmoved.py`), and a rule of one pass is done in that call too. After any other change
-`__call__` brings the tables up to date. Between passes that need a total over all tensors, those of all tables are
+`prepare` brings the tables up to date. Between passes that need a total over all tensors, those of all tables are
 added.
 """
 
-import warnings
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
@@ -16,12 +15,12 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
-from lrsched_torch._loops.build import CannotBuild, compiler
+from lrsched_torch._loops.build import compiler
 from lrsched_torch._loops.table import LoopTable
+from lrsched_torch._shared.compiling import CPP, Ways
 from lrsched_torch._shared.facts import facts_of
-from lrsched_torch._shared.jobs import INDUCTOR, Executor
+from lrsched_torch._shared.jobs import Executor
 from lrsched_torch._shared.update import Member
-from lrsched_torch._traced.program import Unsupported
 
 # Elements from which on a second of the compiler has paid after some hundred updates, and how many a tensor counts for.
 WORTH, EACH = 2**20, 2**10
@@ -38,30 +37,21 @@ class CppLoops(Executor):
 
     Args:
         rule: a rule that packs.
-        instead: what does the updates where the rule cannot be built.
+        ways: what has been found out about the ways to run it.
         resident: whether parameters stay at their place in memory, and gradients while their list is the same.
     """
 
-    def __init__(self, rule: rules.Rule, instead: Executor, *, resident: bool) -> None:
-        self.rule, self.instead, self.resident = rule, instead, resident
-        self._possible, self.engine = True, "C++"
+    engine = CPP
+
+    def __init__(self, rule: rules.Rule, ways: Ways, *, resident: bool) -> None:
+        self.rule, self.ways, self.resident = rule, ways, resident
         self._members: list[Member] = []
         self._gs: list[Tensor] = []
         self._dtypes: list[torch.dtype] = []
         self._tables: list[LoopTable] = []
 
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
-        """Do one update of the members; the same lists stand for the same members and gradients."""
-        if self._possible:
-            try:
-                self._prepare(members, gs)
-            except (CannotBuild, Unsupported) as error:
-                if self.instead.engine == INDUCTOR:  # else nobody has asked for it
-                    warnings.warn(f"{self.rule!r} is compiled by Inductor instead: {error}", stacklevel=2)
-                self._possible, self.engine = False, self.instead.engine
-        if not self._possible:
-            self.instead(members, gs)
-            return
+        """Do one update of the members."""
         self._update()
 
     def again(self) -> bool:
@@ -85,8 +75,8 @@ class CppLoops(Executor):
         for table in self._tables:
             table.finish()
 
-    def _prepare(self, members: list[Member], gs: list[Tensor]) -> None:
-        """Bring the tables up to date."""
+    def prepare(self, members: list[Member], gs: list[Tensor]) -> None:
+        """Bring the tables up to date; the same lists stand for the same members and gradients."""
         again = members is not self._members or not all(table.fits() for table in self._tables)
         if again or gs is not self._gs or not all(table.holds_gradients() for table in self._tables):
             dtypes = list(map(_dtype, gs))

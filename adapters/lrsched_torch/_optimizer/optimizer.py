@@ -12,17 +12,14 @@ from torch.optim.optimizer import ParamsT, StateDict
 
 from lrsched import Schedule, rules
 from lrsched_torch._joined.bucket import Home, unshared
-from lrsched_torch._joined.buckets import Buckets
-from lrsched_torch._joined.native import NATIVE, kernel_of
-from lrsched_torch._kernels.triton import Triton
-from lrsched_torch._loops.cpp_loops import CppLoops, worthwhile
-from lrsched_torch._optimizer.arguments import check_group, check_processes, check_rule, check_state, is_sharded
+from lrsched_torch._optimizer.arguments import check_group, check_processes, check_rule, check_state
+from lrsched_torch._optimizer.choice import executor_of
 from lrsched_torch._optimizer.flat import Flat, check_flat
 from lrsched_torch._shared.captured import Captured, counted, numbers, plain, refuse
-from lrsched_torch._shared.facts import facts_of
-from lrsched_torch._shared.jobs import Executor, Job, WholeTensors
+from lrsched_torch._shared.compiling import Ways
+from lrsched_torch._shared.jobs import Executor, Job
 from lrsched_torch._shared.untraced import untraced
-from lrsched_torch._shared.update import compiled, named, update_with
+from lrsched_torch._shared.update import named
 
 # Dtypes of parameters that may have a copy in float32.
 LOW = (torch.bfloat16, torch.float16)
@@ -54,7 +51,8 @@ class RuleOptimizer(Optimizer):
         compile: compile the rule, at the first step and for tensors of any length, so that nothing compiles again while
             learning rates and steps change. On a CPU to C++ that takes all tensors at once, where they are: it needs
             g++, clang++ or what $CXX names, takes a second and is kept on the disk. Elsewhere, and without such a
-            compiler, by Inductor. Rules that need tensors in their own shape are one graph of all tensors.
+            compiler, by Inductor. Rules that need tensors in their own shape are one graph of all tensors. What cannot
+            be compiled runs eagerly, and a warning says so and why.
             "auto": do so on a CPU if a second for the compiler will soon have paid: for a rule that PyTorch has no
             kernel for, from about a million elements or a thousand tensors on, where a C++ compiler is found. That is
             decided once, at the first step.
@@ -112,7 +110,7 @@ class RuleOptimizer(Optimizer):
         check_processes(totals_over)
         self.rule, self.totals_over = rule, totals_over
         self.compile, self.flat, self.master, self.capturable = compile, flat, master, capturable
-        self._loops: dict[rules.Rule, bool] = {}
+        self._ways: dict[rules.Rule, Ways] = {}
         self._schedules: list[Schedule | None] = []
         self.group_rules: list[rules.Rule] = []
         super().__init__(params, {"lr": lr, "maximize": maximize})
@@ -144,8 +142,8 @@ class RuleOptimizer(Optimizer):
         super().__setstate__(state)
         self._jobs = None
         if "_flat" not in self.__dict__:
+            self._ways = {}  # decided anew at the first step
             self._forget()
-            self._loops = {}  # decided anew at the first step
 
     def __repr__(self) -> str:
         """Return the groups and what runs the rule of each."""
@@ -277,32 +275,10 @@ class RuleOptimizer(Optimizer):
 
     def _executor(self, rule: rules.Rule, ps: Sequence[Tensor], homes: dict[Tensor, Home]) -> Executor:
         """Choose what updates the parameters of one rule; they may be spread over processes."""
-        if self.totals_over is not None or any(map(is_sharded, ps)):
-            # PyTorch may be built without torch.distributed.
-            from lrsched_torch._spread.sharded import sharded_update_with
-
-            update = sharded_update_with(rule, compile=self.compile is True, totals_over=self.totals_over)
-            return WholeTensors(
-                update, rule, apart=False, compile=self.compile is True, always=self.totals_over is not None
-            )
-        if self.compile == "triton":
-            return Triton(rule, self._captured)
-        if facts_of(rule).packs:
-            buckets = Buckets(rule, compile=self.compile is True, homes=homes, captured=self._captured)
-            on_cpu = not self._captured and all(p.device.type == "cpu" for p in ps)
-            return CppLoops(rule, buckets, resident=self.flat) if on_cpu and self._in_loops(rule, ps) else buckets
-        compile = self.compile is True
-        update = compiled(update_with(rule)) if compile else update_with(rule)
-        return WholeTensors(update, rule, apart=not (compile or rule.couples), compile=compile)
-
-    def _in_loops(self, rule: rules.Rule, ps: Sequence[Tensor]) -> bool:
-        """Return whether to update parameters on the CPU by C++; what is found out is not asked again."""
-        if self.compile != "auto":
-            return self.compile is True
-        if rule not in self._loops:
-            native = kernel_of(rule) is not None and all(p.dtype in NATIVE for p in ps)
-            self._loops[rule] = not native and worthwhile(ps)
-        return self._loops[rule]
+        return executor_of(
+            rule, ps, homes, self._ways.setdefault(rule, Ways(rule, asked=self.compile is True)), self._captured,
+            compile=self.compile, flat=self.flat, totals_over=self.totals_over,
+        )  # fmt: skip
 
     def new_state(self, rule: rules.Rule, p: Tensor) -> dict[str, Any]:
         """Return the state of a parameter before its first update."""

@@ -1,7 +1,7 @@
 """The parameters of one rule in an optimizer, and what updates them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter, is_, is_not
 from typing import Any
@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
+from lrsched_torch._shared.compiling import EAGER, INDUCTOR, CannotCompile, Ways
 from lrsched_torch._shared.facts import facts_of, rebuilt
 from lrsched_torch._shared.update import Batch, BatchUpdate, Member
 
 _layout = attrgetter("layout")
-# What `Executor.engine` may say of PyTorch.
-EAGER, INDUCTOR = "eager", "Inductor"
 # What makes the state of a parameter before its first update.
 NewState = Callable[[rules.Rule, Tensor], dict[str, Any]]
 
@@ -28,13 +27,60 @@ class Executor(ABC):
     # Whether an update without a tensor is one too, as other processes wait for it.
     always = False
 
+    def prepare(self, members: list[Member], gs: list[Tensor]) -> None:  # noqa: B027  # most have nothing to prepare
+        """Get ready for an update, which `__call__` does next.
+
+        Raises:
+            CannotCompile: this executor cannot do it; no parameter, slot or count has another content.
+        """
+
     @abstractmethod
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
-        """Do one update; the same list stands for the same members."""
+        """Do one update of the members; the same list stands for the same members."""
 
     def again(self) -> bool:
         """Do one more update of the same members if nothing but their gradients is new; return whether it was done."""
         return False
+
+
+class InTurn(Executor):
+    """The first of several executors that can be compiled; says once if that is not the first of all.
+
+    Args:
+        engines: their names, and what makes them, best first; the last compiles nothing.
+        ways: which of them have failed before.
+    """
+
+    def __init__(self, engines: Mapping[str, Callable[[], Executor]], ways: Ways) -> None:
+        self._left = [name for name in engines if name not in ways.failed]
+        self._engines, self._ways = engines, ways
+        self.executor = engines[self._left[0]]()
+
+    @property
+    def engine(self) -> str:  # type: ignore[override]  # what others know from the beginning
+        """What does the arithmetic."""
+        return self.executor.engine
+
+    def prepare(self, members: list[Member], gs: list[Tensor]) -> None:
+        """Find an executor that can do the update."""
+        before = len(self._ways.failed)
+        while True:
+            try:
+                self.executor.prepare(members, gs)
+                break
+            except CannotCompile as error:
+                self._ways.failed[self._left.pop(0)] = error
+                self.executor = self._engines[self._left[0]]()
+        if len(self._ways.failed) > before:
+            self._ways.tell(self.engine)
+
+    def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
+        """Do one update of the members."""
+        self.executor(members, gs)
+
+    def again(self) -> bool:
+        """Do one more update of the same members if nothing but their gradients is new; return whether it was done."""
+        return self.executor.again()
 
 
 class Job:
@@ -88,6 +134,7 @@ class Job:
         if len(gs) != len(self._gs) or not all(map(is_, gs, self._gs)):
             self._look(gs, new_state)
         if self._found or self.executor.always:
+            self.executor.prepare(self._members, self._found)
             self.executor(self._members, self._found)
         if not self.resident:
             self._gs, self._found = [], []  # or they would live on during the next backward pass
@@ -121,15 +168,20 @@ class WholeTensors(Executor):
         update: does it.
         rule: the rule.
         apart: whether each tensor is updated by itself, which needs the least memory.
-        compile: whether `update` is compiled.
+        ways: those that have failed, if `update` is compiled; else None.
         always: whether an update without a tensor is one too.
     """
 
     def __init__(
-        self, update: BatchUpdate, rule: rules.Rule, *, apart: bool, compile: bool, always: bool = False
+        self, update: BatchUpdate, rule: rules.Rule, *, apart: bool, ways: Ways | None = None, always: bool = False
     ) -> None:
         self.update, self.rule, self.apart, self.always = update, rule, apart, always
-        self.engine = INDUCTOR if compile else EAGER
+        self.ways = ways
+
+    @property
+    def engine(self) -> str:  # type: ignore[override]  # what others know from the beginning
+        """What does the arithmetic."""
+        return EAGER if self.ways is None or INDUCTOR in self.ways.failed else INDUCTOR
 
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members."""

@@ -1,17 +1,19 @@
 """One update of a batch of torch parameters in place: the pure function, run as it is or compiled.
 
 A `BatchUpdate` takes whole tensors in their own shapes: matrix rules need them so, and shards come so. Where tensors
-may be cut and joined, `_joined.buckets` updates them. `RuleOptimizer._executor` chooses.
+may be cut and joined, `_joined.buckets` updates them. `_optimizer.choice` chooses.
 """
 
 import types
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lrsched import rules
+from lrsched_torch._shared.compiling import EAGER, INDUCTOR, CannotCompile, Ways, compiling, of_torch
 
 
 class Member(NamedTuple):
@@ -104,14 +106,21 @@ def arrays_of(slots: Any) -> Iterator[Tensor]:
     return (x for _, x in named(slots))
 
 
-def compiled(update: BatchUpdate) -> BatchUpdate:
-    """Return the function compiled to one graph, with learning rates and steps as 0-d tensors."""
+def compiled(update: BatchUpdate, ways: Ways) -> BatchUpdate:
+    """Return the function compiled to one graph, with learning rates and steps as 0-d tensors.
+
+    Where that fails it is run as it is, for nothing has been changed by then.
+    """
     # Dynamo counts recompilations by code object, and gives up at the eighth: a copy keeps optimizers out of each
     # other's count.
     own = types.FunctionType(
         update.__code__.replace(), update.__globals__, update.__name__, update.__defaults__, update.__closure__
     )
-    fast = torch.compile(own, fullgraph=True, dynamic=False)
+
+    @lru_cache(maxsize=1)
+    def fast() -> BatchUpdate:
+        with compiling(lambda: (RuntimeError,)):  # a Python or a system that it does not know
+            return torch.compile(own, fullgraph=True, dynamic=False)
 
     def call(batch: Batch) -> None:
         dtype = torch.float64 if any(p.dtype == torch.float64 for p in batch.ps) else torch.float32
@@ -120,7 +129,16 @@ def compiled(update: BatchUpdate) -> BatchUpdate:
         def scalar(number: float | Tensor) -> Tensor:
             return number if isinstance(number, Tensor) else torch.full((), number, dtype=dtype, device=device)
 
-        fast(batch._replace(lrs=[scalar(lr) for lr in batch.lrs], steps=[scalar(step) for step in batch.steps]))
+        if INDUCTOR not in ways.failed:
+            try:
+                function = fast()
+                with compiling(of_torch):
+                    function(batch._replace(lrs=list(map(scalar, batch.lrs)), steps=list(map(scalar, batch.steps))))
+                return
+            except CannotCompile as error:
+                ways.failed[INDUCTOR] = error
+                ways.tell(EAGER)
+        update(batch)
 
     return call
 

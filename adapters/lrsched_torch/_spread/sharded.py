@@ -14,19 +14,21 @@ from torch.distributed import ProcessGroup
 from torch.distributed.tensor import DTensor, Replicate
 
 from lrsched import rules
+from lrsched_torch._shared.compiling import Ways
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.update import Batch, BatchUpdate, arrays_of, compiled, named, spread
 from lrsched_torch._spread.shards import Groups, Shards
 
 
 def sharded_update_with(
-    rule: rules.Rule, *, compile: bool = False, totals_over: ProcessGroup | None = None
+    rule: rules.Rule, *, ways: Ways | None = None, totals_over: ProcessGroup | None = None
 ) -> BatchUpdate:
     """Return the function that does one update with the rule where parameters may be `DTensor`s.
 
     Args:
         rule: the update rule.
-        compile: run the body as one graph of `torch.compile`, its all-reduces included.
+        ways: to run the body as one graph of `torch.compile`, its all-reduces included, and eagerly where that
+            fails; None to run it eagerly.
         totals_over: processes that hold different parameters: totals over all tensors are added up over them too, so
             all of them must take part in every update.
 
@@ -42,8 +44,8 @@ def sharded_update_with(
     def plain_update(groups: tuple[Groups, ...]) -> BatchUpdate:
         if groups not in plain:
             shards = Shards(rule, groups, totals_over)
-            if compile and groups:
-                plain[groups] = compiled(lambda batch: shards.at_once(batch))
+            if ways is not None and groups:
+                plain[groups] = compiled(lambda batch: shards.at_once(batch), ways)
             else:
                 plain[groups] = shards.in_pieces if facts.packs else shards.at_once
         return plain[groups]

@@ -21,6 +21,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from lrsched import rules
+from lrsched_torch._shared.compiling import compiling
 from lrsched_torch._shared.facts import Facts, facts_of, ops, rebuilt
 from lrsched_torch._shared.update import apart
 
@@ -77,18 +78,29 @@ def known_names(facts: Facts, phase: int) -> list[str]:
 
 
 def compile_graph(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..., Any]:
-    """Return the graph compiled, for any lengths of its inputs."""
-    try:
-        from torch._inductor import standalone_compile
-    except ImportError:
-        return torch.compile(graph, dynamic=True, fullgraph=True, options=dict(FUSED))
-    # Without the guards and the frame of torch.compile, which take longer than the update of a bucket.
-    return standalone_compile(graph, list(examples), dynamic_shapes="from_graph", options={"config_patches": FUSED})
+    """Return the graph compiled, for any lengths of its inputs.
+
+    Raises:
+        CannotCompile: Inductor fails.
+    """
+    options = {"config_patches": FUSED}
+    # No code of a user runs here, and Inductor may raise anything: what its caches and subprocesses raise, too.
+    with compiling(lambda: (Exception,)):
+        # Without the guards and the frame of torch.compile, which take longer than the update of a bucket.
+        return torch._inductor.standalone_compile(graph, list(examples), dynamic_shapes="from_graph", options=options)
 
 
 @lru_cache(maxsize=64)
-def phases_of(form: Form) -> Passes:
-    """Return the compiled passes of a rule: one for each reduction, and the last one, which writes."""
+def phases_of(form: Form, compile: bool = True) -> Passes:
+    """Return the passes of a rule: one for each reduction, and the last one, which writes.
+
+    Args:
+        form: what their graphs depend on.
+        compile: whether to compile these, or leave them as they are.
+
+    Raises:
+        CannotCompile: they cannot be compiled.
+    """
     facts = facts_of(form.rule)
     tiny, large = _examples(form, facts, small=True), _examples(form, facts, small=False)
     count = len(facts.reductions)
@@ -114,8 +126,10 @@ def phases_of(form: Form) -> Passes:
         own = Piece((), (), lambda: ()) if _after_sums(facts, i) else uniques[i]
         if i < count and _after_sums(facts, i + 1):
             piece = _joined(piece, uniques[i + 1], tiny)
-        compiled = compile_graph(piece.run, [large[name] for name in piece.takes])  # type: ignore[arg-type]  # a GraphModule
-        passes.append((key, own, Piece(piece.takes, piece.gives, compiled)))
+        if compile:
+            run = compile_graph(piece.run, [large[name] for name in piece.takes])  # type: ignore[arg-type]  # a GraphModule
+            piece = replace(piece, run=run)
+        passes.append((key, own, piece))
     return tuple(passes)
 
 
@@ -197,7 +211,8 @@ def _traced(form: Form, facts: Facts, phase: int, tiny: Env) -> Piece:
                 target.copy_(content)
         return ()
 
-    with torch.no_grad():
+    # What a rule raises itself, eager PyTorch raises again; but it may look at the content of a tensor.
+    with torch.no_grad(), compiling(lambda: (RuntimeError,)):
         graph = make_fx(function)(*(tiny[name] for name in takes))
     for node, name in zip((n for n in graph.graph.nodes if n.op == "placeholder"), takes, strict=True):
         node.name = node.target = name

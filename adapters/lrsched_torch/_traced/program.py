@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from lrsched_torch._shared.compiling import CannotCompile
 from lrsched_torch._shared.facts import Facts, facts_of
 from lrsched_torch._traced.graphs import Form, known_names, traced
 
@@ -44,7 +45,7 @@ _SAME = (_aten._to_copy.default, _aten.clone.default, _aten.alias.default)
 TRUTHS = frozenset(("gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not", "isnan"))
 
 
-class Unsupported(NotImplementedError):
+class Unsupported(CannotCompile, NotImplementedError):
     """A rule does what no loop over elements can say.
 
     Args:
