@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, get_args, get_origin
 
-from lrsched._core.check import Constraint, Flag, Int, Many, OrNone, Real, plain_signature, short
+from lrsched._core.check import Constraint, Flag, Int, Many, OneOf, OrNone, Real, plain_signature, short
 from lrsched._core.names import nearest
 
 P = ParamSpec("P")
@@ -27,6 +27,8 @@ LengthOrNone = Annotated[int | None, OrNone(Int(low=1))]
 Count = Annotated[int, Int(low=0)]
 CountOrNone = Annotated[int | None, OrNone(Int(low=0))]
 OnOff = Annotated[bool, Flag()]
+Text = Annotated[str, OneOf(str, "a text")]
+TextOrNone = Annotated[str | None, OrNone(OneOf(str, "a text"))]
 OnOffOrNone = Annotated[bool | None, OrNone(Flag())]
 Lengths = Annotated[Sequence[int], Many(Int(low=1))]
 Rates = Annotated[Sequence[float], Many(Real(low=0.0))]
@@ -47,6 +49,8 @@ __all__ = [
     "Rate",
     "RateOrNone",
     "Rates",
+    "Text",
+    "TextOrNone",
     "arguments_of",
     "checked",
     "constraints_of",
@@ -185,7 +189,7 @@ def arguments_of(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> 
 def must(holds: bool, where: str, what: str, got: Any) -> None:
     """Raise a ValueError with the template of the house unless `holds`."""
     if not holds:
-        raise ValueError(f"{where} must be {what}, got {got!r}")
+        raise ValueError(f"{where} must be {what}, got {short(got)}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numbers
 import operator
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 from typing import Any, Generic, Protocol, TypeGuard, TypeVar, Union, get_args, get_origin
@@ -286,6 +286,41 @@ class Many:
             yield ()
         for item in self.each.wrong():
             yield [item] * max(self.least, 1)
+
+
+@dataclass(frozen=True)
+class Items:
+    """A tuple of as many items as there are constraints, each of which satisfies its own; lists become tuples."""
+
+    each: tuple[Constraint, ...]
+
+    def __call__(self, where: str, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, tuple | list) or len(value) != len(self.each):
+            raise _fail(TypeError, where, f"{len(self.each)} items", value)
+        return tuple(rule(f"{where}[{i}]", item) for i, (rule, item) in enumerate(zip(self.each, value, strict=True)))
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("text", 3, None, {}, ())
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A mapping whose keys satisfy `key` and whose values satisfy `each`; a dictionary in the order of the keys."""
+
+    key: Constraint
+    each: Constraint
+
+    def __call__(self, where: str, value: Any) -> dict[Any, Any]:
+        if not isinstance(value, Mapping):
+            raise _fail(TypeError, where, "a dictionary", value)
+        checked = {self.key(where, key): self.each(f"{where}[{key!r}]", item) for key, item in value.items()}
+        return dict(sorted(checked.items()))
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("text", 3, None, [(1, 2)], {None: 1})
+        yield from ({1: item} for item in self.each.wrong())
 
 
 @dataclass(frozen=True)

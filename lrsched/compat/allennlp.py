@@ -10,7 +10,7 @@ into updates, and 1 leaves a step an epoch.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-from lrsched._core.check import Int, Many, Real
+from lrsched._core.check import Int, Items, Many, OneOf, Real
 from lrsched._curves import Constant, Cosine, Epochs, Linear, Polynomial, PowerLaw, Repeat, Schedule
 from lrsched.compat import torch, transformers
 from lrsched.compat._tools import (
@@ -403,7 +403,14 @@ def _child(where: str, lr: float, epochs: int, per_epoch: int, begin: int, confi
     return late(build(lr, **given, **own), late_by)
 
 
-def combined(lr: float, schedulers: Sequence[tuple[int, Mapping[str, Any]]], num_steps_per_epoch: int) -> Schedule:
+@checked
+def combined(
+    lr: Rate,
+    schedulers: Annotated[
+        Sequence[tuple[int, Mapping[str, Any]]], Many(Items((Int(low=1), OneOf(Mapping, "a dictionary"))))
+    ],
+    num_steps_per_epoch: Length,
+) -> Schedule:
     """Schedulers one after the other; each takes the rate that it finds for that of the optimizer.
 
     Two quirks of AllenNLP are kept. A scheduler of epochs that is not the first begins with its epoch 1. A scheduler of
@@ -424,18 +431,11 @@ def combined(lr: float, schedulers: Sequence[tuple[int, Mapping[str, Any]]], num
         (1.0, 0.5, 0.5, 0.5)
     """
     where = "combined(schedulers=...)"
-    rate = Real(low=0.0)("combined(lr=...)", lr)
-    n = Int(low=1)("combined(num_steps_per_epoch=...)", num_steps_per_epoch)
-    must(isinstance(schedulers, list | tuple) and len(schedulers) > 0, where, "a list of one or more pairs", schedulers)
     parts: list[Schedule] = []
-    begin = 0
-    items: Sequence[Any] = schedulers
-    for i, item in enumerate(items):
-        if not isinstance(item, list | tuple) or len(item) != 2 or not isinstance(item[1], Mapping):
-            raise TypeError(f"{where}[{i}] must be a pair of a number of epochs and a dictionary, got {item!r}")
-        epochs = Int(low=1)(f"{where}[{i}][0]", item[0])
-        part, steps = _child(f"{where}[{i}][1]", rate, epochs, n, begin, item[1]), epochs * n
+    begin, n = 0, num_steps_per_epoch
+    for i, (epochs, given) in enumerate(schedulers):
+        part, steps = _child(f"{where}[{i}][1]", lr, epochs, n, begin, given), epochs * n
         parts.append(cut(part, steps))
-        rate = part(steps - 1)
+        lr = part(steps - 1)
         begin += steps
-    return Schedule.sequence([*parts, Constant(rate)])
+    return Schedule.sequence([*parts, Constant(lr)])

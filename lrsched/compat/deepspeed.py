@@ -219,7 +219,8 @@ def WarmupCosineLR(
     return Constant(0.0, 1) >> then(steps, rise, late(fall, 1))
 
 
-def from_config(config: Mapping[str, Any], *, lr: float | None = None) -> Schedule:
+@checked
+def from_config(config: Mapping[str, Any], *, lr: RateOrNone = None) -> Schedule:
     """The schedule that the section "scheduler" of a DeepSpeed JSON file describes.
 
     Numbers may be text, and `last_batch_iteration` (`last_epoch` for the schedulers of torch) may be -1.

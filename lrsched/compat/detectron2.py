@@ -213,6 +213,7 @@ def _warmed(schedule: Schedule, factor: float, steps: int, method: str) -> Sched
     return schedule * Linear(factor, 1.0, steps)
 
 
+@checked
 def build_lr_scheduler(cfg: Mapping[str, Any]) -> Schedule:
     """The schedule that detectron2 builds from its configuration.
 

@@ -7,7 +7,7 @@ from lrsched._core.check import Choice
 from lrsched._curves import Constant, Linear, Schedule
 from lrsched._recipes.decimals import product
 from lrsched.compat import transformers
-from lrsched.compat._tools import Count, CountOrNone, Length, Rate, checked, must, stairs, warmed
+from lrsched.compat._tools import Count, CountOrNone, Length, Rate, Text, TextOrNone, checked, must, stairs, warmed
 
 __all__ = [
     "get_constant_schedule",
@@ -53,7 +53,7 @@ def get_linear_schedule_with_warmup(
 
 
 @checked
-def get_piecewise_constant_schedule(lr: Rate, step_rules: str) -> Schedule:
+def get_piecewise_constant_schedule(lr: Rate, step_rules: Text) -> Schedule:
     """A staircase from a text of multipliers and the steps at which each of them ends.
 
     `"1:10,0.1:20,0.01"` is the rate until update 10, a tenth of it until update 20, then a hundredth.
@@ -99,7 +99,7 @@ _NAMES = (
 def get_scheduler(
     name: Annotated[str, Choice(_NAMES)],
     lr: Rate,
-    step_rules: str | None = None,
+    step_rules: TextOrNone = None,
     num_warmup_steps: CountOrNone = None,
     num_training_steps: CountOrNone = None,
     num_cycles: Length = 1,

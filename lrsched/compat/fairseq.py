@@ -33,6 +33,7 @@ from lrsched.compat._tools import (
     OnOff,
     Positive,
     Rate,
+    Text,
     checked,
     floored,
     late,
@@ -133,7 +134,7 @@ def fixed(
 
 @checked
 def manual(
-    lr: OneRate, epoch2lr: str = "{}", update2lr: str = "{}", *, updates_per_epoch: LengthOrNone = None
+    lr: OneRate, epoch2lr: Text = "{}", update2lr: Text = "{}", *, updates_per_epoch: LengthOrNone = None
 ) -> Schedule:
     """Rates given for epochs (counted from 1) or updates; each stays until the next one.
 

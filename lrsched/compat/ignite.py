@@ -17,7 +17,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Annotated, Any, TypedDict, Unpack
 
-from lrsched._core.check import Choice, Constraint, Flag, Int, OneOf, OrNone
+from lrsched._core.check import Choice, Constraint, Flag, Int, Items, Many, OneOf, OrNone, Real
 from lrsched._curves import MAX_CYCLES, Complete, Constant, Cosine, Linear, Repeat, Schedule, Stretch
 from lrsched.compat import torch as recipes
 from lrsched.compat._tools import (
@@ -366,7 +366,10 @@ def ConcatScheduler(schedulers: Parts, durations: Lengths, **same: Any) -> Sched
 
 
 @checked
-def PiecewiseLinear(milestones_values: Sequence[tuple[int, float]], **same: Unpack[HandlerArguments]) -> Schedule:
+def PiecewiseLinear(
+    milestones_values: Annotated[Sequence[tuple[int, float]], Many(Items((Int(), Real(low=0.0))))],
+    **same: Unpack[HandlerArguments],
+) -> Schedule:
     """Straight lines between points, level before the first and after the last.
 
     Args:
@@ -384,11 +387,7 @@ def PiecewiseLinear(milestones_values: Sequence[tuple[int, float]], **same: Unpa
         pytorch-ignite 0.5.5, handlers/param_scheduler.py, PiecewiseLinear.
     """
     where = "PiecewiseLinear(milestones_values=...)"
-    must(len(milestones_values) > 0, where, "one or more pairs (event, value)", milestones_values)
-    for pair in milestones_values:
-        must(len(pair) == 2, where, "pairs (event, value)", pair)
-    steps = [Int()(f"{where}[{i}][0]", pair[0]) for i, pair in enumerate(milestones_values)]
-    values = [pair[1] for pair in milestones_values]
+    steps, values = (list(column) for column in zip(*milestones_values, strict=True))
     must(steps == sorted(steps), where, "in increasing order of the events", milestones_values)
     schedule: Schedule = Constant(values[-1])
     lines = list(zip(pairwise(steps), pairwise(values), strict=True))

@@ -20,6 +20,7 @@ from lrsched._curves import (
 from lrsched.compat._tools import (
     Section,
     after,
+    checked,
     dictionary,
     late,
     must,
@@ -195,6 +196,7 @@ def _taken(content: Config, names: list[str]) -> dict[str, Any]:
     return section.taken(content)
 
 
+@checked
 def compound_lr_scheduler(config: Config) -> Schedule:
     """The product of named factors, from left to right.
 

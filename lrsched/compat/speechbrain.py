@@ -448,7 +448,7 @@ def CyclicLRScheduler(
     mode: Annotated[str, Choice(("triangular", "triangular2", "exp_range"))] = "triangular",
     gamma: Rate = 1.0,
     scale_fn: Annotated[None, Nothing("a Python function is no schedule")] = None,
-    scale_mode: str = "cycle",
+    scale_mode: Annotated[str, Choice(("cycle", "iterations"))] = "cycle",
     *,
     lr: RateOrNone = None,
 ) -> Schedule:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from lrsched._core.check import Real
 from lrsched._curves import Constant, Cosine, Epochs, Exponential, Extend, Linear, Maximum, PowerLaw, Repeat, Schedule
-from lrsched.compat._tools import Count, Length, Positive, Rate, checked, must, then, warmed
+from lrsched.compat._tools import Count, Length, Positive, Rate, Text, checked, must, then, warmed
 
 __all__ = ["create_learning_rate_scheduler"]
 
@@ -21,7 +21,7 @@ _NAMES = (
 
 @checked
 def create_learning_rate_scheduler(
-    factors: str = "constant * linear_warmup * rsqrt_decay",
+    factors: Text = "constant * linear_warmup * rsqrt_decay",
     base_learning_rate: Rate = 0.5,
     warmup_steps: Length = 1000,
     decay_factor: Annotated[float, Real(low=0.0)] = 0.5,

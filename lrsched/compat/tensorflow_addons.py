@@ -3,11 +3,11 @@
 TensorFlow Addons computes in the type of the first rate, float32 for a number; these compute in float64.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from lrsched._core.check import Choice, Real
 from lrsched._curves import Constant, Exponential, Schedule
-from lrsched.compat._tools import Part, Rate, checked, cyclical
+from lrsched.compat._tools import Part, Rate, TextOrNone, checked, cyclical
 
 __all__ = [
     "CyclicalLearningRate",
@@ -28,7 +28,7 @@ def CyclicalLearningRate(
     step_size: Size,
     scale_fn: Part,
     scale_mode: Mode = "cycle",
-    name: Any = "CyclicalLearningRate",
+    name: TextOrNone = "CyclicalLearningRate",
 ) -> Schedule:
     """A triangular wave whose height is multiplied by a schedule of the cycle or of the step.
 
@@ -65,7 +65,7 @@ def TriangularCyclicalLearningRate(
     maximal_learning_rate: Rate,
     step_size: Size,
     scale_mode: Mode = "cycle",
-    name: Any = "TriangularCyclicalLearningRate",
+    name: TextOrNone = "TriangularCyclicalLearningRate",
 ) -> Schedule:
     """A triangular wave of constant height.
 
@@ -90,7 +90,7 @@ def Triangular2CyclicalLearningRate(
     maximal_learning_rate: Rate,
     step_size: Size,
     scale_mode: Mode = "cycle",
-    name: Any = "Triangular2CyclicalLearningRate",
+    name: TextOrNone = "Triangular2CyclicalLearningRate",
 ) -> Schedule:
     """A triangular wave whose height halves after each cycle.
 
@@ -119,7 +119,7 @@ def ExponentialCyclicalLearningRate(
     step_size: Size,
     scale_mode: Mode = "iterations",
     gamma: Rate = 1.0,
-    name: Any = "ExponentialCyclicalLearningRate",
+    name: TextOrNone = "ExponentialCyclicalLearningRate",
 ) -> Schedule:
     """A triangular wave whose height shrinks by `gamma` at each step or after each cycle.
 

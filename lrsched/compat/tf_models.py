@@ -8,7 +8,7 @@ in float32; these compute in float64.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
@@ -27,7 +27,21 @@ from lrsched._curves import (
     Schedule,
 )
 from lrsched.compat import keras
-from lrsched.compat._tools import Count, Length, Positive, Rate, Rates, chain, checked, late, must, then, warmed
+from lrsched.compat._tools import (
+    Count,
+    Length,
+    OnOff,
+    Positive,
+    Rate,
+    Rates,
+    TextOrNone,
+    chain,
+    checked,
+    late,
+    must,
+    then,
+    warmed,
+)
 
 __all__ = [
     "CosineDecayWithOffset",
@@ -48,7 +62,9 @@ Exponent = Annotated[float, Real(low=-100.0, high=10.0)]
 
 
 @checked
-def DirectPowerDecay(initial_learning_rate: Rate, power: Exponent = 1.0, name: Any = "DirectPowerDecay") -> Schedule:
+def DirectPowerDecay(
+    initial_learning_rate: Rate, power: Exponent = 1.0, name: TextOrNone = "DirectPowerDecay"
+) -> Schedule:
     """A power of the step, `initial_learning_rate * max(t, 1) ** power`.
 
     Args:
@@ -77,7 +93,7 @@ def PowerAndLinearDecay(
     power: Exponent = 1.0,
     linear_decay_fraction: Rate = 0.1,
     offset: Offset = 0,
-    name: Any = "PowerAndLinearDecay",
+    name: TextOrNone = "PowerAndLinearDecay",
 ) -> Schedule:
     """A power of the step, times a line to 0 in the last part.
 
@@ -108,7 +124,7 @@ def PowerDecayWithOffset(
     power: Exponent = 1.0,
     offset: Offset = 0,
     pre_offset_learning_rate: Rate = 1.0e6,
-    name: Any = "PowerDecayWithOffset",
+    name: TextOrNone = "PowerDecayWithOffset",
 ) -> Schedule:
     """A rate up to the offset, then a power of the steps since, never above that rate.
 
@@ -136,7 +152,7 @@ Ends = Annotated[Sequence[int], Many(Int(low=0))]
 
 @checked
 def PiecewiseConstantDecayWithOffset(
-    boundaries: Boundaries, values: Rates, offset: Offset = 0, name: Any = "PiecewiseConstant"
+    boundaries: Boundaries, values: Rates, offset: Offset = 0, name: TextOrNone = "PiecewiseConstant"
 ) -> Schedule:
     """A staircase whose value changes one step after each boundary.
 
@@ -163,9 +179,9 @@ def PolynomialDecayWithOffset(
     decay_steps: Length,
     end_learning_rate: Rate = 0.0001,
     power: Rate = 1.0,
-    cycle: bool = False,
+    cycle: OnOff = False,
     offset: Offset = 0,
-    name: Any = "PolynomialDecay",
+    name: TextOrNone = "PolynomialDecay",
 ) -> Schedule:
     """A power of the part left; before the offset it is more than the first rate.
 
@@ -200,9 +216,9 @@ def ExponentialDecayWithOffset(
     initial_learning_rate: Rate,
     decay_steps: Length,
     decay_rate: Positive,
-    staircase: bool = False,
+    staircase: OnOff = False,
     offset: Offset = 0,
-    name: Any = "ExponentialDecay",
+    name: TextOrNone = "ExponentialDecay",
 ) -> Schedule:
     """`initial_learning_rate * decay_rate ** ((t - offset) / decay_steps)`, before the offset too.
 
@@ -227,7 +243,11 @@ def ExponentialDecayWithOffset(
 
 @checked
 def CosineDecayWithOffset(
-    initial_learning_rate: Rate, decay_steps: Length, alpha: Rate = 0.0, offset: Offset = 0, name: Any = "CosineDecay"
+    initial_learning_rate: Rate,
+    decay_steps: Length,
+    alpha: Rate = 0.0,
+    offset: Offset = 0,
+    name: TextOrNone = "CosineDecay",
 ) -> Schedule:
     """Half a cosine wave; before the offset the wave swings.
 
@@ -256,7 +276,7 @@ def _swing(start: float, end: float, steps: int, offset: int) -> Schedule:
 
 @checked
 def LinearWarmup(
-    after_warmup_lr_sched: Body, warmup_steps: Count, warmup_learning_rate: Rate, name: Any = None
+    after_warmup_lr_sched: Body, warmup_steps: Count, warmup_learning_rate: Rate, name: TextOrNone = None
 ) -> Schedule:
     """A line to the value that the schedule has at step `warmup_steps`, then the schedule from there.
 
@@ -277,7 +297,7 @@ def LinearWarmup(
 
 @checked
 def PolynomialWarmUp(
-    after_warmup_lr_sched: Body, warmup_steps: Count, power: Rate = 1.0, name: Any = "PolynomialWarmup"
+    after_warmup_lr_sched: Body, warmup_steps: Count, power: Rate = 1.0, name: TextOrNone = "PolynomialWarmup"
 ) -> Schedule:
     """A power of the step up to the value that the schedule has at step `warmup_steps`, then the schedule.
 
@@ -298,7 +318,11 @@ def PolynomialWarmUp(
 
 @checked
 def WarmUp(
-    initial_learning_rate: Rate, decay_schedule_fn: Body, warmup_steps: Count, power: Rate = 1.0, name: Any = None
+    initial_learning_rate: Rate,
+    decay_schedule_fn: Body,
+    warmup_steps: Count,
+    power: Rate = 1.0,
+    name: TextOrNone = None,
 ) -> Schedule:
     """A power of the step up to a rate, then the schedule from there.
 
@@ -334,7 +358,7 @@ def _power_warmup(height: float, body: Schedule, steps: int, power: float, from_
 
 @checked
 def StepCosineDecayWithOffset(
-    boundaries: Ends, values: Rates, offset: Offset = 0, name: Any = "StepCosineDecayWithOffset"
+    boundaries: Ends, values: Rates, offset: Offset = 0, name: TextOrNone = "StepCosineDecayWithOffset"
 ) -> Schedule:
     """Half cosines between given values.
 

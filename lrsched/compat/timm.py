@@ -114,6 +114,9 @@ def _begun(warmup_t: int, start: float, top: float, lr: float, body: Schedule) -
     return then(1, Constant(lr), late(body, 1))
 
 
+_SHAPES = Choice(("linear", "1-sqrt", "cosine", "power", "exp"))
+
+
 @checked
 def CosineLRScheduler(
     lr: Rate,
@@ -343,7 +346,7 @@ def WSDLRScheduler(
     stable_fn: Annotated[str, Choice(("constant", "rsqrt", "power"))] = "constant",
     stable_timescale: PositiveOrNone = None,
     stable_power: Positive = 0.5,
-    decay_fn: Annotated[str, Choice(("linear", "1-sqrt", "cosine", "power", "exp"))] = "1-sqrt",
+    decay_fn: Annotated[str, _SHAPES] = "1-sqrt",
     decay_power: Positive = 0.5,
     decay_ratio: Annotated[float, Real(low=0.0, high=1.0, open_low=True, open_high=True)] = 0.1,
     warmup_t: Count = 0,
@@ -422,7 +425,7 @@ def create_scheduler_v2(
     cycle_decay: Positive = 0.1,
     cycle_limit: Count = 1,
     k_decay: Positive = 1.0,
-    decay_fn: str | None = None,
+    decay_fn: Annotated[str | None, OrNone(_SHAPES)] = None,
     stable_timescale: PositiveOrNone = None,
     step_on_epochs: OnOff = True,
     updates_per_epoch: Count = 0,

@@ -9,6 +9,7 @@ from lrsched._core.check import Choice, Int, OrNone, Real, short
 from lrsched._curves import Constant, Cosine, Extend, Linear, Monomial, Ramp, Schedule
 from lrsched.compat._tools import (
     Count,
+    CountOrNone,
     Fraction,
     LengthOrNone,
     Rate,
@@ -81,7 +82,8 @@ def LRSchedulersContainer(
     return then(warmup - 1, late(Linear(0.0, lr, max(warmup, 1)), 1), body)
 
 
-def from_config(config: Any, *, group: int | None = None) -> Schedule:
+@checked
+def from_config(config: Any, *, group: CountOrNone = None) -> Schedule:
     """The schedule of a whole configuration: its tables as dictionaries, or the `Trainer.Config` itself.
 
     Read are the table `lr_scheduler`, `steps` of the table `training` (10,000 if it is missing), and the rate: `lr` in

@@ -12,7 +12,7 @@ References:
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from lrsched._curves import (
     Schedule,
     Shift,
 )
-from lrsched.compat._tools import Positive, Rate, RateOrNone, Rates, checked, must, stairs, warmed
+from lrsched.compat._tools import OnOff, Positive, Rate, RateOrNone, Rates, TextOrNone, checked, must, stairs, warmed
 from lrsched.compat.keras.optimizers import (
     SGD,
     Adadelta,
@@ -83,8 +83,8 @@ def ExponentialDecay(
     initial_learning_rate: Rate,
     decay_steps: Positive,
     decay_rate: Rate,
-    staircase: bool = False,
-    name: Any = "ExponentialDecay",
+    staircase: OnOff = False,
+    name: TextOrNone = "ExponentialDecay",
 ) -> Schedule:
     """Exponential decay: `initial_learning_rate * decay_rate ** (t / decay_steps)`.
 
@@ -112,8 +112,8 @@ def InverseTimeDecay(
     initial_learning_rate: Rate,
     decay_steps: Positive,
     decay_rate: Rate,
-    staircase: bool = False,
-    name: Any = "InverseTimeDecay",
+    staircase: OnOff = False,
+    name: TextOrNone = "InverseTimeDecay",
 ) -> Schedule:
     """Inverse time decay: `initial_learning_rate / (1 + decay_rate * t / decay_steps)`.
 
@@ -135,7 +135,7 @@ def InverseTimeDecay(
 
 
 @checked
-def PiecewiseConstantDecay(boundaries: Boundaries, values: Rates, name: Any = "PiecewiseConstant") -> Schedule:
+def PiecewiseConstantDecay(boundaries: Boundaries, values: Rates, name: TextOrNone = "PiecewiseConstant") -> Schedule:
     """A staircase whose value changes one step *after* each boundary.
 
     Args:
@@ -169,8 +169,8 @@ def PolynomialDecay(
     decay_steps: Positive,
     end_learning_rate: Rate = 0.0001,
     power: Rate = 1.0,
-    cycle: bool = False,
-    name: Any = "PolynomialDecay",
+    cycle: OnOff = False,
+    name: TextOrNone = "PolynomialDecay",
 ) -> Schedule:
     """A power of the part left: `end + (initial - end) * (1 - t / decay_steps) ** power`.
 
@@ -208,7 +208,7 @@ def CosineDecay(
     initial_learning_rate: Rate,
     decay_steps: Positive,
     alpha: Rate = 0.0,
-    name: Any = "CosineDecay",
+    name: TextOrNone = "CosineDecay",
     warmup_target: RateOrNone = None,
     warmup_steps: Rate = 0,
 ) -> Schedule:
@@ -241,7 +241,7 @@ def CosineDecayRestarts(
     t_mul: Annotated[float, Real(low=1.0)] = 2.0,
     m_mul: Rate = 1.0,
     alpha: Rate = 0.0,
-    name: Any = "SGDRDecay",
+    name: TextOrNone = "SGDRDecay",
 ) -> Schedule:
     """Half a cosine wave, again and again, each longer and lower than the one before.
 

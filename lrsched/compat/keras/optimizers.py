@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Annotated, TypedDict, Unpack
 
 from lrsched import rules
-from lrsched._core.check import Int, Real
+from lrsched._core.check import Int, Many, OneOf, OrNone, Real
 from lrsched.compat._tools import Fraction, OnOff, Positive, Rate, RateOrNone, checked, must, without_effect
 from lrsched.rules._library.adaptive import Decay
 
@@ -397,11 +397,11 @@ def Muon(
     adam_weight_decay: RateOrNone = 0.004,
     epsilon: Positive = 1e-7,
     weight_decay: RateOrNone = 0.004,
-    exclude_layers: Sequence[str] | None = None,
-    exclude_embeddings: bool = False,
-    muon_a: float = 3.4445,
-    muon_b: float = -4.775,
-    muon_c: float = 2.0315,
+    exclude_layers: Annotated[Sequence[str] | None, OrNone(Many(OneOf(str, "a text"), least=0))] = None,
+    exclude_embeddings: OnOff = False,
+    muon_a: Annotated[float, Real()] = 3.4445,
+    muon_b: Annotated[float, Real()] = -4.775,
+    muon_c: Annotated[float, Real()] = 2.0315,
     adam_lr_ratio: Positive = 1.0,
     momentum: Decay = 0.95,
     ns_steps: Annotated[int, Int(low=0, high=99)] = 5,

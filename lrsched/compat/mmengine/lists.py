@@ -9,7 +9,18 @@ from typing import Any, NamedTuple
 
 from lrsched._core.check import Flag, short
 from lrsched._curves import Schedule
-from lrsched.compat._tools import LengthOrNone, Rate, Section, arguments_of, checked, dictionary, must, number, numbers
+from lrsched.compat._tools import (
+    LengthOrNone,
+    Rate,
+    Section,
+    TextOrNone,
+    arguments_of,
+    checked,
+    dictionary,
+    must,
+    number,
+    numbers,
+)
 from lrsched.compat.mmengine import schedulers
 from lrsched.compat.mmengine.build import acting
 from lrsched.compat.mmengine.laws import Cycle
@@ -75,7 +86,7 @@ def build_param_schedulers(
     epoch_length: LengthOrNone = None,
     max_epochs: LengthOrNone = None,
     max_iters: LengthOrNone = None,
-    param: str | None = None,
+    param: TextOrNone = None,
 ) -> Schedule:
     """Several schedulers on one optimizer: the list `param_scheduler` of a configuration file, as the Runner runs it.
 

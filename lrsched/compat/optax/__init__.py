@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Int, Many, Real
+from lrsched._core.check import Choice, Int, Many, OrNone, Pairs, Real
 from lrsched._curves import Constant, Cosine, Epochs, Exponential, Linear, Maximum, Minimum, Polynomial, Schedule
 from lrsched._recipes.decimals import products
 from lrsched.compat._tools import (
     Count,
     Fraction,
     Length,
+    OnOff,
     Parts,
     Positive,
     Rate,
@@ -106,16 +107,12 @@ __all__ = [
 ]
 
 
-def _scales(where: str, boundaries_and_scales: Mapping[int, float] | None) -> tuple[list[int], list[float]]:
-    """Return the checked boundaries, sorted, and their factors."""
-    given = dict(sorted((boundaries_and_scales or {}).items()))
-    where = f"{where}(boundaries_and_scales=...)"
-    steps = [Int(low=-(2**53))(where, step) for step in given]
-    return steps, [Real(low=0.0)(f"{where}[{step!r}]", scale) for step, scale in given.items()]
+# Factors under the steps at which they begin.
+Scales = Annotated[Mapping[int, float] | None, OrNone(Pairs(Int(low=-(2**53)), Real(low=0.0)))]
 
 
 @checked
-def piecewise_constant_schedule(init_value: Rate, boundaries_and_scales: Mapping[int, float] | None = None) -> Schedule:
+def piecewise_constant_schedule(init_value: Rate, boundaries_and_scales: Scales = None) -> Schedule:
     """A staircase whose value is multiplied by a factor at each boundary.
 
     Args:
@@ -126,15 +123,15 @@ def piecewise_constant_schedule(init_value: Rate, boundaries_and_scales: Mapping
         >>> piecewise_constant_schedule(1.0, {30: 0.5, 60: 0.1})
         Constant(1.0, steps=30) >> Constant(0.5, steps=30) >> Constant(0.05)
     """
-    steps, scales = _scales("piecewise_constant_schedule", boundaries_and_scales)
-    return stairs(steps, products(init_value, scales))
+    scales = boundaries_and_scales or {}
+    return stairs(list(scales), products(init_value, scales.values()))
 
 
 @checked
 def piecewise_interpolate_schedule(
     interpolate_type: Annotated[str, Choice(("linear", "cosine"))],
     init_value: Rate,
-    boundaries_and_scales: Mapping[int, float] | None = None,
+    boundaries_and_scales: Scales = None,
 ) -> Schedule:
     """Lines or half cosine waves between points, each of which multiplies the value of the one before.
 
@@ -147,8 +144,8 @@ def piecewise_interpolate_schedule(
         >>> piecewise_interpolate_schedule("linear", 1.0, {10: 2.0, 30: 0.0})
         Linear(1.0, 2.0, steps=10) >> Linear(2.0, 0.0, steps=20)
     """
-    steps, scales = _scales("piecewise_interpolate_schedule", boundaries_and_scales)
-    return _interpolated(Linear if interpolate_type == "linear" else Cosine, init_value, steps, scales)
+    scales, shape = boundaries_and_scales or {}, Linear if interpolate_type == "linear" else Cosine
+    return _interpolated(shape, init_value, list(scales), list(scales.values()))
 
 
 def _interpolated(shape: type[Linear] | type[Cosine], start: float, steps: list[int], scales: list[float]) -> Schedule:
@@ -290,7 +287,7 @@ def exponential_decay(
     transition_steps: AnyInt,
     decay_rate: Rate,
     transition_begin: AnyInt = 0,
-    staircase: bool = False,
+    staircase: OnOff = False,
     end_value: RateOrNone = None,
 ) -> Schedule:
     """Exponential decay: `init_value * decay_rate ** (t / transition_steps)`.
@@ -400,7 +397,7 @@ def warmup_exponential_decay_schedule(
     transition_steps: AnyInt,
     decay_rate: Rate,
     transition_begin: AnyInt = 0,
-    staircase: bool = False,
+    staircase: OnOff = False,
     end_value: RateOrNone = None,
 ) -> Schedule:
     """A line up, then exponential decay, whose clock starts at the end of the line.
@@ -423,6 +420,7 @@ def warmup_exponential_decay_schedule(
     return join([linear_schedule(init_value, peak_value, warmup_steps), decay], [warmup_steps])
 
 
+@checked
 def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
     """Several warm-ups with cosine decay, one after the other.
 
@@ -438,6 +436,7 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
         0.5
     """
     where = "sgdr_schedule(cosine_kwargs=...)"
+    must(isinstance(cosine_kwargs, Iterable), where, "an iterable of dictionaries", cosine_kwargs)
     given = [
         argument_section(f"{where}[{i}]", warmup_cosine_decay_schedule, kwargs)
         for i, kwargs in enumerate(cosine_kwargs)

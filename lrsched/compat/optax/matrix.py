@@ -5,7 +5,7 @@ from typing import Annotated
 
 from lrsched import rules
 from lrsched._core.check import Int, Many, OrNone, Real
-from lrsched.compat._tools import Length, Nothing, OnOff, Positive, Rate, RateOrNone, checked, must
+from lrsched.compat._tools import Length, Nothing, OnOff, Positive, Rate, RateOrNone, Text, checked, must
 from lrsched.compat.optax.optimizers import MaskOrNone, NoDtype, decayed, either_adam
 from lrsched.rules._library.adaptive import Decay
 
@@ -79,7 +79,7 @@ def muon(
     mu_dtype: NoDtype = None,
     nesterov: OnOff = True,
     adaptive: OnOff = False,
-    preconditioning: str = "frobenius",
+    preconditioning: Text = "frobenius",
     adam_b1: Decay = 0.9,
     adam_b2: Decay = 0.999,
     adam_eps_root: Rate = 0.0,

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from lrsched._core.check import Choice, Int, OrNone, Real, short
 from lrsched._curves import Schedule
 from lrsched.compat._tools import (
+    CountOrNone,
     LengthOrNone,
     Rate,
     Section,
@@ -72,11 +73,12 @@ _SCHEDULES: dict[str, tuple[Callable[..., Schedule], bool]] = {
 _COMMON = ("lr", "num_warmup_steps", "num_training_steps")
 
 
+@checked
 def get_scheduler(
     name: str,
-    lr: float,
-    num_warmup_steps: int | None = None,
-    num_training_steps: int | None = None,
+    lr: Rate,
+    num_warmup_steps: CountOrNone = None,
+    num_training_steps: CountOrNone = None,
     scheduler_specific_kwargs: Mapping[str, Any] | None = None,
 ) -> Schedule:
     """A schedule by the name that `TrainingArguments(lr_scheduler_type=...)` has for it.
@@ -129,11 +131,17 @@ def _name(where: str, given: Any) -> str:
     name = getattr(given, "value", given)
     if isinstance(name, str) and name.startswith("SchedulerType."):
         name = name.removeprefix("SchedulerType.").lower()
-    must(name not in ("reduce_lr_on_plateau", "greedy"), where, "a function of the step: use lrsched.feedback", name)
+    must(
+        not isinstance(name, str) or name not in ("reduce_lr_on_plateau", "greedy"),
+        where,
+        "a function of the step: use lrsched.feedback",
+        name,
+    )
     return Choice(tuple(_SCHEDULES))(where, name)
 
 
-def from_config(config: Any, num_training_steps: int | None = None) -> Schedule:
+@checked
+def from_config(config: Any, num_training_steps: LengthOrNone = None) -> Schedule:
     """The schedule that the Trainer builds from its `TrainingArguments`.
 
     Read are `learning_rate`, `lr_scheduler_type`, `lr_scheduler_kwargs`, `warmup_steps`, `warmup_ratio` and

@@ -11,6 +11,7 @@ from lrsched.compat._tools import (
     Count,
     CountOrNone,
     Length,
+    PositiveOrNone,
     Rate,
     RateOrNone,
     chain,
@@ -102,7 +103,7 @@ def get_polynomial_decay_schedule_with_warmup(
 
 
 @checked
-def get_inverse_sqrt_schedule(lr: Rate, num_warmup_steps: Count, timescale: float | None = None) -> Schedule:
+def get_inverse_sqrt_schedule(lr: Rate, num_warmup_steps: Count, timescale: PositiveOrNone = None) -> Schedule:
     """A line from 0, then the inverse square root of the time.
 
     Args:
