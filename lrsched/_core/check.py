@@ -293,10 +293,11 @@ class Items:
     """A tuple of as many items as there are constraints, each of which satisfies its own; lists become tuples."""
 
     each: tuple[Constraint, ...]
+    noun: str
 
     def __call__(self, where: str, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, tuple | list) or len(value) != len(self.each):
-            raise _fail(TypeError, where, f"{len(self.each)} items", value)
+            raise _fail(TypeError, where, self.noun, value)
         return tuple(rule(f"{where}[{i}]", item) for i, (rule, item) in enumerate(zip(self.each, value, strict=True)))
 
     def wrong(self) -> Iterator[Any]:

@@ -407,7 +407,8 @@ def _child(where: str, lr: float, epochs: int, per_epoch: int, begin: int, confi
 def combined(
     lr: Rate,
     schedulers: Annotated[
-        Sequence[tuple[int, Mapping[str, Any]]], Many(Items((Int(low=1), OneOf(Mapping, "a dictionary"))))
+        Sequence[tuple[int, Mapping[str, Any]]],
+        Many(Items((Int(low=1), OneOf(Mapping, "a dictionary")), "a pair of a number of epochs and a dictionary")),
     ],
     num_steps_per_epoch: Length,
 ) -> Schedule:

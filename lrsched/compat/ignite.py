@@ -365,9 +365,12 @@ def ConcatScheduler(schedulers: Parts, durations: Lengths, **same: Any) -> Sched
     return schedule
 
 
+_POINT = Items((Int(), Real(low=0.0)), "a pair (event, value)")
+
+
 @checked
 def PiecewiseLinear(
-    milestones_values: Annotated[Sequence[tuple[int, float]], Many(Items((Int(), Real(low=0.0))))],
+    milestones_values: Annotated[Sequence[tuple[int, float]], Many(_POINT)],
     **same: Unpack[HandlerArguments],
 ) -> Schedule:
     """Straight lines between points, level before the first and after the last.

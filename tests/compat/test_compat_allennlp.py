@@ -228,7 +228,7 @@ def test_every_scheduler_of_allennlp_is_here_or_looks_at_a_metric():
             lambda: allennlp.slanted_triangular(0.1, 3, 4, gradual_unfreezing=True, num_groups=5),
             r"num_epochs=...\) must be > 3",
         ),
-        (lambda: allennlp.combined(0.1, [], 3), r"schedulers=...\) must be a list of one or more"),
+        (lambda: allennlp.combined(0.1, [], 3), r"schedulers=...\) must be a sequence of 1 or more"),
         (lambda: allennlp.combined(0.1, [(1, {"type": "plateau"})], 3), r"\[0\]\[1\]\['type'\] must be one of 'const"),
         (lambda: allennlp.combined(0.1, [(0, {"type": "constant"})], 3), r"\[0\]\[0\] must be an int >= 1"),
     ],

@@ -127,7 +127,7 @@ def test_the_cosine_restarts():
         (lambda: ignite.CosineAnnealingScheduler(1.0, 0.0, 9, cycle_mult=0.5), r"must be a number >= 1"),
         (lambda: ignite.ConcatScheduler([Constant(1.0)], [5]), r"must be two or more schedules"),
         (lambda: ignite.ConcatScheduler([Linear(0, 1, 3)] * 2, [1, 2]), r"durations=...\) must be 1 ints"),
-        (lambda: ignite.PiecewiseLinear([]), r"must be one or more pairs"),
+        (lambda: ignite.PiecewiseLinear([]), r"must be a sequence of 1 or more items"),
         (lambda: ignite.PiecewiseLinear([(5, 0.1), (3, 0.1)]), r"must be in increasing order of the events"),
         (lambda: ignite.create_lr_scheduler_with_warmup(Constant(1.0), 0.0, 1), r"must be an int >= 2"),
     ],

@@ -140,8 +140,7 @@ def _name(where: str, given: Any) -> str:
     return Choice(tuple(_SCHEDULES))(where, name)
 
 
-@checked
-def from_config(config: Any, num_training_steps: LengthOrNone = None) -> Schedule:
+def from_config(config: Any, num_training_steps: int | None = None) -> Schedule:
     """The schedule that the Trainer builds from its `TrainingArguments`.
 
     Read are `learning_rate`, `lr_scheduler_type`, `lr_scheduler_kwargs`, `warmup_steps`, `warmup_ratio` and
@@ -167,7 +166,7 @@ def from_config(config: Any, num_training_steps: LengthOrNone = None) -> Schedul
     References:
         transformers 5.23.0, training_args.py, get_warmup_steps, and trainer.py, create_scheduler.
     """
-    _, build, found = _call(config, num_training_steps)
+    _, build, found = _call(config, OrNone(Int(low=1))("from_config(num_training_steps=...)", num_training_steps))
     return build(**found)
 
 
