@@ -296,7 +296,7 @@ class Items:
     noun: str
 
     def __call__(self, where: str, value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, tuple | list) or len(value) != len(self.each):
+        if not is_sequence(value) or len(value) != len(self.each):
             raise _fail(TypeError, where, self.noun, value)
         return tuple(rule(f"{where}[{i}]", item) for i, (rule, item) in enumerate(zip(self.each, value, strict=True)))
 

@@ -40,6 +40,7 @@ from lrsched.compat._tools import (
     Positive,
     PositiveOrNone,
     Rate,
+    TextOrNone,
     checked,
     floored,
     late,
@@ -112,9 +113,6 @@ def _begun(warmup_t: int, start: float, top: float, lr: float, body: Schedule) -
     if warmup_t or body(0) == lr:
         return warmed(warmup_t, start, top, body)
     return then(1, Constant(lr), late(body, 1))
-
-
-_SHAPES = Choice(("linear", "1-sqrt", "cosine", "power", "exp"))
 
 
 @checked
@@ -346,7 +344,7 @@ def WSDLRScheduler(
     stable_fn: Annotated[str, Choice(("constant", "rsqrt", "power"))] = "constant",
     stable_timescale: PositiveOrNone = None,
     stable_power: Positive = 0.5,
-    decay_fn: Annotated[str, _SHAPES] = "1-sqrt",
+    decay_fn: Annotated[str, Choice(("linear", "1-sqrt", "cosine", "power", "exp"))] = "1-sqrt",
     decay_power: Positive = 0.5,
     decay_ratio: Annotated[float, Real(low=0.0, high=1.0, open_low=True, open_high=True)] = 0.1,
     warmup_t: Count = 0,
@@ -425,7 +423,7 @@ def create_scheduler_v2(
     cycle_decay: Positive = 0.1,
     cycle_limit: Count = 1,
     k_decay: Positive = 1.0,
-    decay_fn: Annotated[str | None, OrNone(_SHAPES)] = None,
+    decay_fn: TextOrNone = None,
     stable_timescale: PositiveOrNone = None,
     step_on_epochs: OnOff = True,
     updates_per_epoch: Count = 0,
