@@ -196,7 +196,10 @@ def _defaults(torch: Any, rules: Any) -> dict[str, tuple[Any, Make]]:
 
 
 def _clipped(torch: Any, optimizer: Any, ps: list[Any]) -> Any:
-    optimizer.register_step_pre_hook(lambda *_: torch.nn.utils.clip_grad_norm_(ps, 1.0))
+    def clip(*_: object) -> None:
+        torch.nn.utils.clip_grad_norm_(ps, 1.0)
+
+    optimizer.register_step_pre_hook(clip)
     return optimizer
 
 

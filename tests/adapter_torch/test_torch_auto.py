@@ -9,6 +9,8 @@ import torch
 
 from lrsched import rules
 from lrsched_torch import RuleOptimizer
+from lrsched_torch._joined import buckets
+from lrsched_torch._joined.native import native_of
 from lrsched_torch._loops import cpp_loops
 from lrsched_torch._loops.build import CannotBuild, compiler
 
@@ -112,3 +114,27 @@ def test_copies_and_pickles_choose_for_themselves():
 def test_capturable_wants_to_be_compiled_on_purpose():
     with pytest.raises(ValueError, match=r"capturable=...\) must be False without compile=True or"):
         RuleOptimizer(parameters([3]), rules.RMSprop(), lr=0.1, capturable=True)
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("limit", [1e-3, 1e3])
+@pytest.mark.parametrize("more", [(), (rules.ClipByValue(1.0), rules.L1(0.1)), (rules.ClipByNorm(0.5),)], ids=str)
+def test_parts_before_a_kernel_leave_the_rest_to_it_and_gradients_as_they_are(more, limit, maximize, monkeypatch):
+    parts = (rules.ClipByGlobalNorm(limit), *more)
+    rule = rules.Link.sequence((*parts, rules.Adam(), rules.DecoupledWeightDecay(0.1)))
+    found, called, (before, kernel) = [], [], native_of(rule)
+    assert before == parts
+    monkeypatch.setattr(
+        buckets, "native_of", lambda _: (parts, lambda ps, *rest: called.append(ps) or kernel(ps, *rest))
+    )
+    for compiled in (False, True):
+        ps = parameters([(100, 90), 7, (), (64, 64), (400, 400)])
+        optimizer = RuleOptimizer(ps, rule, lr=0.01, maximize=maximize, compile=compiled)
+        for _ in range(3):
+            optimizer.step()
+        assert bool(called) is not compiled
+        called.clear()
+        found.append((ps, [p.grad for p in ps]))
+    assert all(map(torch.equal, *(gs for _, gs in found)))
+    for p, q in zip(*(ps for ps, _ in found), strict=True):
+        torch.testing.assert_close(p, q, rtol=2e-6, atol=1e-7)

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._joined.bucket import CPU, GPU, NATIVE, Bucket, Home, flattened, label
-from lrsched_torch._joined.engines import Compiled, Eager, Loaded
-from lrsched_torch._joined.native import Kernel, kernel_of
+from lrsched_torch._joined.engines import Compiled, Eager, Engine, Loaded, Native
+from lrsched_torch._joined.native import Kernel, native_of
 from lrsched_torch._shared.captured import Captured
 from lrsched_torch._shared.compiling import EAGER, INDUCTOR
 from lrsched_torch._shared.facts import facts_of
@@ -43,10 +43,10 @@ class Buckets(Executor):
         self.rule, self.compile, self.homes, self.captured = rule, compile, homes, captured
         self.facts = facts_of(rule)
         # The native kernels take the number of the update from the host.
-        self.kernel = None if captured else kernel_of(rule)
+        self.parts, self.kernel = ((), None) if captured else native_of(rule)
         self.engine = INDUCTOR if compile else EAGER if self.kernel is None else "kernel of PyTorch"
         self._scaled = False
-        self._engine: Eager | Compiled = Eager(rule, self.facts)
+        self._engine: Engine = Eager(rule, self.facts)
         self._counts: list[Tensor] = []
         self._members: list[Member] = []
         self._gs: list[Tensor] = []
@@ -65,7 +65,8 @@ class Buckets(Executor):
             self._gs, self._scaled = gs, scaled
         if not all(bucket.fits() for bucket in self._buckets):
             self._plan(members, self._dtypes)
-        self._engine = Eager(self.rule, self.facts)
+        eager = Eager(self.rule, self.facts)
+        self._engine = Native(self.parts, self.kernel, eager) if self.kernel and self.parts else eager
         # What is kept on the device is known to the graphs alone.
         if self.compile or self.captured:
             self._engine = Compiled(self.rule, self.facts, self.captured)
@@ -76,8 +77,9 @@ class Buckets(Executor):
 
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members."""
-        buckets = self._buckets if self.kernel is None else self._natively(self.kernel, gs)
-        engine = self._engine
+        buckets, engine = self._buckets, self._engine
+        if self.kernel and not self.parts:
+            buckets = self._natively(self.kernel, gs)
         if self.facts.totals:
             self._together(engine, buckets, gs)
         else:
@@ -95,13 +97,13 @@ class Buckets(Executor):
             self._gs = []
 
     def _is_native(self, bucket: Bucket) -> bool:
-        """Return whether a native kernel updates a bucket, which must be of one dtype.
+        """Return whether a native kernel alone updates a bucket, which must be of one dtype.
 
         On a CPU it is never slower than what is compiled, which is all that other devices get.
         """
         mixed = {bucket.ps[0].dtype, self._dtypes[bucket.indices[0]]} != {bucket.work}
         compiled = self.compile and bucket.device.type != "cpu"
-        return self.kernel is not None and not (bucket.master or mixed or compiled)
+        return self.kernel is not None and not (self.parts or bucket.master or mixed or compiled)
 
     def _natively(self, kernel: Kernel, gs: Sequence[Tensor]) -> list[Bucket]:
         """Update by a native kernel the buckets that it may, and return the others."""
@@ -121,7 +123,7 @@ class Buckets(Executor):
             _run_kernel(kernel, together)
         return rest
 
-    def _together(self, engine: Eager | Compiled, buckets: Sequence[Bucket], gs: Sequence[Tensor]) -> None:
+    def _together(self, engine: Engine, buckets: Sequence[Bucket], gs: Sequence[Tensor]) -> None:
         """Do all passes over all buckets, one pass after the other."""
         kept: list[tuple[list[Any], Env]] = [([], {}) for _ in buckets]
         count = len(self.facts.reductions)
@@ -145,7 +147,7 @@ class Buckets(Executor):
         """Lay out the members anew; their state goes on."""
         if self.captured:
             self._counts = self.captured.settle(members)
-        alone, most = NATIVE if self.kernel else CPU
+        alone, most = NATIVE if self.kernel and not self.parts else CPU
         if any(m.p.device.type != "cpu" for m in members):
             alone, most = GPU
         self._buckets = []

@@ -7,7 +7,7 @@ operation of torch by itself reads and writes all it is given. `Compiled` hands 
 `_traced/graphs.py`, in which a pass is one loop, and computes only once what follows from learning rate and step alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._joined.bucket import Bucket
+from lrsched_torch._joined.native import Kernel, transformed
 from lrsched_torch._shared.captured import Captured
 from lrsched_torch._shared.facts import Facts, ops, rebuilt
 from lrsched_torch._shared.update import apart
@@ -23,6 +24,9 @@ from lrsched_torch._traced.graphs import TABLES, Env, Form, Passes, flat_context
 
 # Elements of one piece of an eager update: what it reads, writes and keeps for a moment stays in the cache.
 PIECE = 2**17
+
+
+Inputs = tuple[list[Tensor], list[Tensor], list[Any]]
 
 
 class Loaded(NamedTuple):
@@ -35,6 +39,11 @@ class Loaded(NamedTuple):
     known: list[Any]
     env: Env
 
+    @property
+    def pure(self) -> bool:
+        """Whether all is of one dtype."""
+        return self.low is None and self.p.dtype == self.g.dtype == self.bucket.work
+
 
 class Eager:
     """Runs the body of a rule piece by piece."""
@@ -45,8 +54,8 @@ class Eager:
     def reduce(self, loaded: Loaded, index: int) -> Any:
         """Return the result of a reduction, added up over the pieces."""
         result: Any = None
-        for call, context, _ in self._pieces(loaded):
-            found = rules.next_reduction(call, context, loaded.known)
+        for inputs, context, _ in self.pieces(loaded):
+            found = rules.next_reduction(partial(self._body, inputs), context, loaded.known)
             assert found is not None  # facts say that there is one
             if result is None:
                 result = found.result
@@ -59,8 +68,8 @@ class Eager:
     def finish(self, loaded: Loaded) -> None:
         """Write the new parameter and slots."""
         numbers: list[tuple[Tensor, Tensor]] = []
-        for call, context, (p, low, slots) in self._pieces(loaded):
-            (update,), (new,) = call(context.replaying(loaded.known) if loaded.known else context)
+        for inputs, context, (p, low, slots) in self.pieces(loaded):
+            (update,), (new,) = self._body(inputs, context.replaying(loaded.known) if loaded.known else context)
             new = new if loaded.bucket.tables is None else loaded.bucket.tables.narrow(new)
             # A slot may keep what the parameter or another slot was.
             contents = apart([p, *slots], [update, *self.facts.arrays(new)])[1:]
@@ -79,10 +88,10 @@ class Eager:
         for old, content in numbers:
             old.copy_(content)
 
-    def _pieces(
+    def pieces(
         self, loaded: Loaded
-    ) -> Iterator[tuple[Callable[[rules.Context], Any], rules.Context, tuple[Tensor, Tensor | None, list[Tensor]]]]:
-        """Yield for each piece what calls the body, the context, and where parameter, its copy and slots go."""
+    ) -> Iterator[tuple[Inputs, rules.Context, tuple[Tensor, Tensor | None, list[Tensor]]]]:
+        """Yield for each piece what the body takes, the context, and where parameter, its copy and slots go."""
         bucket, tables = loaded.bucket, loaded.bucket.tables
         lr = bucket.group["lr"]
         lr = lr.to(bucket.work) if isinstance(lr, Tensor) else float(lr)
@@ -92,20 +101,61 @@ class Eager:
         else:
             context, pieces = flat_context(lr, bucket.step, bucket.rank), max(-(-bucket.size // PIECE), 1)
         for i in range(pieces):
-            cut = slice(i * PIECE, (i + 1) * PIECE) if pieces > 1 else slice(None)
-            p, low = loaded.p[cut], None if loaded.low is None else loaded.low[cut]
-            old = [x[cut] if x.dim() == p.dim() else x for x in slots]
-            state = rebuilt(self.facts, old)
-            g = loaded.g[cut].to(bucket.work)
+            p, low, g, old = loaded.p, loaded.low, loaded.g, slots
+            if pieces > 1:
+                cut = slice(i * PIECE, (i + 1) * PIECE)
+                p, low, g = p[cut], None if low is None else low[cut], g[cut]
+                old = [x[cut] if x.dim() == p.dim() else x for x in slots]
+            state, g = rebuilt(self.facts, old), g.to(bucket.work)
             inputs = (
                 [p.to(bucket.work)],
                 [-g if bucket.maximize else g],
                 [state if tables is None else tables.wide(state)],
             )
-            yield partial(self._body, inputs), context, (p, low, old)
+            yield inputs, context, (p, low, old)
 
-    def _body(self, inputs: tuple[list[Tensor], list[Tensor], list[Any]], context: rules.Context) -> Any:
+    def _body(self, inputs: Inputs, context: rules.Context) -> Any:
         return self.rule.body(context, *inputs)
+
+
+class Native:
+    """Runs the leading parts of a rule piece by piece, and a native kernel on what they make of each.
+
+    Args:
+        parts: what stands before the rest of the rule.
+        kernel: that of the rest.
+        otherwise: runs the whole rule where the kernel does not take the tensors.
+    """
+
+    def __init__(self, parts: Sequence[rules.Part], kernel: Kernel, otherwise: Eager) -> None:
+        self.parts, self.kernel, self.otherwise = parts, kernel, otherwise
+
+    def reduce(self, loaded: Loaded, index: int) -> Any:
+        """Return the result of a reduction; they are all asked for by the parts."""
+        return self.otherwise.reduce(loaded, index)
+
+    def finish(self, loaded: Loaded) -> None:
+        """Write the new parameter and slots."""
+        if not loaded.pure:
+            self.otherwise.finish(loaded)
+            return
+        bucket = loaded.bucket
+        lr = bucket.group["lr"]
+        lr = lr if isinstance(lr, Tensor) else float(lr)
+        if self._unchanged(loaded):
+            self.kernel([loaded.p], [loaded.g], [bucket.slots], lr, bucket.step, bucket.maximize)
+            return
+        for inputs, context, (p, _, slots) in self.otherwise.pieces(loaded):
+            gs = transformed(self.parts, context.replaying(loaded.known), *inputs[:2])
+            self.kernel([p], gs, [slots], lr, bucket.step, False)  # the gradient points down already
+
+    def _unchanged(self, loaded: Loaded) -> bool:
+        """Return whether the norm of all gradients is below what it is clipped to; a GPU is not waited for."""
+        if loaded.p.device.type != "cpu" or not all(isinstance(part, rules.ClipByGlobalNorm) for part in self.parts):
+            return False
+        one = torch.ones(1, dtype=loaded.p.dtype)
+        context = flat_context(lr=0.0, step=0, rank=1).replaying(loaded.known)
+        return bool(transformed(self.parts, context, [one], [one])[0] == 1.0)
 
 
 class Compiled:
@@ -181,6 +231,9 @@ class Compiled:
                 for name, x in found.items()
             }
         env |= self._keys[key, index]
+
+
+Engine = Eager | Native | Compiled
 
 
 def _scalars(bucket: Bucket, captured: Captured | None) -> Env:

@@ -54,6 +54,26 @@ def kernel_of(rule: rules.Rule) -> Kernel | None:
     return None
 
 
+@lru_cache(maxsize=256)
+def native_of(rule: rules.Rule) -> tuple[tuple[rules.Part, ...], Kernel | None]:
+    """Return the leading parts of a rule that the native kernel of the rest does not know, and that if there is one."""
+    links = links_of(rule)
+    for k in range(len(links)):
+        rest: Any = rules.Link.sequence(links[k:]) if len(links) - k > 1 else links[k]
+        if isinstance(rest, rules.Rule) and (kernel := kernel_of(rest)) is not None:
+            return links[:k], kernel  # type: ignore[return-value]  # what stands before the rule is parts
+    return (), None
+
+
+def transformed(
+    parts: Sequence[rules.Part], context: rules.Context, ps: list[Tensor], gs: list[Tensor]
+) -> list[Tensor]:
+    """Return what the leading parts make of gradients."""
+    for part in parts:
+        gs = part.transform(context, ps, gs)
+    return gs
+
+
 def _adam(rule: rules.Adam, decay: float, decoupled: bool) -> Kernel | None:
     usual = rule.eps_at == "outside" and rule.amsgrad != "corrected" and rule.correct_m and rule.correct_v
     if not usual or rule.eps_root:

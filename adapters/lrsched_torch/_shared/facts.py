@@ -41,8 +41,8 @@ class Facts:
 
     @property
     def elementwise(self) -> bool:
-        """Whether nothing is special about a tensor in a bucket."""
-        return not self.reductions and len(self.wide) == len(self.names)
+        """Whether a bucket need not know where a tensor in it ends."""
+        return "sums" not in self.reductions and len(self.wide) == len(self.names)
 
     @property
     def totals(self) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from lrsched import rules
-from lrsched_torch._joined.native import Kernel, kernel_of, links_of
+from lrsched_torch._joined.native import Kernel, native_of, transformed
 from lrsched_torch._shared.facts import facts_of, ops
 from lrsched_torch._shared.update import Batch, apart, arrays_of, put, spread
 
@@ -66,7 +66,7 @@ class Shards:
     def in_pieces(self, batch: Batch) -> None:
         """Do the update piece by piece: the reductions of all pieces first, in the order of the body."""
         batch = _each(batch)
-        parts, kernel = _native(self.rule)
+        parts, kernel = native_of(self.rule)
         pieces = list(_pieces(batch, whole=kernel is not None and not parts))
         known: list[list[Any]] = [[] for _ in pieces]
         for asked in facts_of(self.rule).reductions:
@@ -153,8 +153,7 @@ class Shards:
         if parts:
             context, (_, gs, _) = self._prepared(batch, cuts)
             context = context.replaying(known)
-            for part in parts:
-                gs = part.transform(context, ps, gs)
+            gs = transformed(parts, context, ps, gs)
         kernel(ps, gs, slots, lr if isinstance(lr, Tensor) else float(lr), int(step), up and not parts)
         return True
 
@@ -202,16 +201,6 @@ def _keyed(
 
 def _looked_up(part: SumsByKey, everywhere: SumsByKey) -> list[Tensor]:
     return [everywhere[key] for key in part]
-
-
-def _native(rule: rules.Rule) -> tuple[tuple[rules.Part, ...], Kernel | None]:
-    """Return the leading parts of a rule, and the native kernel of the rest if PyTorch has one."""
-    links = links_of(rule)
-    for k in range(len(links)):
-        rest: Any = rules.Link.sequence(links[k:]) if len(links) - k > 1 else links[k]
-        if isinstance(rest, rules.Rule) and (kernel := kernel_of(rest)) is not None:
-            return links[:k], kernel  # type: ignore[return-value]  # what stands before the rule is parts
-    return (), None
 
 
 def _each(batch: Batch) -> Batch:
