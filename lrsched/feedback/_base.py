@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
-from lrsched._core.check import short
+from lrsched._core.check import Int, Real, short
 from lrsched._core.value import Value
 from lrsched.feedback._space import Number, Space, enter
 
@@ -137,11 +137,17 @@ def state_from_json(rule: Feedback, content: Any) -> Any:
 def _read(name: str, like: Any, content: Any) -> Any:
     if isinstance(like, tuple) and isinstance(content, list | tuple) and len(content) == len(like):
         return tuple(_read(name, a, b) for a, b in zip(like, content, strict=True))
-    if isinstance(like, float) and isinstance(content, int | float) and not isinstance(content, bool):
-        return float(content)
-    if isinstance(like, float) and content in ("inf", "-inf", "nan"):
-        return float(content)
-    if type(content) is not type(like) or isinstance(like, tuple):
-        kind = f"a list of {len(like)}" if isinstance(like, tuple) else type(like).__name__
-        raise ValueError(f"state_from_json(content=...) must hold {kind} under {name!r}, got {short(content)}")
-    return content
+    try:
+        if isinstance(like, float) and (type(content) in (int, float) or content in ("inf", "-inf", "nan")):
+            # Every factor is made of a scale; infinite and NaN are what metrics may have been.
+            return Real(low=0.0)(name, content) if name == "scale" else float(content)
+        if type(content) is type(like) and not isinstance(like, tuple):
+            return content if isinstance(like, bool) else Int()(name, content)  # all ints are counts
+    except (OverflowError, TypeError, ValueError):
+        pass
+    must = "an int >= 0" if type(like) is int else f"a {type(like).__name__}"
+    if isinstance(like, tuple):
+        must = f"a list of {len(like)}"
+    elif name == "scale":
+        must = "a finite number >= 0"
+    raise ValueError(f"state_from_json(content=...) must hold {must} under {name!r}, got {short(content)}")

@@ -27,7 +27,10 @@ def rate_of(scheduler: Any, i: int) -> float:
 def _own(scheduler: ScheduleLR, i: int) -> Schedule:
     if scheduler.field != "lr":
         raise ValueError(f"from_torch(scheduler) must get a ScheduleLR of the field 'lr', got {scheduler.field!r}")
-    schedule = scheduler.schedules[min(i, len(scheduler.schedules) - 1)]
+    scheduler._follow()
+    schedule = scheduler._plan[i]
+    if schedule is None:
+        return Constant(float(scheduler.optimizer.param_groups[i]["lr"]))
     return scheduler._first(i) * schedule if scheduler.relative else schedule
 
 

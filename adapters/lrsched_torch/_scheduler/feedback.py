@@ -1,8 +1,8 @@
 """A schedule times the factor of a feedback rule, as a torch scheduler."""
 
 import json
-import warnings
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from lrsched import Constant, Schedule, feedback
 from lrsched_torch._scheduler.scheduler import ScheduleLR
+from lrsched_torch._scheduler.wanted import exactly, number, wrong
 
 
 class FeedbackLR(ScheduleLR):
@@ -26,12 +27,14 @@ class FeedbackLR(ScheduleLR):
 
     Args:
         optimizer: the optimizer to drive.
-        schedule: one schedule for all groups, a sequence with one for each group, or None for the rate that each group
-            has at first.
+        schedule: one schedule for all groups, a sequence with one for each group, where None leaves a group alone, or
+            None for the rate that each group has at first.
         rule: a rule of `lrsched.feedback`.
         relative: multiply the schedule with the first rate of each group.
         last_epoch: number of the last update done, -1 for none. To resume, use `load_state_dict`: the state of the rule
             follows from no number.
+        scaler: the `GradScaler` of the loop, as `ScheduleLR` takes it; the rule does not see the metric of a step that
+            stands still.
 
     Attributes:
         state: state of the rule, a NamedTuple.
@@ -56,52 +59,70 @@ class FeedbackLR(ScheduleLR):
     def __init__(
         self,
         optimizer: Optimizer,
-        schedule: Schedule | Sequence[Schedule] | None,
+        schedule: Schedule | Sequence[Schedule | None] | None,
         rule: feedback.Feedback,
         *,
         relative: bool = False,
         last_epoch: int = -1,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         if not isinstance(rule, feedback.Feedback):
-            raise TypeError(f"FeedbackLR(rule=...) must be a rule such as feedback.Plateau(), got {rule!r}")
+            raise wrong(TypeError, "FeedbackLR(rule=...)", "a rule such as feedback.Plateau()", rule)
         self.rule = rule
         self.state = rule.init()
         self.factor = 1.0
-        plan, relative = (Constant(1.0), True) if schedule is None else (schedule, relative)
-        super().__init__(optimizer, plan, relative=relative, last_epoch=last_epoch)
+        if schedule is None:
+            schedule, relative = Constant(1.0), True
+        super().__init__(optimizer, schedule, relative=relative, last_epoch=last_epoch, scaler=scaler)
 
-    def get_lr(self) -> list[float | torch.Tensor]:
-        """Return the rate of each group for update number `last_epoch` under the present factor."""
-        return [rate * self.factor for rate in super().get_lr()]
+    def _values(self, step: int) -> list[float | torch.Tensor]:
+        values = super()._values(step)
+        return [v if s is None else v * self.factor for s, v in zip(self._plan, values, strict=True)]
 
-    _get_closed_form_lr = get_lr
-
-    def step(self, metric: Any = None) -> None:
+    def step(  # type: ignore[override]  # of another kind of scheduler, as torch's ReduceLROnPlateau
+        self,
+        metric: Any = None,
+        epoch: int | None = None,
+        *,
+        metrics: Any = None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
         """Show the metric to the rule, if there is one, and go on to the next update.
 
         Args:
             metric: what the rule observes: a number, a tensor of one element, or a `feedback.Observation` of these;
                 None moves the schedule alone.
+            epoch: the update to go to, as torch has it still; by default the next one.
+            metrics: the same as `metric`, by the name that torch has for it.
+            scaler: the `GradScaler` of the loop: nothing is done if it has skipped every update since the last call.
+
+        Raises:
+            ValueError: an argument is not as described.
         """
-        if metric is not None:
-            self._take(metric)
-        super().step()
+        if metric is not None and metrics is not None:
+            raise ValueError(f"FeedbackLR.step(metrics=...) must be None beside a metric, got {metrics!r}")
+        metric = metrics if metric is None else metric
+        self._advance(epoch, metric, scaler)
 
     def observe(self, metric: Any) -> None:
         """Show the metric to the rule and write the new rates; the schedule stands still.
 
         Args:
             metric: a number, a tensor of one element, or a `feedback.Observation` of these.
+
+        Raises:
+            ValueError: it is none of these.
         """
         self._take(metric)
         self._update_lr(self.last_epoch)
 
     def _take(self, metric: Any) -> None:
+        where = "FeedbackLR.step(metric=...)"
         if isinstance(metric, feedback.Observation):
-            seen: Any = feedback.Observation(*(None if number is None else _number(number) for number in metric))
+            metric = feedback.Observation(*(x if x is None else number(where, x, ValueError) for x in metric))
         else:
-            seen = _number(metric)
-        self.state, self.factor = self.rule.update(self.state, seen)
+            metric = number(where, metric, ValueError)
+        self.state, self.factor = self.rule.update(self.state, metric)
 
     @property
     def stop(self) -> bool:
@@ -117,31 +138,21 @@ class FeedbackLR(ScheduleLR):
             "factor": float(self.factor),
         }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the saved update with the saved state of the rule, and write the rates into the groups at once.
+    def _read(self, where: str, state: Mapping[str, Any]) -> dict[str, Any]:
+        if not {"rule", "rule_state", "factor"} <= set(state):
+            raise ValueError(f"{where} must get the state of a FeedbackLR, got {sorted(state, key=str)}")
+        exactly(str, f"{where}['rule']", state["rule"], ValueError)
+        factor = number(f"{where}['factor']", state["factor"], ValueError)
+        if not 0.0 <= factor < math.inf:
+            raise wrong(ValueError, f"{where}['factor']", "a finite number >= 0", factor)
+        content = exactly(str, f"{where}['rule_state']", state["rule_state"], ValueError)
+        try:
+            parts = json.loads(content)
+        except (RecursionError, ValueError):
+            raise wrong(ValueError, f"{where}['rule_state']", "JSON", content) from None
+        seen = feedback.state_from_json(self.rule, parts)
+        return {**super()._read(where, state), "state": seen, "factor": factor}
 
-        Args:
-            state_dict: what `state_dict` returned.
-
-        Raises:
-            ValueError: it is the state of another scheduler, or of a rule with another state.
-
-        Warns:
-            UserWarning: the state was saved with another rule, or with other schedules.
-        """
-        if not {"rule", "rule_state", "factor"} <= set(state_dict):
-            raise ValueError(f"FeedbackLR.load_state_dict(...) must get the state of a FeedbackLR, got {state_dict!r}")
-        state = feedback.state_from_json(self.rule, json.loads(state_dict["rule_state"]))
-        if state_dict["rule"] != repr(self.rule):
-            warnings.warn(
-                f"the state was saved with the rule {state_dict['rule']}, "
-                f"and goes on with the present one, {self.rule!r}",
-                UserWarning,
-                stacklevel=2,
-            )
-        self.state, self.factor = state, float(state_dict["factor"])
-        super().load_state_dict(state_dict)
-
-
-def _number(metric: Any) -> float:
-    return float(metric.detach() if isinstance(metric, torch.Tensor) else metric)
+    def _origins(self, state: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
+        yield "rule", [state["rule"]], [repr(self.rule)]
+        yield from super()._origins(state)
