@@ -358,7 +358,7 @@ class OneOrMany:
     most: int
 
     def __call__(self, where: str, value: Any) -> tuple[Any, ...]:
-        if not is_sequence(value):
+        if not is_sequence(value) and not getattr(value, "shape", ()):
             return (self.each(where, value),)
         if not 1 <= len(value) <= self.most:
             raise ValueError(f"{where} must be one, or a sequence of 1 to {self.most}, got {len(value)}")

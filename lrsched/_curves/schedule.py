@@ -36,8 +36,9 @@ class Schedule(Value, abstract=True):
     """A learning rate as a pure function of the step: `schedule(step) -> lr`.
 
     `schedule(t)` is the rate that update number t uses, counted from 0. A Python or NumPy number gives a Python float,
-    computed in float64; a NumPy array gives a float64 array; a torch tensor, JAX array or tracer, tf.Tensor or keras
-    Variable gives the same kind on the same device, in float32 unless the step is float64 or 64-bit mode is on.
+    computed in float64; a NumPy array or a sequence gives a float64 array; a torch tensor, JAX array or tracer,
+    tf.Tensor or keras Variable gives the same kind on the same device, in float32 unless the step is float64 or 64-bit
+    mode is on.
 
     Raises:
         ValueError: a negative or non-finite Python number, a non-finite entry of a NumPy array. Negative entries of
@@ -120,8 +121,10 @@ class Schedule(Value, abstract=True):
             own["_number"] = compiled(self._at)
         return float(self._at(step, SCALAR))
 
-    def __rshift__(self, other: Any) -> "Chain":
-        return _chained(self, other) if isinstance(other, Schedule) else NotImplemented
+    def __rshift__(self, other: Any) -> "Schedule":
+        if not isinstance(other, Schedule):
+            return NotImplemented
+        return other if _vanishes(self) else self if _vanishes(other) else _chained(self, other)
 
     def __mul__(self, other: Any) -> "Schedule":
         return _combine("Product", self, other)
@@ -142,9 +145,11 @@ class Schedule(Value, abstract=True):
         return _combine("Power", other, self)
 
     @staticmethod
-    def sequence(parts: "Iterable[Schedule]") -> "Chain":
-        """Return the chain of `parts`, as `>>` between each two of them would."""
-        return Chain(tuple(parts))
+    def sequence(parts: "Iterable[Schedule]") -> "Schedule":
+        """Return one or more schedules one after the other, as `>>` between each two of them would."""
+        given = tuple(parts)
+        kept = tuple(part for part in given if not _vanishes(part)) or given[-1:]
+        return kept[0] if len(kept) == 1 and isinstance(kept[0], Schedule) else Chain(kept)
 
 
 def _combine(name: str, left: Any, right: Any) -> Schedule:
@@ -196,6 +201,11 @@ def bounded(schedule: Schedule) -> int:
 def is_pending(schedule: Any) -> bool:
     """Return whether a height is still missing at one end of the schedule."""
     return any(isinstance(end, Pending) for end in _ends(schedule))
+
+
+def _vanishes(part: Any) -> bool:
+    """Return whether a part of a chain takes no steps: `Warmup(0)` or `Cooldown(0)`."""
+    return isinstance(part, Pending) and part.steps == 0
 
 
 def _ends(schedule: Any) -> tuple[Any, Any]:
@@ -332,7 +342,8 @@ class Chain(Associative):
     """Schedules one after the other, each on its own clock: what `a >> b` builds.
 
     Part i owns the steps `[start, start + length)`; the joint belongs to the right neighbour. Only the last part may
-    be unbounded. Chains inside `parts` are flattened, and a `Warmup` or `Cooldown` becomes the ramp to its neighbour.
+    be unbounded. Chains inside `parts` are flattened, and a `Warmup` or `Cooldown` becomes the ramp to its neighbour,
+    or vanishes if it takes no steps.
 
     Args:
         parts: two or more schedules.
@@ -354,7 +365,9 @@ class Chain(Associative):
     _lazy: ClassVar[tuple[str, ...]] = ("parts", "_starts", "_curves")
 
     def _check(self) -> None:
-        parts = self._flat(self.parts)
+        parts = [part for part in self._flat(self.parts) if not _vanishes(part)]
+        if len(parts) < 2:
+            raise self._must("parts", "hold two or more schedules that take steps")
         _give_heights(parts)
         for i, part in enumerate(parts[:-1]):
             if part.length is None:

@@ -28,7 +28,7 @@ class Warmup(Pending):
     `Warmup(n) >> s` is `Linear(start, s(0), steps=n) >> s`: update 0 uses `start`, update n the first value of s.
 
     Args:
-        steps: length in optimizer updates, at least 1.
+        steps: length in optimizer updates; with 0 it vanishes from the chain.
         start: learning rate at step 0, finite and >= 0.
         shape: "linear", "cosine", or the mirror image in time of the cool-down of that name.
 
@@ -41,7 +41,7 @@ class Warmup(Pending):
         Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2. arXiv:1706.02677
     """
 
-    steps: Annotated[int, Int(low=1)]
+    steps: Annotated[int, Int(low=0)]
     start: Annotated[float, Real(low=0.0)] = 0.0
     shape: Annotated[str, Choice(SHAPES)] = "linear"
     side: ClassVar[int] = 1
@@ -58,7 +58,7 @@ class Cooldown(Pending):
     `s >> Cooldown(n)` is `s >> Linear(s(s.length), end, steps=n)`.
 
     Args:
-        steps: length in optimizer updates, at least 1.
+        steps: length in optimizer updates; with 0 it vanishes from the chain.
         end: learning rate at the end and after, finite and >= 0.
         shape: "linear", "cosine", "1-sqrt", "1-square", "square" or "exponential" (`2 * 0.5 ** x - 1`).
 
@@ -71,7 +71,7 @@ class Cooldown(Pending):
         Zhai et al., Scaling Vision Transformers, 2022, section 3.5 (cool-down). arXiv:2106.04560
     """
 
-    steps: Annotated[int, Int(low=1)]
+    steps: Annotated[int, Int(low=0)]
     end: Annotated[float, Real(low=0.0)] = 0.0
     shape: Annotated[str, Choice(SHAPES)] = "linear"
     side: ClassVar[int] = -1

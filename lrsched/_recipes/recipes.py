@@ -1,8 +1,6 @@
 """The named schedules of the literature, each one expression of the algebra, each with its citation."""
 
 import math
-from functools import reduce
-from operator import rshift
 from typing import Annotated
 
 from lrsched._core.check import Choice, Real
@@ -12,10 +10,6 @@ from lrsched.arguments import Count, Length, Lengths, Positive, Rate, checked
 # A part that neither vanishes nor is the whole.
 Inner = Annotated[float, Real(low=0.0, high=1.0, open_low=True, open_high=True)]
 Shape = Annotated[str, Choice(SHAPES)]
-
-
-def _warmed(steps: int, schedule: Schedule) -> Schedule:
-    return Warmup(steps) >> schedule if steps else schedule
 
 
 def rest(where: str, total: int, *taken: int) -> int:
@@ -43,7 +37,7 @@ def warmup_cosine(peak: Rate, steps: Length, warmup: Count, end: Rate = 0.0) -> 
     References:
         Loshchilov & Hutter, SGDR, ICLR 2017. arXiv:1608.03983
     """
-    return _warmed(warmup, Cosine(peak, end, rest("warmup_cosine(steps=...)", steps, warmup)))
+    return Warmup(warmup) >> Cosine(peak, end, rest("warmup_cosine(steps=...)", steps, warmup))
 
 
 @checked
@@ -63,12 +57,12 @@ def warmup_linear(peak: Rate, steps: Length, warmup: Count, end: Rate = 0.0) -> 
     References:
         Defazio et al., When, Why and How Much? Adaptive Learning Rate Scheduling by Refinement, 2023. arXiv:2310.07831
     """
-    return _warmed(warmup, Linear(peak, end, rest("warmup_linear(steps=...)", steps, warmup)))
+    return Warmup(warmup) >> Linear(peak, end, rest("warmup_linear(steps=...)", steps, warmup))
 
 
 @checked
 def wsd(
-    peak: Rate, steps: Length, warmup: Count, cooldown: Length, end: Rate = 0.0, shape: Shape = "linear"
+    peak: Rate, steps: Length, warmup: Count, cooldown: Count, end: Rate = 0.0, shape: Shape = "linear"
 ) -> Schedule:
     """Warm-up, stable phase, decay: the trapezoid.
 
@@ -76,8 +70,8 @@ def wsd(
         peak: learning rate of the stable phase, >= 0.
         steps: all updates; the stable phase takes what the others leave, at least 1.
         warmup: updates of the linear warm-up, >= 0.
-        cooldown: updates of the decay, >= 1.
-        end: learning rate at step `steps` and after.
+        cooldown: updates of the decay, >= 0.
+        end: learning rate at step `steps` and after, if there is a decay.
         shape: shape of the decay, one of those of `Cooldown`.
 
     Examples:
@@ -88,17 +82,17 @@ def wsd(
         Hu et al., MiniCPM, 2024, section 4. arXiv:2404.06395
     """
     stable = rest("wsd(steps=...)", steps, warmup, cooldown)
-    return _warmed(warmup, Constant(peak, stable) >> Cooldown(cooldown, end, shape))
+    return Warmup(warmup) >> Constant(peak, stable) >> Cooldown(cooldown, end, shape)
 
 
 @checked
-def wsd_s(peak: Rate, periods: Lengths, cooldown: Length, warmup: Count = 0, end: Rate = 0.0) -> Schedule:
+def wsd_s(peak: Rate, periods: Lengths, cooldown: Count, warmup: Count = 0, end: Rate = 0.0) -> Schedule:
     """Several stable phases, each with its decay, after one warm-up (WSD-S).
 
     Args:
         peak: learning rate of the stable phases, >= 0.
         periods: updates of each period, its decay included, each more than `cooldown`.
-        cooldown: updates of each decay, >= 1.
+        cooldown: updates of each decay, >= 0.
         warmup: updates of the warm-up, before the first period, >= 0.
         end: learning rate at the end of each decay.
 
@@ -113,7 +107,7 @@ def wsd_s(peak: Rate, periods: Lengths, cooldown: Length, warmup: Count = 0, end
         Constant(peak, rest(f"wsd_s(periods=...)[{i}]", size, cooldown)) >> Cooldown(cooldown, end)
         for i, size in enumerate(periods)
     ]
-    return _warmed(warmup, reduce(rshift, parts))
+    return Schedule.sequence([Warmup(warmup), *parts])
 
 
 @checked
@@ -203,7 +197,7 @@ def power_schedule(
     peak: Rate,
     warmup: Length,
     steps: Length,
-    cooldown: Length,
+    cooldown: Count,
     power: Annotated[float, Real(low=-10.0, high=100.0)] = 0.51,
 ) -> Schedule:
     """Warm-up, a power law in the step, then a line to zero.
@@ -212,7 +206,7 @@ def power_schedule(
         peak: learning rate at the end of the warm-up, >= 0.
         warmup: updates of the warm-up and timescale of the power law, >= 1.
         steps: all updates.
-        cooldown: updates of the line to zero, >= 1.
+        cooldown: updates of the line to zero, >= 0.
         power: exponent, `peak * (t / warmup) ** -power`.
 
     Examples:

@@ -102,7 +102,7 @@ def piecewise_linear(
         raise ValueError(f"{where} must begin with 0 and be as many as the {len(values)} values, got {short(steps)}")
     lengths = _differences(where, steps)
     parts = [Linear(a, b, n) for a, b, n in zip(values[:-1], values[1:], lengths, strict=True)]
-    return parts[0] if len(parts) == 1 else Schedule.sequence(parts)
+    return Schedule.sequence(parts)
 
 
 @checked

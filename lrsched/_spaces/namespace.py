@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lrsched._core.check import LARGEST, short
+from lrsched._core.check import LARGEST, is_sequence, short
 from lrsched._spaces.arrays import INT64, Arrays
 from lrsched._spaces.frameworks import JaxSpace, TensorFlowSpace, TorchSpace
 from lrsched._spaces.numpy import NumPySpace
@@ -98,9 +98,8 @@ _STEPS = {"torch": _torch_step, "jax": _jax_step, "tensorflow": _tensorflow_step
 
 def _kind_error(step: Any) -> TypeError:
     return TypeError(
-        "schedule(step) must get an int, a float or an array of one of numpy, torch, jax, tensorflow, "
-        f"got {type(step).__name__} {short(step)}; write np.asarray(steps), "
-        "or schedule(step, xp=module) for another library"
+        "schedule(step) must get an int, a float or an array of one of numpy, torch, jax, tensorflow, or a sequence of "
+        f"numbers, got {type(step).__name__} {short(step)}; write schedule(step, xp=module) for another library"
     )
 
 
@@ -109,7 +108,7 @@ def evaluate(curve: Curve, step: Any, xp: ModuleType | None = None) -> Any:
 
     Args:
         curve: a function of a local step and its space.
-        step: a Python or NumPy number, an array, a tensor, a tracer or a keras Variable.
+        step: a Python or NumPy number, an array, a tensor, a tracer, a keras Variable or a sequence of numbers.
         xp: the array-API module of a library that is not known here.
 
     Returns:
@@ -135,9 +134,19 @@ def evaluate(curve: Curve, step: Any, xp: ModuleType | None = None) -> Any:
         return evaluate(curve, step.value)
     adapt = _STEPS.get(root)
     if adapt is None or not hasattr(step, "dtype") or not hasattr(step, "shape"):
-        raise _kind_error(step)
+        return _evaluate_numpy(curve, _array(step))
     t, space = adapt(step)
     return space.run(curve, t)
+
+
+def _array(steps: Any) -> np.ndarray[Any, Any]:
+    """Return a sequence of numbers, or what offers itself as an array of NumPy, as one."""
+    if not is_sequence(steps) and not hasattr(steps, "__array__"):
+        raise _kind_error(steps)
+    try:
+        return np.asarray(steps)
+    except (TypeError, ValueError, RuntimeError):  # ragged, a tensor that wants its gradient, another device
+        raise _kind_error(steps) from None
 
 
 def _evaluate_numpy(curve: Curve, steps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

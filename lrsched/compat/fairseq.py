@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count, islice, pairwise
 from typing import Annotated, Any, NoReturn
 
-from lrsched._core.check import MAX_STEPS, Int, Many, OrNone, Real, Steps
+from lrsched._core.check import MAX_STEPS, Int, Many, OneOrMany, OrNone, Real, Steps
 from lrsched._core.parse import literal
 from lrsched._curves import (
     Constant,
@@ -69,9 +69,7 @@ class Rates:
     most: int = MAX_STEPS
 
     def __call__(self, where: str, value: Any) -> tuple[float, ...]:
-        if not isinstance(value, tuple | list):
-            value = [Real(low=0.0)(where, value)]
-        rates = Many(Real(low=0.0))(where, value)
+        rates = OneOrMany(Real(low=0.0), MAX_STEPS)(where, value)
         must(len(rates) <= self.most, where, "one rate, or a list of one: fairseq uses no other here", value)
         return rates
 
@@ -234,7 +232,7 @@ def polynomial_decay(
     must(len(tops) <= _EPOCHS, name, f"large enough for at most {_EPOCHS} epochs", updates_per_epoch)
     parts = [late(of(top), start) for start, top in tops]
     held = [Hold(part, end - start) for part, ((start, _), (end, _)) in zip(parts, pairwise(tops), strict=False)]
-    return Schedule.sequence([*held, parts[-1]]) if held else parts[0]
+    return Schedule.sequence([*held, parts[-1]])
 
 
 def _tops(

@@ -78,7 +78,7 @@ def _levels(bounds: Sequence[int], length: int, values: Sequence[float]) -> Sche
     """Return the constants between boundaries; the last one ends with the training."""
     edges = [0, *bounds, length]
     parts = [Constant(value, b - a) for value, a, b in zip(values, edges, edges[1:], strict=False) if a < b]
-    return parts[0] if len(parts) == 1 else Schedule.sequence(parts)
+    return Schedule.sequence(parts)
 
 
 def _stairs_in(part: Schedule, begin: float, share: float, first: int, max_iter: int) -> Schedule | None:

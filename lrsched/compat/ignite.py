@@ -30,6 +30,7 @@ from lrsched.compat._tools import (
     Positive,
     Rate,
     RateOrNone,
+    arguments_of,
     checked,
     late,
     must,
@@ -101,7 +102,9 @@ def LRScheduler(
         curve = Complete()("LRScheduler(lr_scheduler=...)", lr_scheduler)
         return _begun(curve, late(curve, taken + use_legacy), use_legacy, found, taken)
     name = Choice(_NAMES)("LRScheduler(lr_scheduler=...)", lr_scheduler)
-    build = partial(getattr(recipes, name), **arguments)
+    recipe = getattr(recipes, name)
+    arguments = arguments_of(recipe, **arguments)
+    build = partial(recipe, **arguments)
     curve = build()
     rate = curve(taken) if found is None else found
     if name == "ExponentialLR":
@@ -244,7 +247,7 @@ def _rounded(
         parts.append(part)
         begin += size + warmup
         size, warmup, scale = int(size * growth), int(warmup * growth), scale * factor
-    return parts[0] if len(parts) == 1 else Schedule.sequence(parts)
+    return Schedule.sequence(parts)
 
 
 @checked

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Int, OrNone, Real
+from lrsched._core.check import Choice, Int, OrNone, Real, is_sequence
 from lrsched._curves import Constant, Harmonic, Linear, Minimum, PowerLaw, Schedule
 from lrsched.compat import optax
 from lrsched.compat._tools import (
@@ -140,15 +140,15 @@ def _ends(total: int, cycle_length: Any, cycles: Any, haps: Any) -> list[int]:
     name = "cycle_length"
     if cycle_length is not None:
         must(cycles is None and haps is None, where, "None where cycles or haps are given", cycle_length)
-        if isinstance(cycle_length, list | tuple):
+        if is_sequence(cycle_length):
             ends = list(accumulate(_whole_numbers(name, cycle_length)))
         else:
             size = _steps(name, Real(low=0.0, open_low=True)(where, cycle_length), total)
             must(size > 0, where, "at least one step", cycle_length)
             ends = [i * size for i in range(1, total // size)]
-    elif haps is not None or isinstance(cycles, list | tuple):
+    elif haps is not None or is_sequence(cycles):
         name, given = ("haps", haps) if haps is not None else ("cycles", cycles)
-        if not isinstance(given, list | tuple):
+        if not is_sequence(given):
             raise TypeError(f"{_WHERE}({name}=...) must be a list of steps or None, got {given!r}")
         ends = _whole_numbers(name, given)
     elif cycles is not None:

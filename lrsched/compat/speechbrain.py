@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from lrsched._core.check import MAX_STEPS, Choice, Int, Many, OrNone, Real
+from lrsched._core.check import MAX_STEPS, Choice, Int, Many, OrNone, Real, is_sequence
 from lrsched._curves import (
     Constant,
     Cosine,
@@ -173,7 +173,7 @@ def IntervalScheduler(lr: Rate, intervals: Sequence[Mapping[str, Any]]) -> Sched
         Constant(0.1, steps=5) >> Constant(0.05, steps=4) >> Constant(0.01)
     """
     where = "IntervalScheduler(intervals=...)"
-    if not isinstance(intervals, list | tuple):
+    if not is_sequence(intervals):
         raise TypeError(f"{where} must be a list of dictionaries, got {intervals!r}")
     table = [_interval(f"{where}[{i}]", item) for i, item in enumerate(intervals)]
     begins: list[int] = []

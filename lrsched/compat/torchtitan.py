@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from lrsched._core.check import Choice, Int, OrNone, Real, short
+from lrsched._core.check import Choice, Int, OrNone, Real, is_sequence, short
 from lrsched._curves import Constant, Cosine, Extend, Linear, Monomial, Ramp, Schedule
 from lrsched.compat._tools import (
     Count,
@@ -133,7 +133,7 @@ def _rate(table: Mapping[str, Any], group: int | None) -> Any:
         return found["lr"]
     where += "['param_groups']"
     groups = found["param_groups"]
-    if not isinstance(groups, list | tuple):
+    if not is_sequence(groups):
         raise TypeError(f"{where} must be a list of dictionaries, got {short(groups)}")
     rates = [_rate_of(f"{where}[{i}]", item) for i, item in enumerate(groups)]
     must(len(rates) > 0, where, "at least one group with a rate", groups)

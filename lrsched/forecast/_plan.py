@@ -63,7 +63,7 @@ def _given(family: Sequence[Schedule]) -> list[Schedule]:
 
 def _family(family: str, peak: float, horizon: int, warmup: int) -> Iterator[Schedule]:
     def warmed(rest: Schedule) -> Schedule:
-        return Warmup(warmup) >> rest if warmup else rest
+        return Warmup(warmup) >> rest
 
     steps = horizon - warmup
     if family == "wsd":

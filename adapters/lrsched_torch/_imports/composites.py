@@ -130,7 +130,7 @@ def _chained(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
         if start < turning < math.inf:
             end = int(turning)
         pieces.append(local if end is None else Hold(local, end - start))
-    return pieces[0] if len(pieces) == 1 else Schedule.sequence(pieces)
+    return Schedule.sequence(pieces)
 
 
 def _resets(scheduler: Any, ahead: int) -> list[int]:

@@ -2,12 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from lrsched._core.check import Choice, Real
+from lrsched._core.check import Choice, Real, is_sequence
 from lrsched._curves import Constant
 from lrsched._draw.axis import number
 from lrsched.compat._remarks.facts import Call, Remark
@@ -64,9 +64,7 @@ def defaults(call: Call) -> Iterator[Remark]:
 def boundaries(call: Call) -> Iterator[Remark]:
     """Yield what is odd about the boundaries of a staircase."""
     given = call.arguments.get(call.convention.bounds)
-    steps = (
-        [int(step) for step in given] if isinstance(given, Sequence | Mapping) and not isinstance(given, str) else []
-    )
+    steps = [int(step) for step in given] if is_sequence(given) or isinstance(given, Mapping) else []
     if not steps:
         return
     if steps != sorted(steps):

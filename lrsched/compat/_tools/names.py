@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from lrsched._core.check import is_sequence
 from lrsched._core.names import folded, nearest, words
 
 # Words of which one makes a name look like a schedule's.
@@ -65,6 +66,6 @@ def below(content: Any, known: Collection[str], path: str = "", depth: int = 0) 
             if depth and str(name).lower() in folded:
                 yield path, str(name)
             yield from below(inner, known, f"{path}.{name}" if path else str(name), depth + 1)
-    elif isinstance(content, list | tuple):
+    elif is_sequence(content):
         for i, inner in enumerate(content):
             yield from below(inner, known, f"{path}[{i}]", depth + 1)

@@ -41,8 +41,7 @@ def cut(schedule: Schedule, steps: int) -> Schedule:
 
 def chain(*parts: Schedule | None) -> Schedule:
     """Return the given parts one after the other; None stands for a part that takes no step."""
-    given = [part for part in parts if part is not None]
-    return given[0] if len(given) == 1 else Schedule.sequence(given)
+    return Schedule.sequence(part for part in parts if part is not None)
 
 
 def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
@@ -111,7 +110,7 @@ def delayed(schedule: Schedule) -> Schedule:
     first, *rest = schedule.parts if isinstance(schedule, Chain) else (schedule,)
     if isinstance(first, Constant):
         longer = Constant(first.value, None if first.steps is None else first.steps + 1)
-        return Schedule.sequence([longer, *rest]) if rest else longer
+        return Schedule.sequence([longer, *rest])
     return Constant(schedule(0), 1) >> schedule
 
 
@@ -195,7 +194,7 @@ def truncated_cycles(
         parts.append(make(number, size))
         start += size
         size, number = following, number + 1
-    return parts[0] if len(parts) == 1 else Schedule.sequence(parts)
+    return Schedule.sequence(parts)
 
 
 # The one-cycle policy of torch, whose phases meet at real times between the steps.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Any, NoReturn
 
-from lrsched._core.check import MAX_STEPS, Constraint, Flag, Int, Many, OrNone, Real, Steps, short
+from lrsched._core.check import MAX_STEPS, Constraint, Flag, Int, Many, OrNone, Real, Steps, is_sequence, short
 from lrsched._core.names import nearest
 from lrsched._core.parse import literal
 from lrsched.arguments import rule_of, signature_of
@@ -59,10 +59,10 @@ def number(rule: Constraint, content: Any) -> Any:
                 found = literal(text)
             except (ValueError, SyntaxError, MemoryError, RecursionError):
                 return content
-            content = found if isinstance(found, tuple | list) else content
+            content = found if is_sequence(found) else content
     if isinstance(rule, Int) and isinstance(content, float) and content.is_integer():
         return int(content)
-    if isinstance(rule, Many) and isinstance(content, tuple | list):
+    if isinstance(rule, Many) and is_sequence(content):
         return tuple(number(rule.each, item) for item in content)
     return content
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from inspect import signature
 from typing import Any, NamedTuple
 
-from lrsched._core.check import Flag, short
+from lrsched._core.check import Flag, is_sequence, short
 from lrsched._curves import Schedule
 from lrsched.compat._tools import (
     LengthOrNone,
@@ -168,7 +168,7 @@ def _entries(configs: Any) -> list[_Entry]:
             f"{', '.join(map(repr, list(configs)[:8]))}"
         )
     listed = [configs] if isinstance(configs, Mapping) else configs
-    if not isinstance(listed, Sequence) or isinstance(listed, str):
+    if not is_sequence(listed):
         raise TypeError(f"{_WHERE} must be a dictionary or a sequence of them, got {short(configs)}")
     must(len(listed) > 0, _WHERE, "one or more dictionaries", configs)
     return [_entry(f"{_WHERE}[{i}]", dictionary(f"{_WHERE}[{i}]", config)) for i, config in enumerate(listed)]

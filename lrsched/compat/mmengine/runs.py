@@ -219,7 +219,7 @@ def _joined(pieces: Sequence[Piece]) -> Schedule:
             merged[-1] = Constant(part.value, whole)
         else:
             merged.append(part)
-    return merged[0] if len(merged) == 1 else Schedule.sequence(merged)
+    return Schedule.sequence(merged)
 
 
 def _settled(curve: Schedule) -> int | None:
