@@ -18,7 +18,7 @@ from lrsched.arguments import RateOrNone, checked
 Ends = tuple[float, float]
 
 
-class Facts(NamedTuple):
+class Totals(NamedTuple):
     """What the parts of a combination add up to."""
 
     # Steps until all hold; -inf where all are plain numbers, inf where one never does.
@@ -35,7 +35,7 @@ class Combination(Associative, abstract=True):
     """Schedules combined step by step by one associative operation; each sees the same clock."""
 
     parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
-    _facts: Facts = field(init=False)
+    _totals: Totals = field(init=False)
     symbol: ClassVar[str] = ""
 
     def _check(self) -> None:
@@ -43,10 +43,12 @@ class Combination(Associative, abstract=True):
         self._add_up(self.parts)
 
     def _add_up(self, parts: Iterable[Schedule]) -> None:
-        facts = [part._facts if isinstance(part, type(self)) else _facts(part) for part in parts]
+        facts = [part._totals if isinstance(part, type(self)) else _totals(part) for part in parts]
         lengths, first, all_, bounds = zip(*facts, strict=True)
-        settle(self, "_facts", Facts(max(lengths), first[0], all_[0], (min(map(min, bounds)), max(map(max, bounds)))))
-        settle(self, "_facts", self._facts._replace(first=reduce(self._bounds, first), all=reduce(self._bounds, all_)))
+        settle(self, "_totals", Totals(max(lengths), first[0], all_[0], (min(map(min, bounds)), max(map(max, bounds)))))
+        settle(
+            self, "_totals", self._totals._replace(first=reduce(self._bounds, first), all=reduce(self._bounds, all_))
+        )
 
     @classmethod
     def of_two(cls, left: Any, right: Any) -> Self:
@@ -59,7 +61,7 @@ class Combination(Associative, abstract=True):
             joined = None if any(map(is_pending, sides)) else cls._lazily(*sides)
             if joined is not None:
                 joined._add_up(sides)
-                told = joined._facts
+                told = joined._totals
                 finite = all(map(math.isfinite, told.first if joined.length is None else told.all))
                 if finite and told.parts != (-math.inf, math.inf):
                     return joined
@@ -68,7 +70,7 @@ class Combination(Associative, abstract=True):
     @property
     def length(self) -> int | None:
         """Steps until every part holds its last value, or None; a constant part always does."""
-        return _steps(self._facts.length)
+        return _steps(self._totals.length)
 
     _blame_length: ClassVar[str] = "parts"
     _blame_values: ClassVar[str] = "parts"
@@ -99,9 +101,9 @@ class Combination(Associative, abstract=True):
         return _written(self, self.parts, self.symbol)
 
 
-def _facts(part: Schedule) -> Facts:
+def _totals(part: Schedule) -> Totals:
     most = part._reach(HORIZON)
-    return Facts(_lasts(part), part._reach(0), most, most)
+    return Totals(_lasts(part), part._reach(0), most, most)
 
 
 def _lasts(part: Schedule) -> float:
@@ -147,7 +149,7 @@ class Product(Combination):
     symbol: ClassVar[str] = "*"
 
     def _join(self, a: Any, b: Any, space: Space) -> Any:
-        low, high = self._facts.parts
+        low, high = self._totals.parts
         return a * b if max(-low, high) <= LARGEST_32 else space.times(a, b)
 
 
@@ -168,7 +170,7 @@ class Sum(Combination):
 
     def _check(self) -> None:
         super()._check()
-        if self._facts.parts == (-math.inf, math.inf):
+        if self._totals.parts == (-math.inf, math.inf):
             raise ValueError(f"Sum(parts=...) must not both grow and fall without bound, got {short(self.parts)}")
 
     def _join(self, a: Any, b: Any, space: Space) -> Any:

@@ -151,10 +151,56 @@ def test_a_python_number_that_is_no_step_is_a_value_error(step):
         RAMP(step)
 
 
-@pytest.mark.parametrize("step", ["3", None, [1, 2], (1,), range(3), True, 1j, {"t": 1}, object(), lambda: 3])
+@pytest.mark.parametrize(
+    "step", ["3", b"3", None, ["1"], (1, None), [[1], [2, 3]], {1, 2}, True, [True], 1j, {"t": 1}, object(), lambda: 3]
+)
 def test_anything_that_is_no_step_is_a_type_error(step):
     with pytest.raises(TypeError, match=r"schedule\(step\) must get an int, a float or an array"):
         RAMP(step)
+
+
+class Offers:
+    """Something that offers itself as an array of NumPy, as a column of pandas does."""
+
+    def __array__(self, dtype=None, copy=None):
+        import numpy as np
+
+        return np.array([0, 3, 9], dtype=dtype)
+
+
+@pytest.mark.parametrize("steps", [[0, 3, 9], (0, 3.0, 9), range(0, 12, 3), [[0, 3], [9, 1]], [], Offers()], ids=repr)
+def test_sequences_of_steps_are_arrays_of_them(steps):
+    import numpy as np
+
+    np.testing.assert_array_equal(RAMP(steps), RAMP(np.asarray(steps)))
+
+
+def test_parts_of_no_steps_vanish_from_a_chain():
+    chain = ls.Warmup(5) >> ls.Constant(0.1, steps=9)
+    assert (ls.Warmup(0) >> chain) == chain == (chain >> ls.Cooldown(0))
+    assert (ls.Warmup(0) >> RAMP) is RAMP
+    assert (
+        ls.Schedule.sequence([ls.Warmup(0), *chain.parts, ls.Cooldown(0)])
+        == chain
+        == ls.Chain((ls.Warmup(0), *chain.parts))
+    )
+    assert (ls.Warmup(0) >> ls.Constant(0.1) >> ls.Cooldown(0)) == ls.Constant(0.1)
+    assert repr(ls.Warmup(0) >> ls.Cooldown(3)) == "Cooldown(3)"
+    with pytest.raises(ValueError, match=r"Chain\(parts=...\) must hold two or more schedules that take steps"):
+        ls.Chain((ls.Warmup(0), RAMP))
+
+
+@pytest.mark.parametrize("part", [ls.Warmup(0), ls.Cooldown(0.0)])
+def test_a_part_of_no_steps_alone_is_refused(part):
+    with pytest.raises(ValueError, match="takes its height from a neighbour"):
+        part(0)
+    with pytest.raises(ValueError, match="a height is missing"):
+        ls.Shift(part, 1)
+
+
+def test_a_recipe_without_cooldown_holds():
+    assert ls.wsd(0.1, 100, 10, cooldown=0) == ls.Warmup(10) >> ls.Constant(0.1, 90)
+    assert ls.wsd_s(0.1, [20, 30], cooldown=0) == ls.Constant(0.1, 20) >> ls.Constant(0.1, 30)
 
 
 @pytest.mark.parametrize("dtype", [bool, complex, str, object, "datetime64[s]"])

@@ -296,7 +296,7 @@ def test_steps_that_are_no_numbers_of_steps_are_refused(name, dtype):
             schedule(array)
 
 
-@pytest.mark.parametrize("step", [True, np.True_, "3", b"3", None, 1j, [1, 2], (1,), {}, object(), np.array(["a"])])
+@pytest.mark.parametrize("step", [True, np.True_, "3", b"3", None, 1j, ["1"], {}, object(), np.array(["a"])])
 def test_other_things_than_steps_are_refused(step):
     with pytest.raises(TypeError, match="must get an int, a float or an array"):
         COSINE(step)
