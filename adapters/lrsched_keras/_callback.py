@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from lrsched import Schedule, feedback
-from lrsched_keras._feedback import Dial, FeedbackLoop, write_json
+from lrsched_keras._feedback import Dial, FeedbackLoop, core_of, put_in_order, write_json
 from lrsched_keras._schedule import complete
 
 _UNITS = ("epoch", "batch")
@@ -95,6 +95,12 @@ class LRCallback(keras.callbacks.Callback):
         self.unit = unit
         self._seen_before = 0
         self.backup = None if backup is None else Path(backup)
+
+    def set_model(self, model: Any) -> None:
+        """Take the model, before Keras has looked at the variables of its optimizers."""
+        super().set_model(model)
+        for optimizer in _optimizers(model):
+            put_in_order(core_of(optimizer))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Check that this model can be trained with this callback."""

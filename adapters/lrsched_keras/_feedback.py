@@ -88,6 +88,29 @@ class FeedbackSchedule(keras.optimizers.schedules.LearningRateSchedule, _Base):
         return f"FeedbackSchedule({inner!r}, factor={self.factor!r})"
 
 
+def core_of(optimizer: Any) -> Any:
+    """Return the optimizer inside a `LossScaleOptimizer`, else the optimizer itself."""
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
+def put_in_order(optimizer: Any) -> None:
+    """Put the factor where a loaded optimizer will have it: Keras saves the variables of an optimizer by number.
+
+    On JAX a schedule that was assigned to an optimizer is its last variable, and what it replaced may be left.
+    """
+    rate = getattr(optimizer, "_learning_rate", None)
+    if not (_ON_JAX and isinstance(rate, FeedbackSchedule)) or optimizer._variables[1] is rate:
+        return
+    variables = optimizer._variables
+    left = [v for v in variables if v is not rate and (isinstance(v, FeedbackSchedule) or v.name == "learning_rate")]
+    for variable in (*left, rate):
+        optimizer._untrack_variable(variable)
+    optimizer._track_variable(rate)
+    variables.insert(1, variables.pop())
+
+
 class Dial:
     """The place of an optimizer where a number can be set: its rate, or the factor of its `FeedbackSchedule`.
 
@@ -97,10 +120,8 @@ class Dial:
 
     def __init__(self, optimizer: Any) -> None:
         self.optimizer = optimizer
-        while hasattr(optimizer, "inner_optimizer"):  # of LossScaleOptimizer
-            optimizer = optimizer.inner_optimizer
         # Keras shows a schedule only as the rate of the next update.
-        schedule = optimizer._learning_rate
+        schedule = core_of(optimizer)._learning_rate
         self.schedule = schedule if isinstance(schedule, FeedbackSchedule) else None
         # The rate of an optimizer with a schedule is a tensor, computed on the spot.
         if self.schedule is None and not isinstance(self.optimizer.learning_rate, keras.Variable):

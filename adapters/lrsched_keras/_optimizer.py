@@ -9,6 +9,7 @@ import keras
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from lrsched import Schedule, from_config, rules, to_config
+from lrsched_keras._feedback import put_in_order
 from lrsched_keras._schedule import LRSchedule
 
 
@@ -99,6 +100,7 @@ class RuleOptimizer(keras.optimizers.Optimizer):
     def learning_rate(self, learning_rate: Any) -> None:
         rate = _keras_rate(learning_rate, self.gradient_accumulation_steps)
         keras.optimizers.Optimizer.learning_rate.fset(self, rate)
+        put_in_order(self)
 
     def build(self, variables: list[Any]) -> None:
         """Create the slots of the variables to train."""

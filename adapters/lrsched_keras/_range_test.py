@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from lrsched import Constant, feedback, range_test
+from lrsched_keras._feedback import core_of
 from lrsched_keras._schedule import LRSchedule
 
 
@@ -53,7 +54,8 @@ def run_range_test(
     optimizer = model.optimizer
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
-    each = _inner(optimizer).gradient_accumulation_steps or 1
+    core = core_of(optimizer)
+    each = core.gradient_accumulation_steps or 1
     given = list(batches)
     if not given:
         raise ValueError("run_range_test(batches=...) must hold at least one batch, got none")
@@ -71,13 +73,13 @@ def run_range_test(
     # Metrics have no variables before the first batch, so that there may be more of them later.
     saved = [(variable, read(variable).copy()) for variable in (*model.variables, *optimizer.variables)]
     # A rate that is no variable cannot be set, but it can be replaced by a schedule that rises from here on.
-    own = None if isinstance(optimizer.learning_rate, keras.Variable) else _inner(optimizer)._learning_rate
+    own = None if isinstance(optimizer.learning_rate, keras.Variable) else core._learning_rate
     try:
         if own is not None:
             done = int(read(optimizer.iterations))
             rising = range_test(start, end, steps)
             rising = Constant(start, steps=done) >> rising if done else rising
-            _inner(optimizer).learning_rate = LRSchedule(rising, gradient_accumulation_steps=each)
+            core._learning_rate = LRSchedule(rising, gradient_accumulation_steps=each)
             model.make_train_function(force=True)
         return feedback.range_curve(train, map(range_test(start, end, steps), range(steps + 1)), rule)
     finally:
@@ -85,10 +87,5 @@ def run_range_test(
             variable.assign(content)
         model.reset_metrics()
         if own is not None:
-            _inner(optimizer).learning_rate = own
+            core._learning_rate = own
             model.make_train_function(force=True)
-
-
-def _inner(optimizer: Any) -> Any:
-    """Return the optimizer inside a `LossScaleOptimizer`, else the optimizer itself."""
-    return getattr(optimizer, "inner_optimizer", optimizer)

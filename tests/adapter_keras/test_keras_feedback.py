@@ -387,3 +387,38 @@ def test_the_rate_of_a_feedback_schedule_is_logged():
     model = falling_model(keras.optimizers.SGD(FeedbackSchedule(SCHEDULE, factor=0.5)))
     history = train(model, LogLearningRate(), [1.0, 1.0])
     assert history["learning_rate"] == pytest.approx([SCHEDULE(2) / 2, SCHEDULE(4) / 2], rel=1e-6)
+
+
+def assert_loads(model, tmp_path):
+    """Save and load a model; every variable of its optimizer must be as it was."""
+    model.save(tmp_path / "model.keras")
+    found = keras.models.load_model(tmp_path / "model.keras").optimizer.variables
+    for a, b in zip(found, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
+
+
+STATEFUL = {
+    "Adam": keras.optimizers.Adam,
+    "LossScaleOptimizer": lambda rate: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(rate)),
+    "RuleOptimizer": lambda rate: RuleOptimizer(rules.Adam(), rate),
+}
+
+
+@pytest.mark.parametrize("build", STATEFUL.values(), ids=STATEFUL)
+def test_a_range_test_leaves_the_variables_of_the_optimizer_in_order(build, tmp_path):
+    model = falling_model(build(FeedbackSchedule(SCHEDULE, factor=0.5)))
+    train(model, LRCallback(HALVE), [1.0])
+    run_range_test(model, [(np.ones((2, 1)), np.ones((2, 1)))], steps=2)
+    assert_loads(model, tmp_path)
+
+
+@pytest.mark.parametrize("build", STATEFUL.values(), ids=STATEFUL)
+def test_a_feedback_schedule_assigned_to_an_optimizer_is_saved_with_it(build, tmp_path):
+    model = falling_model(build(0.5))
+    train(model, LogLearningRate(), [1.0])
+    for schedule in (SCHEDULE, Constant(0.25)):  # in the place of a number, and of another one
+        inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        inner.learning_rate = FeedbackSchedule(schedule)
+        model.compile(model.optimizer, loss="mae")
+        train(model, LRCallback(HALVE), [1.0, 2.0])
+        assert_loads(model, tmp_path)

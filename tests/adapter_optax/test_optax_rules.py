@@ -310,3 +310,22 @@ def test_donated_buffers_take_the_results(name):
     assert header.count("-alias)") == len(donated)
     jax.block_until_ready(compiled(params, state, g))
     assert all(x.is_deleted() for x in donated)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [rules.ScheduleFree(rules.SGD()), rules.Split(rules.Prodigy(d0=0.1), rules.ScheduleFree(rules.SGD()), 0)],
+    ids=repr,
+)
+def test_a_parameter_whose_first_gradient_comes_late_begins_where_it_is(rule):
+    optimizer = from_rule(rule, 0.1)
+    params = {"a": jnp.ones(2), "b": jnp.full(2, 5.0), "c": jnp.asarray(5.0)}
+    state, host = optimizer.init(params), jax.tree.map(lambda p: np.asarray(p, np.float64), params)
+    slots = rules.init(rule, host)
+    for t in range(6):
+        grads = {"a": np.cos(host["a"] + t), "b": np.sin(host["b"]) if t > 2 else None, "c": host["c"] if t else None}
+        updates, state = optimizer.update(grads, state, params)
+        params = {name: p if updates[name] is None else p + updates[name] for name, p in params.items()}
+        host, slots = rules.apply(rule, host, grads, slots, lr=0.1, step=t)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), params, host)
+    assert np.all(np.abs(params["b"] - 5.0) < 1.0)

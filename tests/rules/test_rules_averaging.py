@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from rule_samples import SAMPLES
 
 from lrsched import rules
 
@@ -80,3 +81,60 @@ def test_a_context_among_some_tensors_speaks_of_these():
     alike = rules.Context.of_list(ops, [0, 1, 0], [0.1, 0.1, 0.1], [0, 3, 0])
     assert [alike.at(i).step for i in range(3)] == [0, 3, 0]
     assert alike.at(0) is alike.at(2)
+
+
+AVERAGING = [
+    rules.ScheduleFree(rules.SGD()),
+    rules.ScheduleFree(rules.Adam(0.0) >> rules.DecoupledWeightDecay(0.1, times_lr=False)),
+    rules.DecayBefore(rules.ScheduleFree(rules.RMSprop(), power=0.0), 0.1),
+    rules.ClipByNorm(1.0) >> rules.Split(rules.Prodigy(), rules.ScheduleFree(rules.SGD())),
+    rules.Prodigy(),
+]
+
+
+def moves(rule: rules.Rule, missed: int, own_steps: bool) -> list[np.ndarray]:
+    """Return how far a parameter is after each of five updates, if another one had some updates before."""
+    start = np.array([[2.0, -1.0], [0.25, 4.0]])
+    params, found = [np.array([[1.0, -2.0]]), start], []
+    slots = rules.init(rule, params)
+    for t in range(missed + 5):
+        own = t - missed
+        grads = [np.cos(params[0] + t), np.cos(params[1] + own) if own >= 0 else None]
+        lr = [0.0 if t < 2 else 0.01, 0.0 if own < 2 else 0.01]  # a warm-up
+        step = [t, max(own, 0)] if own_steps else t
+        params, slots = rules.apply(rule, params, grads, slots, lr=lr, step=step)
+        found.append(params[1] - start)
+    return found[missed:]
+
+
+@pytest.mark.parametrize("rule", [*(sample.rule for sample in SAMPLES), *AVERAGING], ids=repr)
+def test_a_parameter_that_joins_late_acts_as_in_a_fresh_optimizer(rule: rules.Rule):
+    if not rule.couples:
+        np.testing.assert_array_equal(moves(rule, 3, True), moves(rule, 0, True))
+    # At the step of the others the corrections of its averages are those of the others, and nothing else is.
+    late, fresh = np.abs(moves(rule, 200, False)[-1]), np.abs(moves(rule, 0, False)[-1])
+    assert np.all(late <= 20.0 * fresh + 1e-15)
+
+
+def test_schedule_free_and_its_average_begin_with_the_first_gradient_of_each_parameter():
+    rule = rules.ScheduleFree(rules.SGD(), b1=0.5)
+    params = {"w": np.array([1.0]), "b": np.array([5.0])}
+    slots = rules.init(rule, params)
+    for step in range(2):
+        assert rules.averages(rule, params, slots)["b"] == [5.0]
+        params, slots = rules.apply(rule, params, {"w": np.ones(1), "b": None}, slots, lr=0.5, step=step)
+    params, slots = rules.apply(rule, params, {"w": None, "b": np.ones(1)}, slots, lr=0.5, step=2)
+    # z = x = y = 5 - 0.5
+    assert params["b"] == slots["b"].z == rules.averages(rule, params, slots)["b"] == [4.5]
+
+
+def test_prodigy_measures_from_where_each_parameter_was_at_its_first_gradient():
+    def moved(start: float) -> np.ndarray:
+        params = [np.ones(2), np.full(2, start)]
+        slots = rules.init(rules.Prodigy(), params)
+        for t in range(60):
+            grads = [params[0], None if t < 2 else params[1] - start + 1.0]
+            params, slots = rules.apply(rules.Prodigy(), params, grads, slots, lr=1.0, step=t)
+        return params[1] - start
+
+    np.testing.assert_allclose(moved(-100.0), moved(0.0), rtol=1e-6)

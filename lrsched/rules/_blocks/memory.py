@@ -44,7 +44,7 @@ NUMPY = Sizes(block=2**18, pack=2**18, small=2**13, kept=2**22, shared=2**16)
 # torch splits what is longer than 32768 among its threads.
 TORCH = Sizes(block=2**17, pack=2**19, small=2**17, kept=2**22, shared=sys.maxsize)
 # The operations that libraries call differently.
-OWN = frozenset(("copy", "add_scaled", "subtract_scaled"))
+OWN = frozenset(("copy", "choose", "add_scaled", "subtract_scaled"))
 # Elements whose products are summed one after the other, before these sums are.
 DOT = 2048
 
@@ -124,6 +124,12 @@ def _copy(x: np.ndarray, out: np.ndarray) -> np.ndarray:
     return out
 
 
+def _choose(mask: np.ndarray, yes: np.ndarray, no: np.ndarray, out: np.ndarray) -> np.ndarray:
+    # Several times as fast as `np.where` for one tensor; of several, `out` may be the memory of what is read.
+    np.copyto(out, (yes if mask.item() else no) if mask.size == 1 else np.where(mask, yes, no))
+    return out
+
+
 def _functions(xp: Ops, own: dict[str, Callable[..., Array]]) -> dict[str, Callable[..., Array]]:
     """Return each operation of a tape; those that write are the functions of the library, which take `out`."""
     writing = {name: getattr(xp.module, name) for name in WRITING - OWN}
@@ -143,7 +149,7 @@ _NUMPY = Library(
     write=_write,
     combines=False,
     dots=True,
-    functions=_functions(ops_named("numpy"), {"copy": _copy, "dots": _dots}),
+    functions=_functions(ops_named("numpy"), {"copy": _copy, "choose": _choose, "dots": _dots}),
     plain=lambda arrays: set(map(type, arrays)) <= {np.ndarray},
     writable=lambda arrays: all(map(attrgetter("flags.writeable"), arrays)),
     whole=lambda x: x.flags.c_contiguous,
@@ -175,6 +181,7 @@ def _torch(xp: Ops) -> Library:
         "add_scaled": lambda x, y, c, out: torch.add(x, y, alpha=c.item(), out=out),
         "subtract_scaled": lambda x, y, c, out: torch.sub(x, y, alpha=c.item(), out=out),
         "copy": lambda x, out: out.copy_(x),
+        "choose": lambda mask, yes, no, out: xp.module.where(mask, yes, no, out=out),
         "sign": lambda x, out: out.copy_(xp.sign(x)),
     }
     return Library(

@@ -23,7 +23,7 @@ from lrsched.rules._ops.context import Context
 
 # Operations that write floating-point numbers, element by element, where they are told to.
 WRITING = frozenset(
-    (*COMMON, "add", "subtract", "multiply", "divide", "negative", "copy", "add_scaled", "subtract_scaled")
+    (*COMMON, "add", "subtract", "multiply", "divide", "negative", "copy", "choose", "add_scaled", "subtract_scaled")
 )
 # The others, which return what they make.
 RETURNING: dict[str, Callable[..., Array]] = {
@@ -152,6 +152,8 @@ class Tape:
 
     def record(self, name: str, *inputs: Any) -> Traced:
         """Add an operation and return its result."""
+        if name == "where" and inputs[0].number and any(isinstance(x, Traced) and not x.number for x in inputs):
+            name = "choose"  # one truth value a tensor
         if name == "multiply" and any(isinstance(x, float) and x == 1.0 for x in inputs):
             return next(x for x in inputs if isinstance(x, Traced))
         if name == "multiply":

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._core.check import Flag, OneOf, OrNone, Real, short
 from lrsched._core.value import children, value
-from lrsched._spaces.ops import Array
+from lrsched._spaces.ops import Array, ops_of
 from lrsched.rules._library.base import Pipeline, Rule
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.tree import aligned, rebuilt
@@ -13,13 +13,13 @@ from lrsched.rules._update.run import Full, check_state
 Decay = Annotated[float, Real(low=0, high=1, open_high=True)]
 
 
-def _first(context: Context, p: Array, kept: Array) -> Array:
-    """Return the parameter at the first update, and what was kept at every later one."""
-    return context.choose(context.step > 0, kept, p)
+# Stands in a slot until the first update of the tensor, which need not be that of the others: it may be frozen at
+# first, or have no gradient.
+UNTOUCHED = -1.0
 
 
 class ScheduleFreeSlots(NamedTuple):
-    """The iterate z, the largest rate so far and the sum of the weights, and the slots of the rule."""
+    """The iterate z, the largest rate so far (-1 at first), the sum of the weights, and the slots of the rule."""
 
     z: Array
     largest: Array
@@ -64,7 +64,7 @@ class ScheduleFree(Rule):
 
     def slots(self, full: Full) -> ScheduleFreeSlots:
         """Return zeros; z is the parameter at the first update."""
-        return ScheduleFreeSlots(full(0.0), full(0.0, ()), full(0.0, ()), self.rule.slots(full))
+        return ScheduleFreeSlots(full(0.0), full(UNTOUCHED, ()), full(0.0, ()), self.rule.slots(full))
 
     def body(
         self, context: Context, ps: list[Array], gs: list[Array], slots: list[Any]
@@ -74,7 +74,7 @@ class ScheduleFree(Rule):
         us, inner = self.rule.body(context, ps, gs, [s.rule for s in slots])
         updates, new = [], []
         for i, (p, u, old, own) in enumerate(zip(ps, us, slots, inner, strict=True)):
-            z = _first(context.at(i), p, old.z)
+            z = xp.where(old.largest < 0.0, p, old.z)
             largest = xp.maximum(old.largest, context.at(i).lr)
             weight = largest**self.power
             weights = old.weights + weight
@@ -86,17 +86,18 @@ class ScheduleFree(Rule):
         return updates, new
 
     def average(self, p: Array, slots: ScheduleFreeSlots) -> Array:
-        """Return the average x, which is to be evaluated, of a parameter that has been updated.
+        """Return the average x, which is to be evaluated, of a parameter.
 
         Args:
             p: the parameter.
-            slots: its slots, after one update or more.
+            slots: its slots; without an update so far, the average is the parameter.
         """
         check_state("ScheduleFree.average(p)", "ScheduleFree.average(slots)", "", self, p, slots)
         return self._average(p, slots)
 
     def _average(self, p: Array, slots: ScheduleFreeSlots) -> Array:
-        return (p - (1.0 - self.b1) * slots.z) / self.b1
+        xp: Any = ops_of(p)
+        return xp.where(slots.largest < 0.0, p, (p - (1.0 - self.b1) * slots.z) / self.b1)
 
 
 def averages(rule: Rule, params: Any, slots: Any) -> Any:
@@ -104,7 +105,7 @@ def averages(rule: Rule, params: Any, slots: Any) -> Any:
 
     Args:
         rule: `ScheduleFree(...)`, or a chain around it.
-        params: nested containers of parameters, after one update or more.
+        params: nested containers of parameters; those without an update so far are their average.
         slots: their slots.
 
     Returns:
@@ -135,7 +136,7 @@ def averages(rule: Rule, params: Any, slots: Any) -> Any:
 
 
 class ProdigySlots(NamedTuple):
-    """The moments, the sum of gradients and the first value of a tensor; the distance and its numerator of all."""
+    """The moments, the sum of gradients, the first value; of all tensors the distance (-1 at first), its numerator."""
 
     m: Array
     v: Array
@@ -154,7 +155,8 @@ class Prodigy(Rule):
     d0` and, over all tensors, `n <- b3 * n + r * d / d0 * sum(g * (p0 - p))`. Then `d <- max(d, growth * n /
     sum(abs(s)))` and the update is `-r * (m / (sqrt(v) + d * eps) + weight_decay * p)`.
 
-    The estimate belongs to all tensors of a call, so an update must always have the same ones.
+    The estimate belongs to all tensors of a call, so an update must always have the same ones. One that joins later
+    begins with `d0` and no distance travelled.
 
     Args:
         b1: decay of the average of the gradients, in [0, 1).
@@ -196,8 +198,8 @@ class Prodigy(Rule):
     safeguard_warmup: Annotated[bool, Flag()] = False
 
     def slots(self, full: Full) -> ProdigySlots:
-        """Return zeros and the first estimate; the first value is the parameter at the first update."""
-        return ProdigySlots(full(0.0), full(0.0), full(0.0), full(0.0), full(self.d0, ()), full(0.0, ()))
+        """Return zeros; the first value is the parameter at the first update, the first estimate `d0`."""
+        return ProdigySlots(full(0.0), full(0.0), full(0.0), full(0.0), full(UNTOUCHED, ()), full(0.0, ()))
 
     def body(
         self, context: Context, ps: list[Array], gs: list[Array], slots: list[Any]
@@ -207,7 +209,8 @@ class Prodigy(Rule):
         b3 = self.b2**0.5 if self.b3 is None else self.b3
         rates, moved = [], []
         for i, (p, g, old) in enumerate(zip(ps, gs, slots, strict=True)):
-            own, d = context.at(i), old.distance
+            own, fresh = context.at(i), old.distance < 0.0
+            d = xp.where(fresh, self.d0, old.distance)
             rate = d * own.lr
             if self.bias_correction:
                 rate = rate * (own.root(own.correction(self.b2)) / own.correction(self.b1))
@@ -216,7 +219,7 @@ class Prodigy(Rule):
             v = self.b2 * old.v + (1.0 - self.b2) * dg * dg
             s = b3 * old.s + (d if self.safeguard_warmup else rate) * dg / self.d0
             rates.append(rate)
-            moved.append(ProdigySlots(m, v, s, _first(own, p, old.start), d, old.numerator))
+            moved.append(ProdigySlots(m, v, s, xp.where(fresh, p, old.start), d, old.numerator))
         # Each term with the rate of its own tensor.
         gained = context.total(
             [r * k.distance / self.d0 * g * (k.start - p) for r, k, g, p in zip(rates, moved, gs, ps, strict=True)]
