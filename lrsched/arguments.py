@@ -8,9 +8,11 @@ import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, get_args, get_origin
+from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, cast, get_args, get_origin
 
-from lrsched._core.check import Constraint, Flag, Int, Many, OneOf, OrNone, Real, plain_signature, short
+from numpy.typing import ArrayLike
+
+from lrsched._core.check import Constraint, Flag, Int, Many, OneOf, OrNone, Real, Row, plain_signature, short
 from lrsched._core.names import nearest
 
 P = ParamSpec("P")
@@ -30,6 +32,8 @@ OnOff = Annotated[bool, Flag()]
 Text = Annotated[str, OneOf(str, "a text")]
 TextOrNone = Annotated[str | None, OrNone(OneOf(str, "a text"))]
 OnOffOrNone = Annotated[bool | None, OrNone(Flag())]
+Numbers = Annotated[ArrayLike, Row()]
+Function = Annotated[Callable[..., Any], OneOf(cast(type, Callable), "a function")]
 Lengths = Annotated[Sequence[int], Many(Int(low=1))]
 Rates = Annotated[Sequence[float], Many(Real(low=0.0))]
 
@@ -38,10 +42,12 @@ __all__ = [
     "CountOrNone",
     "Default",
     "Fraction",
+    "Function",
     "Length",
     "LengthOrNone",
     "Lengths",
     "Nothing",
+    "Numbers",
     "OnOff",
     "OnOffOrNone",
     "Positive",

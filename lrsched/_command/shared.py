@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lrsched._core.config import from_config
-from lrsched._curves import Schedule, is_pending, parse
+from lrsched._core.parse import parse_value
+from lrsched._curves import Schedule, is_pending
 
 Args = argparse.Namespace
 
@@ -97,7 +98,7 @@ def _read(text: str) -> Schedule:
             source = sys.stdin.read()
         elif text.startswith("@"):
             source = Path(text[1:]).read_text(encoding="utf-8")
-        found = from_config(json.loads(source)) if source.lstrip().startswith("{") else parse(source)
+        found = from_config(json.loads(source)) if source.lstrip().startswith("{") else parse_value(source, "schedule")
     except OSError as error:
         raise UserError(f"{text}: {error.strerror or error}") from None
     except json.JSONDecodeError as error:

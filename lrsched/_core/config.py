@@ -15,6 +15,8 @@ from lrsched._core.value import MAX_DEPTH, Value, find
 FORMAT = 1
 # Far beyond any schedule; it stops a hostile file before it fills the memory.
 MAX_NODES = 1_000_000
+# What errors call the outermost dictionary.
+_ROOT = "from_config(config=...): $"
 
 
 def to_config(item: Value) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def to_config(item: Value) -> dict[str, Any]:
         {'format': 1, 'type': 'Linear', 'start': 0.1, 'end': 0.0, 'steps': 10}
     """
     if not isinstance(item, Value):
-        raise TypeError(f"to_config(...) must get a value of lrsched, got {item!r}")
+        raise TypeError(f"to_config(item=...) must be a value of lrsched, got {short(item)}")
     return {"format": FORMAT, **_encode(item)}
 
 
@@ -68,12 +70,14 @@ def from_config(config: Any) -> Any:
         Linear(0.1, 0.0, steps=10)
     """
     if not isinstance(config, Mapping):
-        raise ValueError(f"$ must be a dictionary, got {short(config)}")
+        raise ValueError(f"{_ROOT} must be a dictionary, got {short(config)}")
     version = config.get("format")
     if isinstance(version, bool) or version != FORMAT:
-        raise ValueError(f"$.format must be {FORMAT}, got {short(version)}: written by another version of lrsched?")
+        raise ValueError(
+            f"{_ROOT}.format must be {FORMAT}, got {short(version)}: written by another version of lrsched?"
+        )
     rest = {key: content for key, content in config.items() if key != "format"}
-    return _decode(rest, "$", [MAX_NODES], 0)
+    return _decode(rest, _ROOT, [MAX_NODES], 0)
 
 
 def _decode(content: Any, where: str, budget: list[int], depth: int) -> Any:

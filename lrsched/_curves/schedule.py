@@ -229,7 +229,7 @@ class Complete:
         if not isinstance(content, Schedule):
             if self.lift:
                 return Constant(Real(low=0.0)(where, content))
-            raise TypeError(f"{where} must be a schedule, got {content!r}")
+            raise TypeError(f"{where} must be a schedule, got {short(content)}")
         if is_pending(content) and not self.pending:
             raise ValueError(
                 f"{where} must be complete, but a height is missing in {content!r}: chain it with >> first"
@@ -486,5 +486,8 @@ def parse(text: str) -> Schedule:
         >>> parse("Warmup(2) >> Constant(0.1)")
         Linear(0.0, 0.1, steps=2) >> Constant(0.1)
     """
-    schedule: Schedule = parse_value(text, "schedule")
+    try:
+        schedule: Schedule = parse_value(text, "schedule")
+    except ValueError as error:
+        raise ValueError(f"parse(text): {error}") from None
     return schedule

@@ -2,10 +2,11 @@
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
-from lrsched._core.check import Int, Real, short
+from lrsched._core.check import Int, OneOf, Real, short
 from lrsched._core.value import Value
+from lrsched.arguments import checked
 from lrsched.feedback._space import Number, Space, enter
 
 
@@ -72,14 +73,14 @@ class Feedback(Value, abstract=True):
         Raises:
             TypeError: the observation lacks what the rule needs, or is no number.
         """
-        where = f"{type(self).__name__}.update(observation)"
+        where = f"{type(self).__name__}.update"
         if isinstance(observation, Observation):
             numbers = [getattr(observation, name) for name in self.needs]
         else:
             numbers = [observation]
         if len(numbers) != len(self.needs) or any(x is None for x in numbers):
             must = " and ".join(self.needs)
-            raise TypeError(f"{where} must hold {must}, got {short(observation)}")
+            raise TypeError(f"{where}(observation) must hold {must}, got {short(observation)}")
         xp, state, numbers = enter(where, state, numbers)
         return self.body(xp, state, *numbers)
 
@@ -88,7 +89,8 @@ class Feedback(Value, abstract=True):
         """Return the next state and the factor: pure mathematics of the numbers that the rule needs."""
 
 
-def state_to_json(state: Any) -> dict[str, Any]:
+@checked
+def state_to_json(state: Annotated[Any, OneOf(tuple, "a state of a feedback rule")]) -> dict[str, Any]:
     """Return a state as a dictionary of strict JSON: infinities and NaN become text.
 
     Args:
@@ -99,6 +101,8 @@ def state_to_json(state: Any) -> dict[str, Any]:
         >>> feedback.state_to_json(feedback.NewBob().init())
         {'scale': 1.0, 'last': 'inf', 'wait': 0}
     """
+    if not hasattr(state, "_asdict"):
+        raise TypeError(f"state_to_json(state=...) must be a state of a feedback rule, got {short(state)}")
     return {name: _written(content) for name, content in state._asdict().items()}
 
 
@@ -110,7 +114,8 @@ def _written(content: Any) -> Any:
     return content if not isinstance(content, float) or math.isfinite(content) else str(content)
 
 
-def state_from_json(rule: Feedback, content: Any) -> Any:
+@checked
+def state_from_json(rule: Annotated[Feedback, OneOf(Feedback, "a feedback rule")], content: Any) -> Any:
     """Return the state of `rule` that `state_to_json` wrote.
 
     Args:

@@ -1,14 +1,15 @@
 """The learning-rate range test: when to stop it, and which learning rate its losses suggest."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lrsched._core.check import Int, OrNone, Real, short
+from lrsched._core.check import OneOf, OrNone, Real, Row, short
 from lrsched._core.value import value
+from lrsched.arguments import Count, CountOrNone, Function, Length, Numbers, Positive, Rate, checked
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._space import INF, Number, Space, finite
 
@@ -81,9 +82,8 @@ class Suggestions(NamedTuple):
     slide: float
 
 
-def lr_range_test(
-    lrs: npt.ArrayLike, losses: npt.ArrayLike, *, skip_start: int | None = None, skip_end: int = 5
-) -> Suggestions:
+@checked
+def lr_range_test(lrs: Numbers, losses: Numbers, *, skip_start: CountOrNone = None, skip_end: Count = 5) -> Suggestions:
     """Return the four learning rates that a range test suggests.
 
     Args:
@@ -102,11 +102,9 @@ def lr_range_test(
         >>> [f"{lr:.1g}" for lr in lr_range_test(lrs, losses)]
         ['0.002', '0.0009', '0.0007', '0.0005']
     """
-    start = OrNone(Int())("lr_range_test(skip_start=...)", skip_start)
-    end = Int()("lr_range_test(skip_end=...)", skip_end)
     rates, heights = _curve("lr_range_test", lrs, losses, 1)
-    start = len(rates) // 10 if start is None else start
-    kept = slice(start, max(len(rates) - (end or 0), start))
+    start = len(rates) // 10 if skip_start is None else skip_start
+    kept = slice(start, max(len(rates) - skip_end, start))
     rates, heights = rates[kept], heights[kept]
     bad = np.flatnonzero(~np.isfinite(heights))
     if bad.size:
@@ -114,7 +112,8 @@ def lr_range_test(
     return Suggestions(*(f(rates, heights) for f in (minimum, steepest, valley, slide)))
 
 
-def minimum(lrs: npt.ArrayLike, losses: npt.ArrayLike) -> float:
+@checked
+def minimum(lrs: Numbers, losses: Numbers) -> float:
     """Return a tenth of the learning rate of the smallest loss.
 
     Args:
@@ -129,7 +128,8 @@ def minimum(lrs: npt.ArrayLike, losses: npt.ArrayLike) -> float:
     return float(rates[heights.argmin()]) / 10
 
 
-def steepest(lrs: npt.ArrayLike, losses: npt.ArrayLike) -> float:
+@checked
+def steepest(lrs: Numbers, losses: Numbers) -> float:
     """Return the learning rate where the loss falls fastest over the rate's logarithm.
 
     It is the left end of the interval between two points of the smallest slope.
@@ -146,7 +146,8 @@ def steepest(lrs: npt.ArrayLike, losses: npt.ArrayLike) -> float:
     return float(rates[(np.diff(heights) / np.diff(np.log(rates))).argmin()])
 
 
-def valley(lrs: npt.ArrayLike, losses: npt.ArrayLike) -> float:
+@checked
+def valley(lrs: Numbers, losses: Numbers) -> float:
     """Return the middle of the second third of the longest valley.
 
     The longest valley is the longest strictly falling subsequence of losses, the first one of that length to be
@@ -175,8 +176,9 @@ def valley(lrs: npt.ArrayLike, losses: npt.ArrayLike) -> float:
     return float(rates[start + int(third) + int(third / 2)])
 
 
+@checked
 def slide(
-    lrs: npt.ArrayLike, losses: npt.ArrayLike, *, width: int = 15, threshold: float = 0.005, adjust: float = 1.0
+    lrs: Numbers, losses: Numbers, *, width: Length = 15, threshold: Rate = 0.005, adjust: Positive = 1.0
 ) -> float:
     """Return where an interval sliding from the right finds equal slopes at its ends.
 
@@ -194,16 +196,13 @@ def slide(
         >>> slide([1.0, 2.0, 4.0, 8.0, 16.0], [2.0, 1.0, 0.0, 0.0, 5.0], width=2, threshold=1.0)
         2.0
     """
-    count = Int(low=1)("slide(width=...)", width)
-    least = Real(low=0.0)("slide(threshold=...)", threshold)
-    scale = Real(low=0.0, open_low=True)("slide(adjust=...)", adjust)
-    rates, heights = _curve("slide", lrs, losses, count + 2)
+    rates, heights = _curve("slide", lrs, losses, width + 2)
     slopes = np.gradient(heights)
-    differ = np.abs(slopes[count:] - slopes[:-count]) > least
+    differ = np.abs(slopes[width:] - slopes[:-width]) > threshold
     # Index i of `differ` is an interval's left end; the slide starts at the last one.
     stop = np.flatnonzero(~differ)
     left = int(stop[-1]) + 1 if stop.size else 0
-    return float(rates[min(left, len(differ) - 1)]) * float(scale or 1.0)
+    return float(rates[min(left, len(differ) - 1)]) * adjust
 
 
 def _curve(name: str, lrs: npt.ArrayLike, losses: npt.ArrayLike, least: int) -> tuple[Floats, Floats]:
@@ -225,7 +224,12 @@ class RangeCurve(NamedTuple):
     suggestions: Suggestions | None  # None after fewer updates than `lr_range_test` needs
 
 
-def range_curve(train: Callable[[float], float], lrs: Iterable[float], rule: RangeTest | None = None) -> RangeCurve:
+@checked
+def range_curve(
+    train: Function,
+    lrs: Iterable[float],
+    rule: Annotated[RangeTest | None, OrNone(OneOf(RangeTest, "a RangeTest"))] = None,
+) -> RangeCurve:
     """Train with rising rates until the rule stops it; judge the smoothed losses.
 
     Args:
@@ -244,9 +248,9 @@ def range_curve(train: Callable[[float], float], lrs: Iterable[float], rule: Ran
         >>> 0.001 < curve.suggestions.valley < 2.0
         True
     """
-    rates = list(lrs)
-    if not rates or rates[0] <= 0.0 or any(b <= a for a, b in pairwise(rates)):
-        shown = f"{rates[0]!r} and {rates[-1]!r}" if rates else "none"
+    rates: list[float] = Row()("range_curve(lrs=...)", list(lrs) if isinstance(lrs, Iterator) else lrs).tolist()
+    if not (rates[0] > 0.0 and all(a < b for a, b in pairwise([*rates, INF]))):
+        shown = f"{rates[0]!r} and {rates[-1]!r}"
         raise ValueError(f"the rates of a range test must rise from start > 0 to end, got {shown}")
     rule = rule or RangeTest()
     state = rule.init()

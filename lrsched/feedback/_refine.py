@@ -5,10 +5,12 @@ from bisect import bisect_left, insort
 import numpy as np
 import numpy.typing as npt
 
-from lrsched._core.check import Real, short
+from lrsched._core.check import short
+from lrsched.arguments import Fraction, Numbers, Positive, checked
 
 
-def refine(grad_norms: npt.ArrayLike, *, smoothing: float = 0.1, power: float = 2.0) -> npt.NDArray[np.float64]:
+@checked
+def refine(grad_norms: Numbers, *, smoothing: Fraction = 0.1, power: Positive = 2.0) -> npt.NDArray[np.float64]:
     """Return the schedule that the gradient norms of a finished run suggest.
 
     With G the norms after a median filter over `smoothing * n` updates and `w = G ** -power`, the value at step t is
@@ -34,14 +36,12 @@ def refine(grad_norms: npt.ArrayLike, *, smoothing: float = 0.1, power: float = 
         Defazio et al., When, why and how much? Adaptive learning rate scheduling by refinement, 2023, algorithm 1.
         arXiv:2310.07831
     """
-    fraction = Real(low=0.0, high=1.0)("refine(smoothing=...)", smoothing)
-    exponent = Real(low=0.0, open_low=True)("refine(power=...)", power)
     norms = np.asarray(grad_norms, dtype=np.float64)
     if norms.ndim != 1 or len(norms) < 2 or not (np.isfinite(norms) & (norms > 0.0)).all():
         raise ValueError(f"refine(grad_norms=...) must hold two or more finite norms > 0, got {short(grad_norms)}")
-    smooth = _median_filtered(norms, int(fraction * len(norms)) // 2)
+    smooth = _median_filtered(norms, int(smoothing * len(norms)) // 2)
     # Relative to the smallest norm the largest weight is 1, and no power overflows.
-    weights = (smooth.min() / smooth) ** exponent
+    weights = (smooth.min() / smooth) ** power
     later = np.append(np.cumsum(weights[:0:-1])[::-1], 0.0)
     rates: npt.NDArray[np.float64] = weights * later
     rates /= rates.max()

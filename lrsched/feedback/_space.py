@@ -103,29 +103,41 @@ def finite(x: Number) -> Any:
     return (x > -INF) & (x < INF)
 
 
-def enter(where: str, state: S, numbers: list[Any]) -> tuple[Space, S, list[Any]]:
+def enter(owner: str, state: S, numbers: list[Any]) -> tuple[Space, S, list[Any]]:
     """Return the operations, and the state and the observed numbers in their precision.
 
     Args:
-        where: the name of the argument, for errors.
+        owner: what errors call the function that takes `state` and `observation`.
         state: a NamedTuple of numbers and of tuples of numbers.
         numbers: what was observed.
 
     Raises:
         TypeError: something is neither a number nor a 0-d array.
     """
+    if not hasattr(state, "_fields"):
+        raise _no_state(owner, state)
     kinds = set(map(type, state))
     if tuple in kinds:
         kinds = kinds.union(*(map(type, part) for part in state if type(part) is tuple)) - {tuple}
     if kinds <= _PYTHON and all(type(x) is float for x in numbers):
         return SCALARS, state, numbers
-    numbers = [_observed(where, x) for x in numbers]
+    numbers = [_observed(f"{owner}(observation)", x) for x in numbers]
     state = _mapped(state, _plain)
     arrays = [x for x in (*numbers, *_leaves(state)) if type(x) not in _PYTHON]
     if not arrays:
         return SCALARS, state, numbers
+    if not all(map(_known, arrays)):
+        raise _no_state(owner, state)
     space = _space(arrays)
     return space, _mapped(state, space.lift), [space.real(x) for x in numbers]
+
+
+def _known(x: Any) -> bool:
+    return root_module(type(x)) in _LIBRARIES and hasattr(x, "dtype")
+
+
+def _no_state(owner: str, state: Any) -> TypeError:
+    return TypeError(f"{owner}(state) must be what init() or the previous update() returned, got {short(state)}")
 
 
 def _leaves(state: tuple[Any, ...]) -> list[Any]:
@@ -156,8 +168,7 @@ def _observed(where: str, x: Any) -> Any:
             return float(content)
         except OverflowError:
             return INF if content > 0 else -INF
-    known = root_module(type(content)) in _LIBRARIES and hasattr(content, "dtype")
-    if not known or content.shape != () or "bool" in str(content.dtype) or "complex" in str(content.dtype):
+    if not _known(content) or content.shape != () or "bool" in str(content.dtype) or "complex" in str(content.dtype):
         raise TypeError(f"{where} must be a real number or a 0-d array of one, got {short(x)}")
     return content
 

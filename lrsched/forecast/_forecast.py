@@ -1,12 +1,14 @@
 """A prediction with an interval: what a law knows, what it gets wrong, and what both mean for a difference."""
 
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from lrsched.forecast._law import Law
-from lrsched.forecast._path import FINE, Array, Trace, rates, trace, whole_steps
+from lrsched._core.check import Real
+from lrsched.arguments import Count, checked
+from lrsched.forecast._law import A_LAW, Law
+from lrsched.forecast._path import FINE, Array, Trace, rates, trace
 
 # How far off a law is that fits what was seen, as a part of the change that it predicts from there, and of the loss.
 # Calibrated, with TRUST, on forecasts of final losses of language models (experiments/forecast_laws.py).
@@ -14,6 +16,8 @@ DRIFT = 0.05
 LEAST = 0.0015
 # The width of the posterior is mostly that of the prior, which is wider than the runs it is about.
 TRUST = 0.7
+
+Coverage = Annotated[float, Real(low=0.0, high=1.0, open_low=True, open_high=True)]
 
 
 class Forecast(NamedTuple):
@@ -24,7 +28,8 @@ class Forecast(NamedTuple):
     hi: float
 
 
-def forecast(law: Law, lr: Any, step: int, *, seen: int, coverage: float = 0.8) -> Forecast:
+@checked
+def forecast(law: Annotated[Law, A_LAW], lr: Any, step: Count, *, seen: Count, coverage: Coverage = 0.8) -> Forecast:
     """The loss after a future update of a run, with an interval.
 
     Args:
@@ -49,10 +54,8 @@ def forecast(law: Law, lr: Any, step: int, *, seen: int, coverage: float = 0.8) 
         >>> lo < mean < hi
         True
     """
-    if not 0 < coverage < 1:
-        raise ValueError(f"forecast(coverage=...) must be a number > 0 and < 1, got {coverage!r}")
-    at = whole_steps([seen, step])
-    now, then = look(law, trace(rates(lr, int(at.max())) / law.peak, at, FINE))
+    at = np.array([seen, step])
+    now, then = look(law, trace(rates("forecast(lr=...)", lr, int(at.max())) / law.peak, at, FINE))
     return interval(then, now.loss, spread_of(law, then.slope), coverage)
 
 

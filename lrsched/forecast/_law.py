@@ -3,12 +3,14 @@
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lrsched._core.check import Items, Many, OneOf, OrNone, Row, short
 from lrsched._core.value import Value
+from lrsched.arguments import PositiveOrNone, checked
 from lrsched.forecast._path import COARSE, FINE, Array, Trace, rates, trace, whole_steps
 from lrsched.forecast._prior import ALPHA, FREE, SCALE, Prior, believed, slope_of_believed
 from lrsched.forecast._solve import Solution, minimise
@@ -26,6 +28,7 @@ KNOWN = 0.5
 FLOORS = (0.6, 0.85)
 
 Curve = tuple[Any, ArrayLike, ArrayLike]
+_CURVE = Items((OneOf(object, "rates"),) * 3, "three things, (lr, steps, loss)")
 
 
 class UnidentifiedWarning(UserWarning):
@@ -77,7 +80,14 @@ class Law(Value, abstract=True):
         return np.log([getattr(self, name) for name in self.parameters])
 
     @classmethod
-    def fit(cls, curves: Sequence[Curve], prior: Prior | None = None, *, peak: float | None = None) -> Self:
+    @checked
+    def fit(
+        cls,
+        curves: Annotated[Sequence[Curve], Many(_CURVE)],
+        prior: Annotated[Prior | None, OrNone(OneOf(Prior, "a Prior"))] = None,
+        *,
+        peak: PositiveOrNone = None,
+    ) -> Self:
         """Fit the law to observed loss curves.
 
         It minimises a Huber loss of the residuals of log(loss) plus the prior, by Levenberg-Marquardt. Residuals of a
@@ -101,9 +111,7 @@ class Law(Value, abstract=True):
             UnidentifiedWarning: the rates never moved enough to show how the loss responds to them. The law still
                 describes these curves; what it says of other schedules is mostly the prior.
         """
-        observed = [_observe(*curve) for curve in curves]
-        if not observed:
-            raise ValueError(f"{cls.__name__}.fit(curves) must get at least one curve, got none")
+        observed = [_observe(f"{cls.__name__}.fit(curves=...)[{i}]", *curve) for i, curve in enumerate(curves)]
         unit = peak if peak is not None else max(float(u.max()) for u, _, _ in observed)
         points = [_points(u / unit, steps, loss) for u, steps, loss in observed]
         law = cls._fit(points, prior or cls.prior, unit)
@@ -181,17 +189,17 @@ def _discrepancy(loss: Array) -> float:
     return DISCREPANCY * min(1.0, float(np.ptp(np.log(loss))) / SPAN + 1e-3)
 
 
-def _observe(lr: Any, steps: ArrayLike, loss: ArrayLike) -> tuple[Array, Any, Array]:
-    at = whole_steps(steps)
-    seen = np.asarray(loss, dtype=np.float64)
+def _observe(where: str, lr: Any, steps: ArrayLike, loss: ArrayLike) -> tuple[Array, Any, Array]:
+    at = whole_steps(f"{where}.steps", steps)
+    seen = Row()(f"{where}.loss", loss)
     if seen.shape != at.shape or not (np.isfinite(seen).all() and (seen > 0).all()):
         raise ValueError(
-            f"a curve must have one finite loss > 0 for each of its {at.size} steps, got shape {seen.shape}"
+            f"{where}.loss must hold one finite loss > 0 for each of its {at.size} steps, got {short(loss)}"
         )
-    u = rates(lr, int(at.max()))
+    u = rates(f"{where}.lr", lr, int(at.max()))
     moving = np.cumsum(u)[at] > 0
     if not moving.any():
-        raise ValueError("a curve must have a point after the first rate > 0, got none")
+        raise ValueError(f"{where} must have a point after the first rate > 0, got none")
     return u, at[moving], seen[moving]
 
 
@@ -202,7 +210,11 @@ def _points(u: Array, steps: Any, loss: Array) -> Points:
     return Points(trace(u, steps, COARSE), loss, np.full(loss.shape, noise))
 
 
-def predict(law: Law, lr: Any, steps: ArrayLike) -> Array:
+A_LAW = OneOf(Law, "a loss law")
+
+
+@checked
+def predict(law: Annotated[Law, A_LAW], lr: Any, steps: ArrayLike) -> Array:
     """The loss that a law predicts at some steps of a run.
 
     Args:
@@ -224,5 +236,5 @@ def predict(law: Law, lr: Any, steps: ArrayLike) -> Array:
         >>> [round(float(loss), 3) for loss in predict(law, stable >> Cooldown(4000), [19_999, 21_999, 23_999])]
         [3.054, 2.985, 2.925]
     """
-    at = whole_steps(steps)
-    return law._model(law.theta, trace(rates(lr, int(at.max())) / law.peak, at, FINE))[0]
+    at = whole_steps("predict(steps=...)", steps)
+    return law._model(law.theta, trace(rates("predict(lr=...)", lr, int(at.max())) / law.peak, at, FINE))[0]

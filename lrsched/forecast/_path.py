@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lrsched._core.check import Row, short
+
 Array = NDArray[np.float64]
 
 # A block of jumps holds at most this part of the largest rate. Measured on published laws of language models and
@@ -41,10 +43,11 @@ class Trace(NamedTuple):
     jumps: Jumps
 
 
-def rates(lr: Any, last: int) -> Array:
+def rates(where: str, lr: Any, last: int) -> Array:
     """Return the rate of every step up to `last`.
 
     Args:
+        where: what errors call them.
         lr: rates `(n,)`, n > `last`, finite and >= 0; or a schedule, called on `0 ... last`.
         last: the last step that matters.
 
@@ -54,23 +57,27 @@ def rates(lr: Any, last: int) -> Array:
     Raises:
         ValueError: the rates are not such an array.
     """
-    array = np.asarray(lr(np.arange(last + 1)) if callable(lr) else lr, dtype=np.float64)
-    if array.ndim != 1 or array.size <= last:
-        raise ValueError(f"lr must hold the rate of each step up to {last}, got an array of shape {array.shape}")
+    schedule = callable(lr) and not isinstance(lr, type)
+    array = Row()(where, lr(np.arange(last + 1)) if schedule else lr)
+    if array.size <= last:
+        raise ValueError(f"{where} must hold the rate of each step up to {last}, got {array.size} rates")
     array = array[: last + 1]
     if not (np.isfinite(array).all() and (array >= 0).all()):
-        raise ValueError(
-            "lr must hold finite rates >= 0, got " + repr(array[~(array >= 0) | ~np.isfinite(array)][0].item())
-        )
+        odd = array[~(array >= 0) | ~np.isfinite(array)][0].item()
+        raise ValueError(f"{where} must hold finite rates >= 0, got {odd!r}")
     return array
 
 
-def whole_steps(steps: ArrayLike) -> NDArray[np.int64]:
-    """Return `steps` as a 1-D array of integers >= 0, or raise."""
-    array = np.atleast_1d(np.asarray(steps))
-    if array.ndim != 1 or not array.size or not np.issubdtype(array.dtype, np.integer) or (array < 0).any():
-        raise ValueError(f"steps must be one or more integers >= 0, got {np.array2string(array, threshold=5)}")
-    return array.astype(np.int64)
+def whole_steps(where: str, steps: ArrayLike) -> NDArray[np.int64]:
+    """Return `steps` as a 1-D array of integers >= 0, or raise an error that names `where`."""
+    try:
+        array = np.atleast_1d(np.asarray(steps))
+        found = array.astype(np.int64)
+    except (TypeError, ValueError, OverflowError):
+        array = np.zeros(0)
+    if array.ndim != 1 or not array.size or not np.issubdtype(array.dtype, np.integer) or (found < 0).any():
+        raise ValueError(f"{where} must be one or more integers >= 0, got {short(steps)}")
+    return found
 
 
 def jumps_of(u: Array) -> Jumps:

@@ -1,12 +1,14 @@
 """Plans: schedules of a family, and the one of them that a law likes best."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from lrsched._core.check import Int, is_sequence, short
 from lrsched._curves import Constant, Cosine, Linear, Polynomial, Schedule, Warmup
-from lrsched.forecast._law import Law, predict
+from lrsched.arguments import Count, RateOrNone, checked
+from lrsched.forecast._law import A_LAW, Law, predict
 
 # Part of the horizon that the decay of a WSD plan takes, its power, and the last rate over the peak of the smooth
 # plans.
@@ -16,7 +18,15 @@ ENDS = (0.0, 0.01, 0.03, 0.1, 0.3)
 FAMILIES = ("constant", "cosine", "linear", "wsd")
 
 
-def plan(law: Law, horizon: int, family: Any = "wsd", *, peak: float | None = None, warmup: int = 0) -> Schedule:
+@checked
+def plan(
+    law: Annotated[Law, A_LAW],
+    horizon: Annotated[int, Int(low=2)],
+    family: Any = "wsd",
+    *,
+    peak: RateOrNone = None,
+    warmup: Count = 0,
+) -> Schedule:
     """The schedule of a family whose final loss the law predicts to be lowest.
 
     The gain that a law predicts for its favourite is of the size of its error: take it for a good schedule, not for a
@@ -42,7 +52,7 @@ def plan(law: Law, horizon: int, family: Any = "wsd", *, peak: float | None = No
         >>> plan(law, 10_000, "wsd", peak=1.0)
         Constant(1.0, steps=8500) >> Linear(1.0, 0.0, steps=1500)
     """
-    if not 0 <= warmup < horizon - 1:
+    if warmup >= horizon - 1:
         raise ValueError(f"plan(warmup=...) must be an int >= 0 and < horizon - 1 = {horizon - 1}, got {warmup!r}")
     top = law.peak if peak is None else peak
     candidates = list(_family(family, top, horizon, warmup)) if isinstance(family, str) else _given(family)
@@ -51,14 +61,15 @@ def plan(law: Law, horizon: int, family: Any = "wsd", *, peak: float | None = No
 
 
 def _no_family(family: object) -> ValueError:
-    return ValueError(f"plan(family=...) must be one of {', '.join(map(repr, FAMILIES))} or schedules, got {family!r}")
+    return ValueError(
+        f"plan(family=...) must be one of {', '.join(map(repr, FAMILIES))} or schedules, got {short(family)}"
+    )
 
 
 def _given(family: Sequence[Schedule]) -> list[Schedule]:
-    candidates = list(family)
-    if not candidates or not all(isinstance(each, Schedule) for each in candidates):
+    if not is_sequence(family) or not family or not all(isinstance(each, Schedule) for each in family):
         raise _no_family(family)
-    return candidates
+    return list(family)
 
 
 def _family(family: str, peak: float, horizon: int, warmup: int) -> Iterator[Schedule]:

@@ -9,11 +9,12 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from lrsched._core.check import Flag, Int, OneOf, OrNone, Real
+from lrsched._core.check import Flag, Int, OneOf, OrNone, Real, short
 from lrsched._core.value import Value, settle, value
 from lrsched._curves import Complete, Constant, Hold, Schedule
+from lrsched.arguments import checked
 from lrsched.forecast._explain import Explanation, Fan, explain
-from lrsched.forecast._forecast import TRUST, Forecast, Sight, interval, look, spread_of
+from lrsched.forecast._forecast import TRUST, Coverage, Forecast, Sight, interval, look, spread_of
 from lrsched.forecast._multipower import MultiPowerLaw
 from lrsched.forecast._plan import stable_then_decay
 from lrsched.forecast._prior import Prior
@@ -38,6 +39,13 @@ LOW = 0.1
 CELLS = 128
 # Points of a drawn forecast, and of a drawn plan.
 POINTS, CURVE = 24, 257
+
+
+# What the methods take.
+A_STATE = OneOf(ReturnState, "a ReturnState")
+State = Annotated[ReturnState, A_STATE]
+Plan = Annotated[Schedule, Complete()]
+PlanOrNone = Annotated[Schedule | None, OrNone(Complete())]
 
 
 @value
@@ -117,13 +125,21 @@ class ReturnModel(Value):
         Returns:
             The new state and the rate of the next updates.
         """
+        if type(state) is not ReturnState:
+            A_STATE("ReturnModel.update(state=...)", state)
         old = state.record
-        record = advance(old, float(loss), state.lr / self.peak, self.every, max(self.horizon // BINS, self.every))
+        record = advance(
+            old,
+            loss if type(loss) is float else _number(loss),
+            state.lr / self.peak,
+            self.every,
+            max(self.horizon // BINS, self.every),
+        )
         state = ReturnState(record, state.lr, *state[2:])
         bins = len(record.points)
         if bins > len(old.points) and bins >= FIRST and (bins - FIRST) % REFIT == 0:
             state = self._refit(state)
-        lr = self.plan(state)(record.step)
+        lr = self._plan(state)(record.step)
         return ReturnState(state.record, lr, *state[2:]), lr
 
     def _refit(self, state: ReturnState) -> ReturnState:
@@ -142,7 +158,7 @@ class ReturnModel(Value):
         best, found, most = None, (0.0, 0.0), 0.0
         if self.status(state) != "ready" or (self.act and len(state.record.points) < DECIDE):
             return best, found
-        present = self._look(state, law, self.plan(state))[-1]
+        present = self._look(state, law, self._plan(state))[-1]
         for switch in self._candidates(state.record):
             then = self._look(state, law, _switched(self, switch))[-1]
             gain, sd = present.loss - then.loss, TRUST * spread_of(law, then.slope - present.slope)
@@ -166,7 +182,8 @@ class ReturnModel(Value):
         middles = np.floor(step + (np.arange(cells) + 0.5) * (left / cells)).astype(np.int64)
         return look(law, continued(state.record, plan(middles) / self.peak, step + left, points))
 
-    def status(self, state: ReturnState) -> str:
+    @checked
+    def status(self, state: State) -> str:
         """Return "early", "blind", "vanishing", "late" or "ready"; only a model that is ready advises."""
         if not state.theta:
             return "early"
@@ -176,22 +193,29 @@ class ReturnModel(Value):
             return "late"
         return "ready" if state.identified or self.prior is not None else "blind"
 
-    def plan(self, state: ReturnState) -> Schedule:
+    @checked
+    def plan(self, state: State) -> Schedule:
         """Return the schedule of the whole run that it follows now."""
+        return self._plan(state)
+
+    def _plan(self, state: ReturnState) -> Schedule:
         return self._base if state.switch is None else _switched(self, state.switch)
 
-    def advice(self, state: ReturnState) -> Schedule | None:
+    @checked
+    def advice(self, state: State) -> Schedule | None:
         """Return the schedule of the whole run that it advises, or None to stay with the present plan."""
         return None if state.better is None else _switched(self, state.better)
 
-    def adopt(self, state: ReturnState) -> ReturnState:
+    @checked
+    def adopt(self, state: State) -> ReturnState:
         """Return the state after taking the advice, from the next update on; without advice, the same state."""
         if state.better is None:
             return state
         switch = state.better
         return state._replace(switch=switch, better=None, lr=_switched(self, switch)(state.record.step))
 
-    def law(self, state: ReturnState) -> MultiPowerLaw | None:
+    @checked
+    def law(self, state: State) -> MultiPowerLaw | None:
         """Return the law fitted to the run so far, or None if it is too early."""
         if not state.theta:
             return None
@@ -199,7 +223,8 @@ class ReturnModel(Value):
         known = "identified" if state.identified else "unidentified"
         return MultiPowerLaw(**fields | {"peak": self.peak, "covariance": state.covariance, "status": known})
 
-    def forecast(self, state: ReturnState, plan: Schedule | None = None, coverage: float = 0.8) -> Forecast:
+    @checked
+    def forecast(self, state: State, plan: PlanOrNone = None, coverage: Coverage = 0.8) -> Forecast:
         """Return the loss expected at the horizon, with an interval.
 
         Args:
@@ -210,7 +235,7 @@ class ReturnModel(Value):
         Returns:
             `(mean, lo, hi)`; `(nan, -inf, inf)` if it is too early.
         """
-        return self._fan(state, plan or self.plan(state), 1, coverage)[-1]
+        return self._fan(state, plan or self._plan(state), 1, coverage)[-1]
 
     def _fan(self, state: ReturnState, plan: Schedule, points: int, coverage: float = 0.8) -> list[Forecast]:
         law = self.law(state)
@@ -219,7 +244,8 @@ class ReturnModel(Value):
         now, *later = self._look(state, law, plan, points)
         return [interval(then, now.loss, spread_of(law, then.slope), coverage) for then in later]
 
-    def advantage(self, state: ReturnState, a: Schedule, b: Schedule, coverage: float = 0.8) -> Advantage:
+    @checked
+    def advantage(self, state: State, a: Plan, b: Plan, coverage: Coverage = 0.8) -> Advantage:
         """Return the final loss under `a` minus that under `b`, with an interval: above 0, b is better."""
         law = self.law(state)
         if law is None:
@@ -230,12 +256,13 @@ class ReturnModel(Value):
         sd = (hi - mean) / NormalDist().inv_cdf((1 + coverage) / 2)
         return Advantage(mean, lo, hi, NormalDist().cdf(mean / sd) if sd else 0.5)
 
-    def explain(self, state: ReturnState) -> Explanation:
+    @checked
+    def explain(self, state: State) -> Explanation:
         """Return what the model believes of the run, in words and as a picture."""
         now, left = state.record.step, self.horizon - state.record.step
         steps = now + left * np.arange(1, POINTS + 1) / POINTS
         every = np.round(np.linspace(0, self.horizon, CURVE)).astype(np.int64)
-        plans = {"present plan": self.plan(state), "advised plan": self.advice(state)}
+        plans = {"present plan": self._plan(state), "advised plan": self.advice(state)}
         shown = {label: plan for label, plan in plans.items() if plan is not None}
         foreseen = bool(state.theta) and left > 0
         fans = [
@@ -251,6 +278,18 @@ class ReturnModel(Value):
             ValueError: `content` is not such a state.
         """
         return restored(content)
+
+
+def _number(loss: Any) -> float:
+    """Return a loss that is a number or a 0-d array of any library as a float."""
+    try:
+        if not isinstance(loss, str | bytes | bool):
+            return float(loss)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    raise TypeError(f"ReturnModel.update(loss=...) must be a number, got {short(loss)}")
 
 
 @lru_cache(maxsize=64)

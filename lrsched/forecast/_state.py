@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from lrsched._core.check import short
 from lrsched.forecast._prior import FREE, Prior
 from lrsched.forecast._record import Record
 
@@ -48,11 +49,21 @@ class Advantage(NamedTuple):
 def restored(content: Any) -> ReturnState:
     """Return the state that JSON has turned into lists, or raise a ValueError."""
     try:
+        _numbers(content)
         record, lr, theta, covariance, identified, switch, better, gain = _tuples(content)
         followed, advised = (each and Switch(*each) for each in (switch, better))
         return ReturnState(Record(*record), lr, theta, covariance, identified, followed, advised, gain)
     except (TypeError, ValueError):
-        raise ValueError(f"restore(content) must get the lists of a ReturnState, got {str(content)[:80]}") from None
+        raise ValueError(f"restore(content) must get the lists of a ReturnState, got {short(content)}") from None
+
+
+def _numbers(content: Any) -> None:
+    """Raise a TypeError unless all in the lists are numbers, True, False or None."""
+    if isinstance(content, list | tuple):
+        for part in content:
+            _numbers(part)
+    elif content is not None and not isinstance(content, int | float):
+        raise TypeError("no number")
 
 
 def _tuples(content: Any) -> Any:

@@ -1,14 +1,20 @@
 """What earlier runs teach about the next one."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 
-from lrsched.forecast._law import Law
+from lrsched._core.check import Many, short
+from lrsched.arguments import Positive, checked
+from lrsched.forecast._law import A_LAW, Law
 from lrsched.forecast._prior import FREE, REFERENCE, Prior, believed
 
 
-def fit_prior(laws: Sequence[Law], *, reference: float = REFERENCE, least: float = 0.25) -> Prior:
+@checked
+def fit_prior(
+    laws: Annotated[Sequence[Law], Many(A_LAW)], *, reference: Positive = REFERENCE, least: Positive = 0.25
+) -> Prior:
     """The prior that earlier runs teach: what their laws have in common.
 
     Centre: the geometric mean of what the runs say. Spread: `sqrt(least**2 + variance of the logarithms)`. The floor of
@@ -32,8 +38,8 @@ def fit_prior(laws: Sequence[Law], *, reference: float = REFERENCE, least: float
         >>> [round(centre, 3) for centre in fit_prior(runs).centre]
         [3.0, 20.0, 0.447, 0.964, 500.0]
     """
-    if not laws or len({type(law) for law in laws}) > 1:
-        raise ValueError(f"fit_prior(laws) must get one or more laws of one class, got {laws!r}")
+    if len({type(law) for law in laws}) > 1:
+        raise ValueError(f"fit_prior(laws=...) must hold one or more laws of one class, got {short(laws)}")
     logarithms = np.array([believed(law.theta, law.parameters.index(law.response), reference) for law in laws])
     spread = np.full(logarithms.shape[1], least)
     if len(laws) > 1:

@@ -146,7 +146,7 @@ def test_a_wrong_value_is_named(complaint):
         (["plot", json.dumps(to_config(SCHEDULE)).replace("Cosine", "Cosin")], "'Cosin'"),
         (["plot", '{"a":' * 100_000], "nests too deeply"),
         (["plot", TEXT, "--svg", "/no/such/folder/p.svg"], "No such file"),
-        (["plot", TEXT, "--svg", "-", "--width", "50"], "at least 200 and 120"),
+        (["plot", TEXT, "--svg", "-", "--width", "50"], "svg(width=...) must be an int >= 200"),
         (["plot", TEXT, "--labels", "a,b"], "name each of the 1 schedules"),
         (["table", TEXT, "--steps", "3", "--at", "1"], "exclude each other"),
     ],

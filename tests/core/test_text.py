@@ -254,7 +254,7 @@ def test_fields_with_defaults_may_be_missing():
 
 
 def test_only_values_have_a_configuration():
-    with pytest.raises(TypeError, match=r"to_config\(...\) must get a value of lrsched"):
+    with pytest.raises(TypeError, match=r"to_config\(item=...\) must be a value of lrsched"):
         to_config("Linear")
 
 

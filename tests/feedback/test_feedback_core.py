@@ -229,7 +229,7 @@ def test_the_table_of_wrong_arguments_is_long():
         (lambda: fb.GreedyLR(minimum=2.0), r"maximum=...\) must be >= minimum=2.0, got 1.0"),
         (lambda: fb.Hypergradient(1.0), r"rate=...\) must be < 1 for form='multiplicative'"),
         (lambda: fb.lr_range_test(np.geomspace(1e-3, 1, 20), np.ones(20)), r"slide\(lrs=...\) must hold 17 or more"),
-        (lambda: fb.minimum([], []), r"minimum\(lrs=...\) must hold 1 or more"),
+        (lambda: fb.minimum([], []), r"minimum\(lrs=...\) must be a row of 1 or more"),
         (lambda: fb.valley([1.0, 2.0], [1.0]), r"valley\(losses=...\) must hold 2 losses"),
         (lambda: fb.steepest([1.0, 1.0], [1.0, 2.0]), r"steepest\(lrs=...\) must increase"),
         (lambda: fb.steepest([0.0, 1.0], [1.0, 2.0]), r"steepest\(lrs=...\) must increase and be > 0"),

@@ -224,7 +224,7 @@ def test_a_curve_that_is_none_is_refused(curve, message):
 
 
 def test_a_fit_needs_a_curve_and_a_prior_of_its_own_length():
-    with pytest.raises(ValueError, match="at least one curve"):
+    with pytest.raises(ValueError, match="a sequence of 1 or more items"):
         MultiPowerLaw.fit([])
     with pytest.raises(ValueError, match="must have 7 centres, got 5"):
         MultiPowerLaw.fit(list(curves(TRUE[MultiPowerLaw])), AnnealingLaw.prior)
@@ -249,7 +249,7 @@ def test_earlier_runs_teach_the_mean_of_their_logarithms():
 
 @pytest.mark.parametrize("laws", [[], list(LAWS.values())])
 def test_only_laws_of_one_kind_teach(laws):
-    with pytest.raises(ValueError, match="one or more laws of one class"):
+    with pytest.raises(ValueError, match=r"one or more laws of one class|a sequence of 1 or more items"):
         fit_prior(laws)
 
 
@@ -296,5 +296,5 @@ def test_an_interval_grows_with_the_distance():
 
 
 def test_a_coverage_outside_0_to_1_is_refused():
-    with pytest.raises(ValueError, match=r"coverage=...\) must be a number > 0 and < 1, got 80"):
+    with pytest.raises(ValueError, match=r"coverage=...\) must be a finite number > 0 and < 1, got 80"):
         forecast(TRUE[MultiPowerLaw], Constant(1.0), 10, seen=5, coverage=80)

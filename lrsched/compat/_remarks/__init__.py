@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from lrsched._core.check import Int, OrNone
+from lrsched._core.check import Choice, Int, OneOf, OrNone
 from lrsched._curves import Schedule
+from lrsched.arguments import TextOrNone
 from lrsched.compat._remarks import calls, curve
 from lrsched.compat._remarks.facts import Call, Remark, resolved
 from lrsched.compat._remarks.like import like as _like
@@ -15,7 +16,8 @@ from lrsched.compat._tools import libraries, library
 
 __all__ = ["Remark", "remarks"]
 
-Updates = Annotated[int | None, OrNone(Int(low=1))]
+_COUNT = OrNone(Int(low=1))
+Updates = Annotated[int | None, _COUNT]
 _UNKNOWN = Convention(rate="", kind="open")
 
 
@@ -27,7 +29,7 @@ def remarks(
     horizon: Updates = None,
     epoch: Updates = None,
     accumulation: Updates = None,
-    like: str | None = None,
+    like: TextOrNone = None,
     **kwargs: Any,
 ) -> tuple[Remark, ...]:
     """What people trip over in a call of another library's function, in the numbers of that call.
@@ -67,17 +69,17 @@ def remarks(
         >>> [r.message for r in compat.remarks("keras", "CosineDecay", 0.1, 800, accumulation=4)]
         ['keras counts batches: update j uses step 4 * j + 3, and decay_steps=800 takes 200 updates']
     """
-    horizon = OrNone(Int(low=1))("remarks(horizon=...)", horizon)
-    epoch = OrNone(Int(low=1))("remarks(epoch=...)", epoch)
-    accumulation = OrNone(Int(low=1))("remarks(accumulation=...)", accumulation)
-    if module not in libraries():
-        raise ValueError(f"remarks(module) must be one of {', '.join(libraries())}, got {module!r}")
-    namespace = library(module)
-    if function not in namespace.__all__:
-        raise ValueError(f"remarks(function) must be one of {', '.join(namespace.__all__)}, got {function!r}")
-    build = getattr(namespace, function)
+    horizon = _COUNT("remarks(horizon=...)", horizon)
+    epoch = _COUNT("remarks(epoch=...)", epoch)
+    accumulation = _COUNT("remarks(accumulation=...)", accumulation)
+    like = OrNone(OneOf(str, "a text"))("remarks(like=...)", like)
+    namespace = library(Choice(tuple(libraries()))("remarks(module)", module))
+    build = getattr(namespace, Choice(tuple(namespace.__all__))("remarks(function)", function))
     early = tuple(calls.standing(kwargs.pop("last_epoch", None)))
-    written = inspect.signature(build).bind(*args, **kwargs).arguments
+    try:
+        written = inspect.signature(build).bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"remarks({module!r}, {function!r}): {function}() is called wrongly: {error}") from None
     name, given = resolved(namespace, function, _flat(build, written))
     convention = CONVENTIONS.get(module, {}).get(name, _UNKNOWN)
     try:

@@ -7,13 +7,16 @@ vector gathered by row to `(R, 1)`. So one kernel of static shape updates any li
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from lrsched._spaces.ops import Array, Ops, ops_of
+from lrsched._core.check import Int, Many, Real, is_sequence
+from lrsched._spaces.ops import Array, Ops, described, ops_of, same_shape, shape_of
+from lrsched.arguments import checked
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.requests import next_request
+from lrsched.rules._ops.slots import Expecting, alike
 from lrsched.rules._update.run import map_arrays, working_dtype
 
 WIDTH = 1024
@@ -67,8 +70,13 @@ class Rows:
         array([0, 0, 1])
     """
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]], width: int = WIDTH) -> None:
-        self.shapes = [tuple(shape) for shape in shapes]
+    @checked
+    def __init__(
+        self,
+        shapes: Annotated[Sequence[tuple[int, ...]], Many(Many(Int(), least=0))],
+        width: Annotated[int, Int(low=2)] = WIDTH,
+    ) -> None:
+        self.shapes = [*shapes]
         self.width = width
         self.sizes = [math.prod(shape) for shape in self.shapes]
         # An empty tensor has a row too, so that it has a place in the sums.
@@ -76,6 +84,10 @@ class Rows:
         # The tensor of each row, and the first row of each tensor.
         self.owner = np.repeat(np.arange(len(self.sizes)), self.counts)
         self.starts = np.cumsum(self.counts) - self.counts
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return len(self), self.width
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -88,20 +100,28 @@ class Rows:
 
     def pack(self, arrays: Sequence[Array]) -> Array:
         """Return the buffer `(R, width)` of the tensors, with zeros after each."""
-        xp, pieces = _ops(arrays[0]), []
+        must = f"{len(self.shapes)} arrays, one for each shape"
+        if not is_sequence(arrays) or len(arrays) != len(self.shapes):
+            raise ValueError(f"Rows.pack(arrays) must be {must}, got {described(arrays)}")
+        xp, pieces = _ops("Rows.pack(arrays)[0]", arrays[0]), []
+        for i, (x, size) in enumerate(zip(arrays, self.sizes, strict=True)):
+            _ops(f"Rows.pack(arrays)[{i}]", x)
+            sizes = [n for n in shape_of(x) or () if n is not None]  # without those that a graph does not know
+            if len(sizes) == len(x.shape) and math.prod(sizes) != size:
+                raise ValueError(f"Rows.pack(arrays)[{i}] must hold {size} elements, got {described(x)}")
         for x, size, count in zip(arrays, self.sizes, self.counts.tolist(), strict=True):
             pieces += [xp.reshape(x, (size,)), xp.full(x, 0.0, (count * self.width - size,), x.dtype)]
-        return xp.reshape(xp.concatenate(pieces), (len(self), self.width))
+        return xp.reshape(xp.concatenate(pieces), self._shape)
 
     def unpack(self, buffer: Array) -> list[Array]:
         """Return the tensors of a buffer."""
-        xp = _ops(buffer)
+        xp = _ops("Rows.unpack(buffer)", buffer, self._shape)
         flat = xp.reshape(buffer, (len(self) * self.width,))
         return [xp.reshape(flat[own], shape) for own, shape in zip(self.slices(), self.shapes, strict=True)]
 
     def tables(self, like: Array) -> "RowTables":
         """Return what the layout says of each row and of each tensor, as arrays of the library and device of `like`."""
-        xp = _ops(like)
+        xp = _ops("Rows.tables(like)", like)
         ndims = np.array([len(shape) for shape in self.shapes])[self.owner][:, None]
         return RowTables(*(xp.constant(x, None, like) for x in (self.owner, self.counts, self.starts, ndims)))
 
@@ -111,9 +131,8 @@ class Rows:
         Raises:
             ValueError: the rule keeps a slot of another shape.
         """
-        xp = ops_of(like)
-        if xp is None:
-            raise TypeError(f"Rows.init(like) must be an array of a known library, got {like!r}")
+        xp = _ops("Rows.init(like)", like)
+        _check_rule("Rows.init(rule)", rule)
         return rule.slots(_FullRows(self, like, xp, rule))
 
     def update(self, rule: Any, p: Array, g: Array, slots: Any, *, lr: Any, step: Any) -> tuple[Array, Any]:
@@ -127,6 +146,13 @@ class Rows:
             lr: learning rate; a scalar, or an array `(T,)` with one for each tensor.
             step: updates done before this one; likewise.
         """
+        _check_rule("Rows.update(rule)", rule)
+        for name, x in (("p", p), ("g", g)):
+            _ops(f"Rows.update({name})", x, self._shape)
+        if not alike(rule.slots(Expecting(self._shape)), slots):
+            raise TypeError(f"Rows.update(slots) must be what Rows.init(rule, ...) gave, got {described(slots)}")
+        for name, scalar in (("lr", lr), ("step", step)):
+            _check_scalar(f"Rows.update({name}=...)", scalar)
         return self.tables(p).update(rule, p, g, slots, lr=lr, step=step)
 
 
@@ -147,12 +173,12 @@ class RowTables(NamedTuple):
 
     def spread(self, vector: Array) -> Array:
         """Return what belongs to each tensor, `(T,)`, gathered by row: `(R, 1)`."""
-        xp = _ops(vector)
+        xp = _ops("RowTables.spread(vector)", vector)
         return xp.reshape(xp.take(vector, self.owner), (-1, 1))
 
     def gathered(self, column: Array) -> Array:
         """Return for each tensor, `(T,)`, what stands in its first row of `(R, 1)`: the inverse of `spread`."""
-        xp = _ops(column)
+        xp = _ops("RowTables.gathered(column)", column)
         return xp.take(xp.reshape(column, (-1,)), self.starts)
 
     def context(self, xp: Ops, lr: Any, step: Any) -> Context:
@@ -182,9 +208,7 @@ class RowTables(NamedTuple):
 
     def update(self, rule: Any, p: Array, g: Array, slots: Any, *, lr: Any, step: Any) -> tuple[Array, Any]:
         """Return what to subtract from the buffer `p`, and the new slots: see `Rows.update`."""
-        xp = ops_of(p)
-        if xp is None:
-            raise TypeError(f"RowTables.update(p) must be an array of a known library, got {p!r}")
+        xp = _ops("RowTables.update(p)", p)
         (update,), (new,) = rule.body(self.context(xp, lr, step), [p], [g], [self.wide(slots)])
         return update, self.narrow(new)
 
@@ -216,8 +240,23 @@ class _FullRows:
         return self.xp.full(self.like, value, wanted, dtype)
 
 
-def _ops(x: Array) -> Ops:
+def _ops(where: str, x: Array, shape: tuple[int, ...] | None = None) -> Ops:
+    """Return the operations of an array, which must have that shape."""
     xp = ops_of(x)
-    if xp is None:
-        raise TypeError(f"Rows must get arrays of a known library, got {x!r}")
+    if xp is None or not hasattr(x, "dtype"):
+        raise TypeError(f"{where} must be an array of a known library, got {described(x)}")
+    if shape is not None and not same_shape(shape_of(x), shape):
+        raise ValueError(f"{where} must have the shape {shape}, got {described(x)}")
     return xp
+
+
+def _check_rule(where: str, rule: Any) -> None:
+    if isinstance(rule, type) or not hasattr(rule, "slots") or not hasattr(rule, "body"):
+        raise TypeError(f"{where} must be a rule such as Adam(), got {described(rule)}")
+
+
+def _check_scalar(where: str, x: Any) -> None:
+    if isinstance(x, int | float) and not isinstance(x, bool):
+        Real()(where, x)
+    elif ops_of(x) is None or not hasattr(x, "dtype"):
+        raise TypeError(f"{where} must be a number or an array, got {described(x)}")
