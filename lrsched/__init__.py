@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lrsched._core.config import from_config, to_config
-from lrsched._core.installed import warn_of_twin as _warn_of_twin
 from lrsched._core.offers import PICTURES
 from lrsched._curves import (
     Batches,
@@ -66,6 +65,7 @@ from lrsched._recipes.recipes import (
     wsd_s,
 )
 from lrsched._recipes.staircases import chebyshev, multi_step, piecewise_constant, piecewise_linear, step_decay
+from lrsched.installed import warn_of_twin as _warn_of_twin
 from lrsched.pickling import publish as _publish
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from lrsched._curves import Chain, Cosine, Schedule, Warmup
 from lrsched._draw.svg import svg
 from lrsched._draw.terminal import plot_text
 from lrsched._recipes.staircases import piecewise_linear
+from lrsched.installed import needs
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -64,8 +65,9 @@ def digits(seed: int = 0) -> Problem:
     Args:
         seed: of the weights and batches; the split is the same for all seeds.
     """
-    datasets = importlib.import_module("sklearn.datasets")
-    selection = importlib.import_module("sklearn.model_selection")
+    with needs("the demonstration", "demo", "sklearn"):
+        datasets = importlib.import_module("sklearn.datasets")
+        selection = importlib.import_module("sklearn.model_selection")
     images, labels = datasets.load_digits(return_X_y=True)
     train_x, test_x, train_y, test_y = selection.train_test_split(
         images.astype(np.float32) / 16.0, labels.astype(np.int64), test_size=0.25, random_state=0, stratify=labels

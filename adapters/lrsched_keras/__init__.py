@@ -11,13 +11,19 @@
 A program that loads a model saved with these must import `lrsched_keras` first: the import registers the names.
 """
 
+from lrsched.installed import needs as _needs
 from lrsched.pickling import publish as _publish
-from lrsched_keras._callback import LogLearningRate, LRCallback
-from lrsched_keras._feedback import FeedbackSchedule
-from lrsched_keras._import import from_keras
-from lrsched_keras._optimizer import RuleOptimizer
-from lrsched_keras._range_test import run_range_test
-from lrsched_keras._schedule import LRSchedule
+
+# Keras imports the backend that KERAS_BACKEND names, TensorFlow by default.
+_BACKEND = " and one of its backends: tensorflow, or jax or torch with KERAS_BACKEND=jax or torch"
+
+with _needs("lrsched_keras", "keras", "keras", "tensorflow", "jax", "torch", more=_BACKEND):
+    from lrsched_keras._callback import LogLearningRate, LRCallback
+    from lrsched_keras._feedback import FeedbackSchedule
+    from lrsched_keras._import import from_keras
+    from lrsched_keras._optimizer import RuleOptimizer
+    from lrsched_keras._range_test import run_range_test
+    from lrsched_keras._schedule import LRSchedule
 
 __all__ = [
     "FeedbackSchedule",

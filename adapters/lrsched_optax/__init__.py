@@ -10,11 +10,14 @@ A rule becomes a whole optimizer with `from_rule`, or one link of an `optax.chai
 A feedback rule becomes a link with `scale_by_feedback`; `run_range_test` looks for a learning rate.
 """
 
+from lrsched.installed import needs as _needs
 from lrsched.pickling import publish as _publish
-from lrsched_optax._feedback import FeedbackState, scale_by_feedback
-from lrsched_optax._import import Imported, from_optax
-from lrsched_optax._range_test import run_range_test
-from lrsched_optax._transform import RuleState, from_rule, scale_by_rule
+
+with _needs("lrsched_optax", "optax", "jax", "optax"):
+    from lrsched_optax._feedback import FeedbackState, scale_by_feedback
+    from lrsched_optax._import import Imported, from_optax
+    from lrsched_optax._range_test import run_range_test
+    from lrsched_optax._transform import RuleState, from_rule, scale_by_rule
 
 __all__ = [
     "FeedbackState",

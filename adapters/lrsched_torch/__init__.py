@@ -8,14 +8,17 @@
 `run_range_test` looks for a learning rate. `averaged` holds the averages of Schedule-Free while a model is evaluated.
 """
 
+from lrsched.installed import needs as _needs
 from lrsched.pickling import publish as _publish
-from lrsched_torch._imports.torch import from_torch
-from lrsched_torch._optimizer.averaged import averaged
-from lrsched_torch._optimizer.optimizer import RuleOptimizer
-from lrsched_torch._scheduler.feedback import FeedbackLR
-from lrsched_torch._scheduler.lightning import lightning_config
-from lrsched_torch._scheduler.range_test import run_range_test
-from lrsched_torch._scheduler.scheduler import ScheduleLR
+
+with _needs("lrsched_torch", "torch", "torch"):
+    from lrsched_torch._imports.torch import from_torch
+    from lrsched_torch._optimizer.averaged import averaged
+    from lrsched_torch._optimizer.optimizer import RuleOptimizer
+    from lrsched_torch._scheduler.feedback import FeedbackLR
+    from lrsched_torch._scheduler.lightning import lightning_config
+    from lrsched_torch._scheduler.range_test import run_range_test
+    from lrsched_torch._scheduler.scheduler import ScheduleLR
 
 __all__ = [
     "FeedbackLR",

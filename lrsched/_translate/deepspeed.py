@@ -193,11 +193,13 @@ def _warmup_cosine(s: _Shape, lr: float | None) -> Params:
 
 def _one_cycle(s: _Shape, lr: float | None) -> Params:
     low = s.node(0)
+    if low < 0.0:
+        return
     few = s.corners if len(s.corners) < 12 else []
     decays = [(part.rate, part.steps) for part in parts(s.node) if isinstance(part, InverseTime)]
     held = int(np.argmax(s.rates != low)) - 1
     for up in sorted(step for step in {*s.extremes, *few, held, *_turn(s.rates[: s.size])} if step > 0):
-        for high in dict.fromkeys([s.node(up), *s.ends(), _unseen(s.rates[:up])]):
+        for high in dict.fromkeys(max(end, 0.0) for end in [s.node(up), *s.ends(), _unseen(s.rates[:up])]):
             for first in _counts(s.rates[: up + 1], low, high):
                 if not _rises(s, low, high, up, first):
                     continue

@@ -58,7 +58,8 @@ class Proof:
             if text not in self._tried and self._gives(name, configuration):
                 return configuration
             self._tried.add(text)
-        raise ValueError(f"{where} must be a curve that {what}, got {short(self.node)}: {self._nearest}; {instead}")
+        near = self._nearest or "none comes near"
+        raise ValueError(f"{where} must be a curve that {what}, got {short(self.node)}: {near}; {instead}")
 
     def _gives(self, name: str, configuration: Configuration) -> bool:
         """Return whether a configuration gives the schedule, and remember how far it is from it if not."""

@@ -1,12 +1,13 @@
 """What is said where the other distribution with our import name is installed over ours."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from lrsched._core.installed import warn_of_twin
+from lrsched.installed import needs, warn_of_twin
 
 PACKAGE = Path(__file__).resolve().parents[2] / "lrsched"
 
@@ -39,3 +40,26 @@ def test_it_says_nothing_where_ours_is_alone(tmp_path: Path):
 def test_it_says_nothing_where_there_is_no_folder(tmp_path: Path, recwarn: pytest.WarningsRecorder):
     warn_of_twin(str(tmp_path / "archive.zip" / "lrsched"))
     assert recwarn.list == []
+
+
+MISSING = {
+    "lrsched_torch": ("torch", r'lrsched_torch needs torch, .*: pip install "lrsched-suite\[torch\]"'),
+    "lrsched_keras": ("keras", r'needs keras, .*lrsched-suite\[keras\]" and one of its backends: tensorflow, or jax'),
+    "lrsched_optax": ("optax", r'lrsched_optax needs optax, .*: pip install "lrsched-suite\[optax\]"'),
+    "lrsched.demo": ("sklearn", r'the demonstration needs sklearn.*lrsched-suite\[demo\]"'),
+}
+
+
+@pytest.mark.parametrize("package", MISSING)
+def test_an_import_without_its_framework_says_what_to_install(package: str):
+    framework, said = MISSING[package]
+    call = "lrsched.demo.digits()" if package == "lrsched.demo" else ""
+    program = f"import sys; sys.modules[{framework!r}] = None; import {package}; {call}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(f"ModuleNotFoundError: .*{said}", done.stderr), done.stderr
+
+
+def test_what_else_is_missing_is_told_as_python_does():
+    with pytest.raises(ModuleNotFoundError, match="No module named 'no_such_module'"), needs("it", "torch", "torch"):
+        import no_such_module  # noqa: F401

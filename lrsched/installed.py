@@ -1,7 +1,33 @@
-"""Whether another distribution that is imported as `lrsched` is installed over this one."""
+"""What is installed: whether another distribution lies over this one, and what is missing."""
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["needs", "warn_of_twin"]
+
+
+@contextmanager
+def needs(what: str, extra: str, *modules: str, more: str = "") -> Iterator[None]:
+    """Say what to install where an import inside finds a module missing.
+
+    Args:
+        what: who needs it.
+        extra: the extra of the distribution that brings it.
+        modules: names of the modules that it brings; what else is missing is told as Python does.
+        more: what the extra does not bring.
+
+    Raises:
+        ModuleNotFoundError: one of them is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in modules:
+            raise
+        how = f'which is not installed: pip install "lrsched-suite[{extra}]"{more}'
+        raise ModuleNotFoundError(f"{what} needs {error.name}, {how}", name=error.name) from error
 
 
 def warn_of_twin(package: str) -> None:
