@@ -489,3 +489,17 @@ def test_torchtitan_has_defaults_for_all_but_the_rate():
 def test_a_wrong_configuration_of_torchtitan_is_refused(config: Any, kind: type[Exception], message: str):
     with pytest.raises(kind, match=message):
         compat.torchtitan.from_config(config)
+
+
+FALLING = [
+    ls.Extend(ls.Linear(0.1, 0.0, 1000)),
+    ls.Extend(ls.Linear(0.1, 0.05, 10_000)),
+    ls.Constant(0.1, 50) >> ls.Extend(ls.Linear(0.1, 0.0, 100)),
+    ls.Shift(ls.Extend(ls.Linear(1.0, 0.5, 10)), 500),
+]
+
+
+@pytest.mark.parametrize("schedule", FALLING, ids=repr)
+def test_what_falls_below_zero_late_is_refused_in_words_about_it(schedule: Schedule):
+    with pytest.raises(ValueError, match=r"^to_deepspeed\(schedule=...\) must be a curve that a scheduler of DeepSpeed"):
+        to_deepspeed(schedule)
