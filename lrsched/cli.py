@@ -1,8 +1,10 @@
 """The command `lrsched`: look at schedules without writing a program."""
 
 import argparse
+import contextlib
 import csv
 import json
+import math
 import os
 import shutil
 import sys
@@ -41,8 +43,8 @@ _BLOCK = 65_536
     option("--steps", metavar="N", type=whole(1), help="last step shown"),
     option("--svg", metavar="FILE", help="write a picture to FILE (- for the standard output) instead"),
     option("--log", action="store_true", help="logarithmic value axis"),
-    option("--width", type=whole(24), help="characters, or pixels with --svg"),
-    option("--height", type=whole(4), help="lines, or pixels with --svg"),
+    option("--width", type=whole(24, 10_000), help="characters, or pixels with --svg"),
+    option("--height", type=whole(4, 10_000), help="lines, or pixels with --svg"),
     option("--title", help="title of the SVG"),
     option("--ascii", action="store_true", help="draw without braille characters"),
     LABELS,
@@ -86,10 +88,10 @@ def _can_write(text: str) -> bool:
     "table",
     "print the values of schedules side by side",
     TEXTS,
-    option("--steps", metavar="N", type=whole(1), help="every step from 0 to N - 1"),
+    option("--steps", metavar="N", type=whole(1, 10_000_000), help="every step from 0 to N - 1"),
     option("--at", metavar="0,10,100", type=step_list, help="these steps"),
     option("--csv", action="store_true", help="comma-separated, with all digits"),
-    option("--json", action="store_true", help="one JSON object, with all digits"),
+    option("--json", action="store_true", help="one JSON object, with all digits; null for what is not finite"),
     LABELS,
 )
 def _table(args: Args) -> int:
@@ -99,12 +101,12 @@ def _table(args: Args) -> int:
     names = read_labels(args, len(items)) or [repr(item) for item in items]
     rows = _rows(items, args)
     if args.json:
-        steps, columns = [], [[] for _ in items]  # type: tuple[list[int], list[list[float]]]
+        steps, columns = [], [[] for _ in items]  # type: tuple[list[int], list[list[float | None]]]
         for step, values in rows:
             steps.append(step)
             for column, value in zip(columns, values, strict=True):
-                column.append(value)
-        print(json.dumps({"step": steps, "schedules": names, "values": columns}))
+                column.append(value if math.isfinite(value) else None)
+        print(json.dumps({"step": steps, "schedules": names, "values": columns}, allow_nan=False))
     elif args.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["step", *names])
@@ -200,6 +202,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 2 for arguments that cannot be used.
     """
+    if sys.stdout is None:  # closed before the process began
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # it stays open
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        # Python would complain once more when it closes the stream.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough
+            return 0
+        print(f"lrsched: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     if args.version:
@@ -209,13 +229,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        status = COMMANDS[args.command].run(args)
-        sys.stdout.flush()
-        return status
+        return COMMANDS[args.command].run(args)
     except BrokenPipeError:
-        # The reader has seen enough. Python would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (UserError, OSError, ValueError) as error:
-        print(f"lrsched {args.command}: {error}", file=sys.stderr)
+        raise
+    except (UserError, OSError, ValueError, MemoryError, ModuleNotFoundError) as error:
+        print(f"lrsched {args.command}: {error or 'it takes more memory than there is'}", file=sys.stderr)
         return 2

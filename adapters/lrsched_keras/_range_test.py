@@ -1,7 +1,7 @@
 """The learning-rate range test over a Keras model."""
 
 from collections.abc import Iterable
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 import keras
@@ -56,7 +56,7 @@ def run_range_test(
         optimizer.build(model.trainable_variables)
     core = core_of(optimizer)
     each = core.gradient_accumulation_steps or 1
-    given = list(batches)
+    given = list(islice(batches, each * (steps + 1)))  # a generator may have no end
     if not given:
         raise ValueError("run_range_test(batches=...) must hold at least one batch, got none")
     feed = chain.from_iterable(repeat(given))

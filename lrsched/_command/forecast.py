@@ -1,6 +1,7 @@
 """`lrsched forecast`: what a run will have come to at its horizon, under one plan and another."""
 
 import csv
+import io
 import math
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -10,12 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._command.shared import Args, UserError, read_schedules
+from lrsched._command.shared import Args, UserError, read_schedules, read_text
 from lrsched._curves import Constant, Linear, Schedule
 from lrsched.forecast import ReturnModel, ReturnState
 
 # The model is shown at most so many observations: longer runs are averaged over neighbours.
 _MOST = 50_000
+# A run of more updates is not laid out step by step.
+_LONGEST = 2**26
 # The names of columns and tags that are understood without asking.
 _LR, _LOSS = ("lr", "learning_rate"), ("loss", "train_loss")
 
@@ -119,8 +122,8 @@ def read_run(path: Path, lr: str | None = None, loss: str | None = None) -> Logg
     steps: list[int] = []
     numbers: list[tuple[float, float]] = []
     for where, step, rate, value in rows:
-        if not (step.is_integer() and 0 <= step < 2**53):
-            raise UserError(f"{where}: the step must be an int >= 0, got {step}")
+        if not (step.is_integer() and 0 <= step < _LONGEST):
+            raise UserError(f"{where}: the step must be an int >= 0, got {step} (at most {_LONGEST} are read)")
         if steps and step <= steps[-1]:
             raise UserError(f"{where}: steps must rise, but {step:.0f} follows {steps[-1]}")
         if not (math.isfinite(rate) and rate >= 0.0):
@@ -138,8 +141,7 @@ Rows = Iterable[tuple[str, float, float, float]]
 
 def _read_csv(path: Path, lr: str | None, loss: str | None) -> Rows:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = list(csv.reader(file))
+        table = list(csv.reader(io.StringIO(read_text(path), newline="")))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
     except (UnicodeDecodeError, csv.Error) as error:

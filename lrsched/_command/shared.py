@@ -12,11 +12,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lrsched._core.check import MAX_STEPS, Int, short
 from lrsched._core.config import from_config
 from lrsched._core.parse import parse_value
 from lrsched._curves import Schedule, is_pending
 
 Args = argparse.Namespace
+# What is read of a file: a device like /dev/zero has no end.
+MOST_BYTES = 2**26
 
 
 class Option(NamedTuple):
@@ -56,17 +59,15 @@ def command(name: str, description: str, *options: Option) -> Callable[[Callable
     return register
 
 
-def whole(low: int) -> Callable[[str], int]:
-    """Return the argparse type of an int >= `low`."""
+def whole(low: int, high: int = MAX_STEPS) -> Callable[[str], int]:
+    """Return the argparse type of an int from `low` to `high`, which may be written as a whole float."""
 
     def read(text: str) -> int:
         try:
-            value = int(text.replace("_", ""))
-        except ValueError:
-            value = low - 1
-        if not low <= value <= 2**53:
-            raise argparse.ArgumentTypeError(f"must be an int >= {low} and <= 2**53, got {text!r}")
-        return value
+            return Int(low, high)("", float(text) if "e" in text.lower() else int(text))
+        except (TypeError, ValueError):
+            most = "2**53" if high == MAX_STEPS else high
+            raise argparse.ArgumentTypeError(f"must be an int >= {low} and <= {most}, got {short(text)}") from None
 
     return read
 
@@ -95,9 +96,9 @@ def _read(text: str) -> Schedule:
     source = text
     try:
         if text == "-":
-            source = sys.stdin.read()
+            source = "" if sys.stdin is None else sys.stdin.read(MOST_BYTES).removeprefix("\ufeff")
         elif text.startswith("@"):
-            source = Path(text[1:]).read_text(encoding="utf-8")
+            source = read_text(Path(text[1:]))
         found = from_config(json.loads(source)) if source.lstrip().startswith("{") else parse_value(source, "schedule")
     except OSError as error:
         raise UserError(f"{text}: {error.strerror or error}") from None
@@ -112,6 +113,22 @@ def _read(text: str) -> Schedule:
     if is_pending(found):
         raise UserError(f"{found!r} takes its height from a neighbour: chain it with >>")
     return found
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file, in whichever form of Unicode it is written.
+
+    Raises:
+        UserError: it has no end in sight.
+        OSError: it cannot be read.
+        ValueError: it is no text.
+    """
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{path}: a file must have at most {MOST_BYTES} bytes")
+    # What Windows sets at the beginning is a mark, and no part of the text.
+    return content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
 
 
 def _point(source: str, message: str) -> str:

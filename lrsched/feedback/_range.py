@@ -1,5 +1,6 @@
 """The learning-rate range test: when to stop it, and which learning rate its losses suggest."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -235,13 +236,14 @@ def range_curve(
     Args:
         train: does one update with the given rate and returns its loss.
         lrs: the rates, strictly rising, > 0.
-        rule: when to stop; by default when the smoothed loss exceeds four times its best.
+        rule: when to stop; by default when the smoothed loss exceeds four times its best. Where `train` raises
+            StopIteration, because its data end, the test ends too: a warning says so, what it saw is kept.
 
     Returns:
         The rates used, their losses, and the suggestions.
 
     Raises:
-        ValueError: the rates do not rise.
+        ValueError: the rates do not rise, or the data end before the first update.
 
     Examples:
         >>> curve = range_curve(lambda lr: (1 - lr) ** 2, [0.001 * 1.1**i for i in range(100)])
@@ -260,8 +262,12 @@ def range_curve(
     for lr in rates:
         if state.stop:
             break
+        try:
+            losses.append(train(lr))
+        except StopIteration:  # of a loader that `train` takes its batches from
+            _say_of_the_end(len(used), len(rates))
+            break
         used.append(lr)
-        losses.append(train(lr))
         state, _ = rule.update(state, losses[-1])
         smooth.append(state.average / state.weight if state.weight else losses[-1])
     try:
@@ -269,3 +275,10 @@ def range_curve(
     except ValueError:  # too few points
         suggestions = None
     return RangeCurve(used, losses, suggestions)
+
+
+def _say_of_the_end(done: int, wanted: int) -> None:
+    if not done:
+        raise ValueError("range_curve(train=...) must do at least one update, got StopIteration: there are no data")
+    said = f"the data of the range test ended after {done} of {wanted} updates, whose losses it keeps; "
+    warnings.warn(f"{said}for all of them give it fewer steps, or data that begin again", stacklevel=5)

@@ -422,3 +422,11 @@ def test_a_feedback_schedule_assigned_to_an_optimizer_is_saved_with_it(build, tm
         model.compile(model.optimizer, loss="mae")
         train(model, LRCallback(HALVE), [1.0, 2.0])
         assert_loads(model, tmp_path)
+
+
+def test_a_range_test_takes_no_more_batches_than_it_needs():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.125), loss="mse")
+    x = np.linspace(-1.0, 1.0, 16)[:, None]
+    endless = ((x, 2.0 * x) for _ in iter(int, 1))
+    assert len(run_range_test(model, endless, start=1e-4, end=1e-2, steps=3).lrs) == 4

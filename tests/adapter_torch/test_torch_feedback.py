@@ -406,3 +406,26 @@ def test_a_range_test_must_rise(start, end):
     task = Task(BUILDS["Adam"])
     with pytest.raises(ValueError, match="must rise from start > 0 to end, got"):
         run_range_test(task.model, task.optimizer, task.step, start=start, end=end)
+
+
+def test_a_range_test_keeps_what_a_short_loader_showed_it_and_says_so():
+    model = torch.nn.Linear(1, 1)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = model.weight.clone()
+    batches = iter(torch.linspace(-1.0, 1.0, 30 * 4).reshape(30, 4, 1))
+
+    def step():
+        x = next(batches)
+        sgd.zero_grad()
+        loss = (model(x) - 2.0 * x).square().mean()
+        loss.backward()
+        sgd.step()
+        return loss
+
+    with pytest.warns(UserWarning, match="data of the range test ended after 30 of 101 updates"):
+        curve = run_range_test(model, sgd, step, start=1e-4)
+    assert len(curve.lrs) == len(curve.losses) == 30
+    assert curve.suggestions is not None
+    assert torch.equal(model.weight, before)
+    with pytest.raises(ValueError, match=r"range_curve\(train=...\) must do at least one update, got StopIteration"):
+        run_range_test(model, sgd, step)

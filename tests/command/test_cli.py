@@ -214,3 +214,51 @@ def test_a_reader_that_leaves_early_is_no_error():
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 0
+
+
+def process(arguments: list[str], shell: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a shell that does something with its streams."""
+    command = f'"{sys.executable}" -m lrsched "$@" {shell}'
+    return subprocess.run(["bash", "-c", command, "sh", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs bash")
+@pytest.mark.parametrize(
+    ("arguments", "shell", "status", "said"),
+    [
+        (["table", TEXT], ">&-", 0, ""),
+        (["plot", TEXT], ">&-", 0, ""),
+        (["--help"], ">&-", 0, ""),
+        (["table", TEXT, "--steps", "100000"], "| true; exit ${PIPESTATUS[0]}", 0, ""),
+        (["--help"], "| true; exit ${PIPESTATUS[0]}", 0, ""),
+        (["table", TEXT], "> /dev/full", 2, "No space left"),
+        (["table", "@/dev/zero"], "", 2, "at most 67108864 bytes"),
+        (["forecast", "/dev/zero", "--horizon", "1000"], "", 2, "at most 67108864 bytes"),
+        (["table", "-"], "<&-", 2, "must describe a schedule"),
+        (["table", "-"], "< /dev/zero", 2, "at most 2000000 characters"),
+    ],
+)
+def test_streams_that_are_closed_full_or_endless_end_the_command_well(arguments, shell, status, said):
+    done = process(arguments, shell)
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (status, True, False), done.stderr
+    assert said or not done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("content", [TEXT, json.dumps(to_config(SCHEDULE))])
+def test_a_file_is_read_in_every_form_of_unicode(out, tmp_path: Path, encoding: str, content: str):
+    path = tmp_path / "schedule"
+    path.write_text(content, encoding=encoding)
+    assert out("table", f"@{path}", "--at", "1e3") == out("table", TEXT, "--at", "1000")
+
+
+def test_json_of_values_that_are_not_finite_is_valid(out):
+    found = json.loads(out("table", "Exponential(1e300, 10)", "--json", "--at", "0,1000"), parse_constant=pytest.fail)
+    assert found["values"] == [[1e300, None]]
+
+
+@pytest.mark.parametrize("option", ["--width", "--height"])
+def test_a_picture_of_any_size_is_refused(option: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["plot", TEXT, option, str(2**53)])
+    assert "must be an int >=" in capsys.readouterr().err

@@ -501,5 +501,7 @@ FALLING = [
 
 @pytest.mark.parametrize("schedule", FALLING, ids=repr)
 def test_what_falls_below_zero_late_is_refused_in_words_about_it(schedule: Schedule):
-    with pytest.raises(ValueError, match=r"^to_deepspeed\(schedule=...\) must be a curve that a scheduler of DeepSpeed"):
+    with pytest.raises(
+        ValueError, match=r"^to_deepspeed\(schedule=...\) must be a curve that a scheduler of DeepSpeed"
+    ):
         to_deepspeed(schedule)
