@@ -233,5 +233,5 @@ def _run(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         raise
     except (UserError, OSError, ValueError, MemoryError, ModuleNotFoundError) as error:
-        print(f"lrsched {args.command}: {error or 'it takes more memory than there is'}", file=sys.stderr)
+        print(f"lrsched {args.command}: {str(error) or 'it takes more memory than there is'}", file=sys.stderr)
         return 2
