@@ -158,7 +158,7 @@ def report_fsdp(rank, found):
         found["collectives", name] = communication.get_total_counts()
         if name in DISPATCHED:
             optimizer._executor = lambda rule, *_: WholeTensors(update_with(rule), rule, apart=False)
-            optimizer._jobs = None
+            optimizer._forget()
             with CommDebugMode() as communication:
                 optimizer.step()
             found["dispatched", name] = communication.get_total_counts()

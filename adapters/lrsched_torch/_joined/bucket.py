@@ -7,14 +7,14 @@ itself, it gets whole rows of `WIDTH`, filled up with zeros, so that sums of row
 lie end to end.
 """
 
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lrsched import rules
+from lrsched_torch._shared.entries import Entries
 from lrsched_torch._shared.facts import Facts
 from lrsched_torch._shared.update import Member
 
@@ -70,19 +70,18 @@ class Bucket:
         # Their places in the buffers of `flat=True`.
         self.p = self.g = torch.empty(0)
         self.gs: list[Tensor] = []
+        self._at, self._forms = list(map(Tensor.data_ptr, self.ps)), list(map(_form, self.ps))
         self._vectors = all(p.dim() == 1 for p in self.ps)
         self.alone = len(members) == 1 and homes is None and _dense(first)
         self.rows: rules.Rows | None = None
         self.tables: rules.RowTables | None = None
         self.phases: Any = None  # the compiled graphs
         self._places: dict[str, list[Tensor]] = {}
-        # For each slot, what reads it from a state, and where it was: memory may move under a tensor.
-        self.kept: list[tuple[Callable[[dict[str, Any]], Any], list[int]]] = []
         names = [*facts.names, *(["master"] if master else [])]
         if self.alone:
             self.size = first.p.numel()
             found = [first.state[name] for name in names]
-            self.kept = [(itemgetter(name), [x.data_ptr()]) for name, x in zip(names, found, strict=True)]
+            self.entries = Entries(self.states, names)
             self.slots = [flattened(x) if x.shape == first.p.shape else x for x in found]
             return
         if facts.elementwise:
@@ -93,6 +92,7 @@ class Bucket:
             self.tables = self.rows.tables(torch.empty(0, device=self.device))
             self.slices, self.size = self.rows.slices(), len(self.rows) * WIDTH
         self.slots = [self._bucket(name) for name in names]
+        self.entries = Entries(self.states, names)
         if homes:
             first_home = homes[0]
             self.p, self.g = (self.shaped(x.as_strided((self.size,), (1,))) for x in (first_home.p, first_home.g))
@@ -120,7 +120,6 @@ class Bucket:
         for state, view in zip(self.states, views, strict=True):
             view.copy_(state[name])
             state[name] = view
-        self.kept.append((itemgetter(name), list(map(Tensor.data_ptr, views))))
         return buffer if numbers else self.shaped(buffer)
 
     def views(self, buffer: Tensor) -> list[Tensor]:
@@ -159,17 +158,23 @@ class Bucket:
         return buffer.view(-1, WIDTH) if self.rows is not None else buffer
 
     def fits(self) -> bool:
-        """Return whether the state still is what this bucket works on."""
+        """Return whether the parameters and their state still are what this bucket works on."""
+        counts = self.entries.counts()
         if isinstance(self.step, Tensor):
-            known = all(state.get("step") is self.step for state in self.states)
+            known = all(count is self.step for count in counts)
         else:
-            known = bool(self.step == self.states[0]["step"])
-        if not known or self.maximize != bool(self.group["maximize"]):
-            return False
-        try:
-            return all(list(map(Tensor.data_ptr, map(read, self.states))) == found for read, found in self.kept)
-        except (KeyError, TypeError):
-            return False
+            known = counts.count(self.step) == len(self.ps)
+        return known and self.maximize == bool(self.group["maximize"]) and self.entries.hold() and self._lies()
+
+    def _lies(self) -> bool:
+        """Return whether the parameters have the shape, dtype and device for which their state was laid out."""
+        if self.homes is not None:
+            return True  # who has moved them has looked
+        at = list(map(Tensor.data_ptr, self.ps))
+        if at != self._at:
+            self._at = at
+            return list(map(_form, self.ps)) == self._forms
+        return True
 
     def advance(self) -> None:
         """Count one update, if the count is a number."""
@@ -178,6 +183,10 @@ class Bucket:
         self.step += 1
         for state in self.states:
             state["step"] = self.step
+
+
+def _form(p: Tensor) -> tuple[Any, ...]:
+    return p.shape, p.dtype, p.device
 
 
 def unshared(x: Any) -> Any:

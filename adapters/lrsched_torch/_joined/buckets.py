@@ -21,6 +21,7 @@ from lrsched_torch._joined.engines import Compiled, Eager, Engine, Loaded, Nativ
 from lrsched_torch._joined.native import Kernel, native_of
 from lrsched_torch._shared.captured import Captured
 from lrsched_torch._shared.compiling import EAGER, INDUCTOR
+from lrsched_torch._shared.entries import check_gradients, check_members
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.jobs import Executor
 from lrsched_torch._shared.update import Member
@@ -65,6 +66,7 @@ class Buckets(Executor):
             self._gs, self._scaled = gs, scaled
         if not all(bucket.fits() for bucket in self._buckets):
             self._plan(members, self._dtypes)
+            check_gradients([m.p for m in members], gs)
         eager = Eager(self.rule, self.facts)
         self._engine = Native(self.parts, self.kernel, eager) if self.kernel and self.parts else eager
         # What is kept on the device is known to the graphs alone.
@@ -145,6 +147,9 @@ class Buckets(Executor):
 
     def _plan(self, members: list[Member], dtypes: list[torch.dtype]) -> None:
         """Lay out the members anew; their state goes on."""
+        if self.captured:
+            self.captured.prepare()
+        check_members(self.rule, members)
         if self.captured:
             self._counts = self.captured.settle(members)
         alone, most = NATIVE if self.kernel and not self.parts else CPU

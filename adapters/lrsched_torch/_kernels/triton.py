@@ -17,7 +17,7 @@ import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import lru_cache
-from operator import itemgetter
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from lrsched_torch._joined.bucket import label
 from lrsched_torch._kernels.ops import computed
 from lrsched_torch._kernels.source import BLOCK, COLUMNS, source_of
 from lrsched_torch._shared.captured import Captured, Upload, sent
+from lrsched_torch._shared.entries import Entries, check_members
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.jobs import Executor
 from lrsched_torch._shared.update import Member
@@ -140,6 +141,9 @@ class Triton(Executor):
     def _plan(self, members: list[Member], dtypes: list[torch.dtype]) -> None:
         """Lay out tables for the members; their state goes on."""
         if self.captured:
+            self.captured.prepare()
+        check_members(self.rule, members)
+        if self.captured:
             self._counts = self.captured.settle(members)
         found: dict[tuple[torch.device, Form], list[int]] = {}
         for i, (member, dtype) in enumerate(zip(members, dtypes, strict=True)):
@@ -186,6 +190,7 @@ class KernelTable:
         for p, state in zip(self.ps, self.states, strict=True):
             for name in self.kept.values():
                 state[name] = self._laid_out(state[name], p)
+        self.entries = Entries(self.states, self.kept.values())
         self.addresses = self._addresses()
         self._find_keys()
         self._cut()
@@ -200,10 +205,9 @@ class KernelTable:
         x = x.to(self.device, self.form.work)
         return x if x.shape != p.shape or _alike(x, p) else torch.empty_like(p, dtype=x.dtype).copy_(x)
 
-    def _addresses(self) -> list[list[int]]:
-        """Return where the parameters and the slots are."""
-        kept = [map(itemgetter(name), self.states) for name in self.kept.values()]
-        return [list(map(Tensor.data_ptr, own)) for own in ([m.p for m in self.members], *kept)]
+    def _addresses(self) -> list[int]:
+        """Return where the parameters are."""
+        return [m.p.data_ptr() for m in self.members]
 
     def _find_keys(self) -> None:
         """Find out which tensors have learning rate, step and rank in common."""
@@ -234,11 +238,13 @@ class KernelTable:
 
     def fits(self) -> bool:
         """Return whether the members still are as they were when the tables were made."""
-        for m, step in zip(self.firsts, self.steps, strict=True):
-            if label(m.state["step"]) != label(step) or bool(m.group["maximize"]) != self.form.maximize:
-                return False
-        counts = zip(self.states, self.rows, strict=True) if self.captured else ()
-        return all(state["step"] is self.steps[row] for state, row in counts) and self._addresses() == self.addresses
+        counts, known = self.entries.counts(), [self.steps[row] for row in self.rows]
+        return (
+            (all(map(is_, counts, known)) if self.captured else counts == known)
+            and all(bool(m.group["maximize"]) == self.form.maximize for m in self.firsts)
+            and self.entries.hold()
+            and self._addresses() == self.addresses
+        )
 
     def take(self, gs: Sequence[Tensor]) -> None:
         """Take the gradients of a step, and fill the tables."""
@@ -257,7 +263,7 @@ class KernelTable:
     def _host_table(self) -> Tensor:
         """Return the table of the tensors without the gradients."""
         columns = {"low" if self.form.master else "p": [p.data_ptr() for p in self.ps], "g": [0] * len(self.ps)}
-        columns |= zip(self.kept, self.addresses[1:], strict=True)
+        columns |= zip(self.kept, self.entries.at, strict=True)
         arrays = torch.tensor([columns[name] for name in self.source.arrays])
         wide = [self.kept.get(name, "p") in {"p", "master", *self.facts.wide} for name in self.source.arrays]
         aligned = (arrays[torch.tensor(wide)] % 16 == 0).all(0).to(torch.int64)

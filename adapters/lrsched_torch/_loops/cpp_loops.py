@@ -18,6 +18,7 @@ from lrsched import rules
 from lrsched_torch._loops.build import compiler
 from lrsched_torch._loops.table import LoopTable
 from lrsched_torch._shared.compiling import CPP, Ways
+from lrsched_torch._shared.entries import check_members
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.jobs import Executor
 from lrsched_torch._shared.update import Member
@@ -90,6 +91,7 @@ class CppLoops(Executor):
 
     def _plan(self, members: list[Member], dtypes: list[torch.dtype]) -> None:
         """Put members that one library updates together."""
+        check_members(self.rule, members)
         facts = facts_of(self.rule)
         found: dict[Any, list[int]] = {}
         for i, (member, dtype) in enumerate(zip(members, dtypes, strict=True)):

@@ -10,9 +10,8 @@ is copied first.
 
 import ctypes
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from lrsched import rules
 from lrsched_torch._loops.build import CannotBuild, build
 from lrsched_torch._loops.cpp import scalar_names, source_of, stages_of
 from lrsched_torch._loops.unmoved import AT, BIG, INT, UnmovedMembers, start
+from lrsched_torch._shared.entries import Entries, check_gradients
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.update import Member
 from lrsched_torch._traced.graphs import KEY, Form
@@ -73,14 +73,14 @@ class LoopTable:
         self._plain = all(x.is_contiguous() for x in self.ps)
         self._forms = list(map(_form, self.ps))
         self._layouts = layouts
-        # For each slot its row, its name and what reads it from a state.
-        self._kept: list[tuple[str, str, Callable[[dict[str, Any]], Any]]] = []
+        # For each slot its row and its name.
+        self._kept: list[tuple[str, str]] = []
         named = [*zip(facts.labels, facts.names, strict=True), *([("p", "master")] if master else [])]
         for label, name in named:
             wide = name in facts.wide or name == "master"
-            found = [self._slot(m, name, x, wide=wide) for m, x in zip(members, layouts, strict=True)]
-            self._kept.append((label, name, itemgetter(name)))
-            self._point(label, found)
+            self._kept.append((label, name))
+            self._point(label, [self._slot(m, name, x, wide=wide) for m, x in zip(members, layouts, strict=True)])
+        self._entries = Entries(self.states, [name for _, name in self._kept])
         self._leading = "low" if master else "p"
         # Whether looking and updating is one call.
         self.at_once = sole and len(self._calls) == 1 and sum(self.sizes) <= BRIEF
@@ -89,7 +89,7 @@ class LoopTable:
         self.known = array("d", bytes(8 * self.count * max(len(program.sums(total=False)), 1)))
         self.totals = array("d", bytes(8 * max(*self._gives, 1)))
         # None of these arrays moves.
-        self._where = self.count, start(self.table), start(self.sizes), start(self.keys), len(self.firsts)
+        self._where = self.count, start(self.table), start(self.sizes), start(self.keys), len(self.groups)
         self._results = start(self.known), start(self.totals)
         self._call = ctypes.cast(self._calls[0], AT).value or 0
         # What the tables point to, and what only this update needs.
@@ -103,12 +103,6 @@ class LoopTable:
     def _slot(self, member: Member, name: str, layout: tuple[int, ...], *, wide: bool) -> Tensor:
         """Return a slot, in the layout of its parameter if it has its shape."""
         found: Tensor = member.state[name]
-        shape = member.p.shape if wide else torch.Size()
-        if found.shape != shape:
-            raise ValueError(
-                f"RuleOptimizer.step() must find {name!r} in shape {tuple(shape)} for a parameter of shape "
-                f"{tuple(member.p.shape)}, got {tuple(found.shape)}"
-            )
         if wide and found.stride() != layout:
             found = member.state[name] = _laid_out(found, layout)
         return found
@@ -119,7 +113,7 @@ class LoopTable:
         keys = [(m.number, m.state["step"], m.p.dim() if ranked else 0) for m in self.members]
         self.keys = array("i", (numbers.setdefault(key, len(numbers)) for key in keys))
         firsts = [self.members[self.keys.index(i)] for i in range(len(numbers))]
-        self.firsts = [(m.group, m.state) for m in firsts]
+        self.groups = [m.group for m in firsts]
         self.steps, self.ranks = [key[1] for key in numbers], [float(key[2]) for key in numbers]
 
     def _point(self, label: str, arrays: Sequence[Tensor]) -> None:
@@ -139,20 +133,22 @@ class LoopTable:
 
         If the update can be done at once, it is.
         """
-        if not self._watched or not self._counted():
+        if not self._watched or not self._upwards():
             return False
         if self._watch is None:
-            kept = [(name, self._row[label]) for label, name, _ in self._kept]
+            kept = [(name, self._row[label]) for label, name in self._kept]
             try:
                 self._watch = UnmovedMembers(
-                    self.ps, self.states, kept, self._row[self._leading], self.sizes, self.table, self._row["g"],
-                    self._g,
+                    self.ps, self.states, kept, [x for own in self._entries.slots for x in own],
+                    self._row[self._leading], self.sizes, self.table, self._row["g"], self._g, self.keys,
                 )  # fmt: skip
             except CannotBuild:
                 self._watched = False
                 return False
         scalars = self._scalars([])
-        self._told = self._watch.again(array("q", [self._call, *self._taken(scalars)]) if self.at_once else None)
+        self._told = self._watch.again(
+            self.steps, array("q", [self._call, *self._taken(scalars)]) if self.at_once else None
+        )
         self._updated = self._told and self.at_once
         return self._told
 
@@ -161,23 +157,18 @@ class LoopTable:
         if self._watch is not None:
             self._watch.release()
 
-    def _counted(self) -> bool:
-        return all(
-            state.get("step") == step and bool(group["maximize"]) == self.maximize
-            for (group, state), step in zip(self.firsts, self.steps, strict=True)
-        )
+    def _upwards(self) -> bool:
+        return all(bool(group["maximize"]) == self.maximize for group in self.groups)
 
     def fits(self) -> bool:
-        """Return whether states and groups still are what the tables say.
-
-        Memory may move under a tensor too, as `share_memory_` and `x.data = ...` make it.
-        """
-        if not self._counted() or list(map(_form, self.ps)) != self._forms:
-            return False
-        try:
-            return all(self._points(label, map(read, self.states)) for label, _, read in self._kept)
-        except (AttributeError, KeyError, TypeError):
-            return False
+        """Return whether states and groups still are what the tables say."""
+        counts = [self.steps[key] for key in self.keys]
+        return (
+            self._upwards()
+            and self._entries.counts() == counts
+            and list(map(_form, self.ps)) == self._forms
+            and self._entries.hold()
+        )
 
     def holds_gradients(self) -> bool:
         """Return whether the gradients still are where they were found; of a copy the content is old."""
@@ -191,12 +182,7 @@ class LoopTable:
         """Tell where the gradients are; one that is laid out in another way than its parameter is copied."""
         own = gs if len(self.indices) == len(gs) else [gs[i] for i in self.indices]
         self._copied = False
-        for p, g in zip(self.ps, own, strict=True):
-            if g.shape != p.shape:
-                raise ValueError(
-                    f"RuleOptimizer.step() must get gradients of the shape of their parameter, {tuple(p.shape)}, "
-                    f"got {tuple(g.shape)}"
-                )
+        check_gradients(self.ps, own)
         if not (self._plain and all(map(Tensor.is_contiguous, own))):
             own = [
                 g if g.stride() == layout else _laid_out(g, layout)
@@ -231,7 +217,7 @@ class LoopTable:
         """Return what members of one learning rate, step and rank have in common."""
         found = array("d")
         rest = [0.0] * (self._width - len(KEY) - len(totals))
-        for (group, _), step, rank in zip(self.firsts, self.steps, self.ranks, strict=True):
+        for group, step, rank in zip(self.groups, self.steps, self.ranks, strict=True):
             found.extend((float(group["lr"]), float(step), rank, *totals, *rest))
         return found
 
@@ -245,17 +231,14 @@ class LoopTable:
             self.ps[i].copy_(x)
         if not self.resident:
             self._gs, self._copies = [], []
-        if not self._told:  # else autograd knows
-            torch.autograd.graph.increment_version(self.ps)
-        self._told = self._updated = False
         self.steps = [step + 1 for step in self.steps]
-        if len(self.steps) == 1:
-            (step,) = self.steps
-            for state in self.states:
-                state["step"] = step
+        if self._told and self._watch is not None:  # autograd knows
+            self._watch.count(self.steps)
         else:
+            torch.autograd.graph.increment_version(self.ps)
             for state, key in zip(self.states, self.keys, strict=True):
                 state["step"] = self.steps[key]
+        self._told = self._updated = False
 
 
 def _form(x: Tensor) -> tuple[Any, ...]:

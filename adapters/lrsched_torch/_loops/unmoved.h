@@ -15,7 +15,13 @@ struct Torch {
   int32_t (*hold)(const void*, void**);  // makes another `at::Tensor` of the same memory, for `release`
   int32_t (*release)(void*);
   void (*bump)(const void*);  // `torch::autograd::impl::bump_version`; throws
-  const void* (*item)(const void* dictionary, const void* key);  // of Python; borrowed
+  // Of Python; what they return is borrowed.
+  const void* (*item)(const void* dictionary, const void* key);
+  int (*put)(const void* dictionary, const void* key, const void* content);
+  int64_t (*entries)(const void* dictionary);
+  int (*next)(const void* dictionary, int64_t* place, const void** key, const void** content);
+  int64_t (*length)(const void* list);
+  const void* (*element)(const void* list, int64_t index);
 
   bool lies(const void* tensor, int64_t at) const {
     void* found;
@@ -50,6 +56,21 @@ struct Members {
   const void* const* tensors;  // (kept, count)
   const int64_t* rows;         // (kept,)
   int64_t head;                // bytes of a Python object in front of its tensor
+  const void* counted;         // under which name each state has the object `counts[keys[i]]`
+  const int32_t* keys;         // (count,)
+  const void* const* counts;
+};
+
+// Lists and a dictionary of Python with what they held.
+struct Holders {
+  int64_t count;
+  const void* const* lists;  // (count,)
+  const int64_t* sizes;      // (count,)
+  const void* const* items;  // of all lists
+  const void* dictionary;
+  int64_t entries;
+  const void* const* keys;      // (entries,)
+  const void* const* contents;  // (entries,)
 };
 
 // The one pass of a rule, as `walk.h` takes it.
@@ -71,6 +92,26 @@ bool lie(const Torch* torch, int64_t count, const void* const* tensors, const in
   return true;
 }
 
+bool hold(const Torch* torch, const Holders* holders) {
+  const void* const* item = holders->items;
+  for (int64_t i = 0; i < holders->count; i++) {
+    const void* list = holders->lists[i];
+    if (torch->length(list) != holders->sizes[i]) return false;
+    for (int64_t j = 0; j < holders->sizes[i]; j++)
+      if (torch->element(list, j) != *item++) return false;
+  }
+  if (torch->entries(holders->dictionary) != holders->entries) return false;
+  const void *key, *content;
+  for (int64_t i = 0, place = 0; torch->next(holders->dictionary, &place, &key, &content); i++)
+    if (key != holders->keys[i] || content != holders->contents[i]) return false;
+  return true;
+}
+
+void count(const Torch* torch, const Members* members) {
+  for (int64_t i = 0; i < members->count; i++)
+    torch->put(members->states[i], members->counted, members->counts[members->keys[i]]);
+}
+
 int32_t dtype_of(const Torch* torch, const void* tensor) { return torch->kind(tensor, torch->dtype); }
 
 void release(const Torch* torch, int64_t count, void** held) {
@@ -84,7 +125,8 @@ bool again(const Torch* torch, const Members* members, const int64_t* sizes, int
            void** held, const OnlyPass* pass) {
   const int64_t count = members->count;
   for (int64_t i = 0; i < count; i++) {
-    bool fits = torch->is_plain(members->leaves[i], sizes[i]);
+    bool fits = torch->is_plain(members->leaves[i], sizes[i]) &&
+                torch->item(members->states[i], members->counted) == members->counts[members->keys[i]];
     for (int64_t r = 0; fits && r < members->kept; r++) {
       const void* tensor = members->tensors[r * count + i];
       if (members->names[r]) {

@@ -1,7 +1,7 @@
 """What the arguments of `RuleOptimizer` must be."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -11,7 +11,8 @@ from torch import Tensor
 from lrsched import Schedule, rules
 from lrsched_torch._kernels.triton import check_triton
 from lrsched_torch._shared.facts import facts_of
-from lrsched_torch._shared.update import named
+
+RATE = "must be a finite number >= 0, a 0-d tensor or a schedule"
 
 
 def check_rule(rule: Any) -> None:
@@ -28,6 +29,20 @@ def check_processes(totals_over: Any) -> None:
         raise TypeError(f"RuleOptimizer(totals_over=...) must be a ProcessGroup or None, got {totals_over!r}")
 
 
+def check_groups(groups: Any) -> None:
+    """Raise an error if others have put something among the groups that is none, or a parameter into two of them."""
+    must = "RuleOptimizer.param_groups must hold dictionaries with a list of tensors as 'params'"
+    for group in groups:
+        ps = group.get("params") if isinstance(group, dict) else None
+        if not isinstance(ps, Sequence) or not all(isinstance(p, Tensor) for p in ps):
+            raise TypeError(f"{must}, got {group!r}")
+    owners = {id(p): i for i, group in enumerate(groups) for p in group["params"]}
+    for i, group in enumerate(groups):
+        for p in group["params"]:
+            if owners[id(p)] != i:
+                raise ValueError(f"{must} and no tensor twice, got one of shape {tuple(p.shape)} in two groups")
+
+
 def check_group(group: dict[str, Any], rule: Any, compile: Any, capturable: Any, totals_over: Any) -> None:
     """Raise an error if a rule cannot update the parameters of a group in the form that is asked for."""
     check_rule(rule)
@@ -41,17 +56,19 @@ def check_group(group: dict[str, Any], rule: Any, compile: Any, capturable: Any,
 
 
 def _check_rate(lr: Any) -> None:
-    must = "RuleOptimizer(lr=...) must be a finite number >= 0, a 0-d tensor or a schedule"
+    check_rate("RuleOptimizer(lr=...)", lr)
+    if not isinstance(lr, Schedule | Tensor) and not 0.0 <= float(lr) < float("inf"):
+        raise ValueError(f"RuleOptimizer(lr=...) {RATE}, got {lr!r}")
+
+
+def check_rate(where: str, lr: Any) -> None:
+    """Raise an error if a learning rate is of the wrong kind."""
     if isinstance(lr, Schedule):
         lr(0)  # a warm-up without a neighbour has no height
-        return
-    if isinstance(lr, bool) or not isinstance(lr, Real | Tensor):
-        raise TypeError(f"{must}, got {lr!r}")
-    if isinstance(lr, Tensor):
-        if lr.ndim != 0:
-            raise ValueError(f"{must}, got a tensor of shape {tuple(lr.shape)}")
-    elif not 0.0 <= float(lr) < float("inf"):
-        raise ValueError(f"{must}, got {lr!r}")
+    elif isinstance(lr, bool) or not isinstance(lr, Real | Tensor):
+        raise TypeError(f"{where} {RATE}, got {lr!r}")
+    elif isinstance(lr, Tensor) and lr.ndim != 0:
+        raise ValueError(f"{where} {RATE}, got a tensor of shape {tuple(lr.shape)}")
 
 
 def _check_compile(compile: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_over: Any) -> None:
@@ -78,19 +95,6 @@ def _check_capturable(capturable: Any, compile: Any, rule: rules.Rule, ps: Seque
         raise ValueError(f"{must} False for parameters spread over processes, got True")
     if not facts_of(rule).packs:
         raise ValueError(f"{must} False for a rule that needs tensors in their own shape, as {rule!r} does, got True")
-
-
-def check_state(state_dict: Any, owned: Iterable[tuple[rules.Rule, tuple[Any, Tensor]]]) -> None:
-    """Raise an error if a state is not that of rules, each given with the number of a parameter and the parameter."""
-    where = "RuleOptimizer.load_state_dict(...) must get the state of a RuleOptimizer"
-    for group in state_dict["param_groups"]:
-        if "updates" not in group:
-            raise ValueError(f"{where}, got a group with the entries {sorted(group)}")
-    for rule, (i, p) in owned:
-        saved = state_dict["state"].get(i)
-        wanted = ["step", *(name for name, _ in named(rule.init(torch.empty_like(p, device="meta"))))]
-        if saved and set(saved) - {"master"} != set(wanted):
-            raise ValueError(f"{where} with the rule {rule!r}, which keeps {wanted}, got {sorted(saved)}")
 
 
 def is_sharded(p: Tensor) -> bool:

@@ -9,6 +9,7 @@ copies those that do not.
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from operator import is_
 from typing import Any
 
 import torch
@@ -38,8 +39,9 @@ class Flat:
     """
 
     def __init__(self, groups: Iterable[tuple[rules.Rule, int, Sequence[Tensor]]], *, quick: bool) -> None:
-        groups = list(groups)
+        groups = [(rule, number, list(ps)) for rule, number, ps in groups]
         check_flat(groups)
+        self._groups = groups
         self.homes: dict[Tensor, Home] = {}
         buffers: dict[Any, list[Tensor]] = {}
         for rule, number, ps in groups:
@@ -67,6 +69,13 @@ class Flat:
         for p, begin, end in zip(ps, begins, ends, strict=True):
             mine, slope = (buffer[begin : begin + p.numel()].view(p.shape) for buffer in both)
             self.homes[p] = Home(mine, slope, begin, end)
+
+    def holds(self, groups: Sequence[tuple[rules.Rule, int, Sequence[Tensor]]]) -> bool:
+        """Return whether these are the groups of which the parameters lie here."""
+        return len(groups) == len(self._groups) and all(
+            rule == other and len(ps) == len(own) and all(map(is_, ps, own))
+            for (rule, _, ps), (other, _, own) in zip(groups, self._groups, strict=True)
+        )
 
     def attach(self) -> None:
         """Make parameters and gradients views of the buffers; what others have put in their place is copied.

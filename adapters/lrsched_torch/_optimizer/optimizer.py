@@ -1,8 +1,8 @@
 """An update rule as a torch optimizer."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
@@ -12,17 +12,20 @@ from torch.optim.optimizer import ParamsT, StateDict
 
 from lrsched import Schedule, rules
 from lrsched_torch._joined.bucket import Home, unshared
-from lrsched_torch._optimizer.arguments import check_group, check_processes, check_rule, check_state
+from lrsched_torch._optimizer.arguments import check_group, check_groups, check_processes, check_rule
 from lrsched_torch._optimizer.choice import executor_of
 from lrsched_torch._optimizer.flat import Flat, check_flat
-from lrsched_torch._shared.captured import Captured, counted, numbers, plain, refuse
-from lrsched_torch._shared.compiling import Ways
+from lrsched_torch._optimizer.loading import LOW, OF, loaded
+from lrsched_torch._optimizer.seen import Known, Seen, complete
+from lrsched_torch._shared.captured import Captured, plain, prepare, refuse
+from lrsched_torch._shared.compiling import CPP, Ways
+from lrsched_torch._shared.entries import slots_of, whole
 from lrsched_torch._shared.jobs import Executor, Job
 from lrsched_torch._shared.untraced import untraced
 from lrsched_torch._shared.update import named
 
-# Dtypes of parameters that may have a copy in float32.
-LOW = (torch.bfloat16, torch.float16)
+# References to a group that only `_known` and the question have.
+KEPT_BY_US = 2
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -111,8 +114,8 @@ class RuleOptimizer(Optimizer):
         self.rule, self.totals_over = rule, totals_over
         self.compile, self.flat, self.master, self.capturable = compile, flat, master, capturable
         self._ways: dict[rules.Rule, Ways] = {}
-        self._schedules: list[Schedule | None] = []
-        self.group_rules: list[rules.Rule] = []
+        self._known: list[Known] = []
+        self._follow([])
         super().__init__(params, {"lr": lr, "maximize": maximize})
 
     @property
@@ -122,15 +125,20 @@ class RuleOptimizer(Optimizer):
 
     def _forget(self) -> None:
         """Drop what is made at the next step, and neither copied nor pickled."""
-        self._jobs: list[Job] | None = None
+        self._jobs: list[Job] = []
+        self._seen: Seen | None = None
         self._flat: Flat | None = None
         self._captured = Captured() if self.capturable else None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles keep."""
+        self._follow(self.param_groups)
         if self._flat is not None:
             self._flat.release()  # or each parameter would be pickled with all of the buffer
-        state: dict[Any, Any] = {p: {k: unshared(v) for k, v in entry.items()} for p, entry in self.state.items()}
+        state: dict[Any, Any] = {
+            p: {k: unshared(v) for k, v in entry.items()} if isinstance(entry, dict) else entry
+            for p, entry in self.state.items()
+        }
         own = {
             name: getattr(self, name)
             for name in ("rule", "compile", "flat", "master", "capturable", "totals_over", "_schedules", "group_rules")
@@ -140,14 +148,15 @@ class RuleOptimizer(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what `__getstate__` returned, or, from `load_state_dict`, a part of it."""
         super().__setstate__(state)
-        self._jobs = None
+        self._known = list(map(Known, self.param_groups, self.group_rules, self._schedules))
+        self._seen = None
         if "_flat" not in self.__dict__:
             self._ways = {}  # decided anew at the first step
             self._forget()
 
     def __repr__(self) -> str:
         """Return the groups and what runs the rule of each."""
-        runs = {job.rule: job.executor.engine for job in self._jobs or ()}
+        runs = {job.rule: job.executor.engine for job in self._jobs}
         told = [
             f"    {rule!r}: {runs.get(rule, 'chosen at the next step')}\n" for rule in dict.fromkeys(self.group_rules)
         ]
@@ -170,27 +179,59 @@ class RuleOptimizer(Optimizer):
         if "rule" in param_group:
             param_group = dict(param_group)
             rule = param_group.pop("rule")
+            check_rule(rule)
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
         try:
-            check_group(group, rule, self.compile, self.capturable, self.totals_over)
-            if self.flat:
-                check_flat(self._numbered([*self.group_rules, rule]))
-        except (ImportError, NotImplementedError, TypeError, ValueError):
+            known = self._taken(self.param_groups[-1], rule)
+        except Exception:
             del self.param_groups[-1]
             raise
-        (updates,) = numbers([self.param_groups[0].get("updates", 0)])
-        group["updates"] = int(updates)
-        lr = group["lr"]
-        self.group_rules.append(rule)
-        self._schedules.append(lr if isinstance(lr, Schedule) else None)
-        if isinstance(lr, Schedule):
-            group["lr"] = lr(group["updates"])
+        self._known.append(known)
+        self.group_rules.append(known.rule)
+        self._schedules.append(known.schedule)
         self._forget()
+        if self._captured or self.flat:
+            self._follow(self.param_groups)
         if self._captured:
             self._captured.adopt(self.param_groups)
         if self.flat:
             self._buffers().attach()
+
+    def _taken(self, group: dict[str, Any], rule: Any = None, schedule: Schedule | None = None) -> Known:
+        """Take a group as `add_param_group` does, whoever has put it among the others: what it lacks is the default."""
+        check_groups([group])
+        rule = group.get("rule", self.rule) if rule is None else rule
+        counts = (other["updates"] for other in self.param_groups if "updates" in other)
+        full = {**self.defaults, "updates": next(counts, 0), **({"lr": schedule} if schedule else {}), **group}
+        check_group(full, rule, self.compile, self.capturable, self.totals_over)
+        if self.flat:
+            known = {id(k.group): k.rule for k in self._known}
+            check_flat(
+                (known.get(id(other), rule), 0, other["params"])
+                for other in self.param_groups
+                if other is group or id(other) in known
+            )
+        (full["updates"],) = whole("RuleOptimizer(params=...) must have 'updates' in each group", [full["updates"]])
+        if isinstance(full["lr"], Schedule):
+            schedule = full["lr"]
+            full["lr"] = schedule(full["updates"])
+        group.update(full)
+        group.pop("rule", None)
+        return Known(group, rule, schedule)
+
+    def _follow(self, groups: list[dict[str, Any]]) -> None:
+        """Find the rule and the schedule of each group, wherever others have put it, and take groups that are new."""
+        found, known = [], {id(k.group): k for k in self._known}
+        for group in groups:
+            k = known.pop(id(group), None)
+            if k is None:
+                k = self._taken(group)
+            elif not complete(group):
+                k = self._taken(*k)
+            found.append(k)
+        # One that somebody keeps may come back.
+        self._known = [*found, *(k for k in known.values() if getrefcount(k.group) > KEPT_BY_US)]
+        self.group_rules, self._schedules = [k.rule for k in found], [k.schedule for k in found]
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -216,14 +257,18 @@ class RuleOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if not self._captured:
+            refuse()
+        jobs = self._current_jobs()
         if self.flat:
             self._buffers().attach()
         if self._captured:
             self._captured.begin(self)
-        else:
-            refuse()
-        for job in self._current_jobs():
+        for job in jobs:
             job.step(self.new_state)
+        if self._seen is None or self._seen.entries != len(self.state):
+            quick = any(job.executor.engine == CPP for job in jobs)
+            self._seen = Seen(self.param_groups, self.state, quick=quick)
         if self._captured:
             self._captured.finish(self.param_groups, self._schedules)
         else:
@@ -246,6 +291,7 @@ class RuleOptimizer(Optimizer):
                 then updated with a gradient of zero.
         """
         if self.flat and not set_to_none:
+            self._current_jobs()
             self._buffers().zero_grad()
         else:
             super().zero_grad(set_to_none is not False)
@@ -260,17 +306,26 @@ class RuleOptimizer(Optimizer):
         return [(rule, i, group["params"]) for i, (rule, group) in enumerate(pairs)]
 
     def _current_jobs(self) -> list[Job]:
-        """Return the jobs, one for each different rule; new ones if somebody has changed the groups or the state."""
+        """Return the jobs, one for each different rule; new ones if somebody has changed the groups."""
         groups = self.param_groups
-        if self._jobs is None or not all(job.holds(groups, self.state) for job in self._jobs):
+        if self._seen is None or not self._seen.holds(groups, self.state):
+            check_groups(groups)
+            self._follow(groups)
+            if self._flat is not None and not self._flat.holds(self._numbered(self.group_rules)):
+                self._flat, self._jobs = None, []
             homes = self._buffers().homes if self.flat else {}
             numbers: dict[rules.Rule, list[int]] = {}
             for i, rule in enumerate(self.group_rules):
                 numbers.setdefault(rule, []).append(i)
-            self._jobs = []
+            found, jobs = [], self._jobs
             for rule, own in numbers.items():
-                executor = self._executor(rule, [p for i in own for p in groups[i]["params"]], homes)
-                self._jobs.append(Job(executor, rule, own, groups, self.state, resident=self.flat))
+                job = next((job for job in jobs if job.takes(rule, own, groups, self.state)), None)
+                if job is None:
+                    executor = self._executor(rule, [p for i in own for p in groups[i]["params"]], homes)
+                    job = Job(executor, rule, own, groups, self.state, resident=self.flat)
+                found.append(job)
+            # What a step makes of the state is looked at after it.
+            self._jobs, self._seen = found, None
         return self._jobs
 
     def _executor(self, rule: rules.Rule, ps: Sequence[Tensor], homes: dict[Tensor, Home]) -> Executor:
@@ -289,15 +344,27 @@ class RuleOptimizer(Optimizer):
 
     def state_dict(self) -> StateDict:
         """Return counts, moments and learning rates, as `load_state_dict` of every form takes them."""
-        if not self._captured:
-            return super().state_dict()
+        self._follow(self.param_groups)
+        held, own = self.state, {id(p) for group in self.param_groups for p in group["params"]}
+        # What belongs to a group that was removed has no number.
+        known = {p: x for p, x in held.items() if id(p) in own or not torch.is_tensor(p)}
+        if len(known) < len(held):
+            self.state = defaultdict(dict, known)
         # Registered first, so that the hooks of others see what is returned.
-        handle = self.register_state_dict_post_hook(lambda _, found: plain(found["param_groups"]), prepend=True)
+        handle = self.register_state_dict_post_hook(self._described, prepend=True)
         try:
             return super().state_dict()
         finally:
             handle.remove()
+            self.state = held
 
+    def _described(self, _: Optimizer, found: StateDict) -> None:
+        if self._captured:
+            plain(found["param_groups"])
+        for group, rule in zip(found["param_groups"], self.group_rules, strict=True):
+            group[OF] = slots_of(rule).kind
+
+    @untraced
     def load_state_dict(self, state_dict: StateDict) -> None:
         """Load counts, moments and learning rates; the moments keep the dtype in which they were saved.
 
@@ -307,42 +374,23 @@ class RuleOptimizer(Optimizer):
             state_dict: what `state_dict` returned.
 
         Raises:
-            ValueError: the groups do not fit, or the moments are those of another rule.
+            TypeError: something in the dictionary is of the wrong kind.
+            ValueError: the groups do not fit, a number is out of range, or the moments are those of another rule. After
+                an error the optimizer is as it was.
         """
-        final: StateDict = {}
-
-        def read(_: Optimizer, given: StateDict) -> None:
-            self._check_state(given)
-            final.update(given)
-
-        # Registered last, so it sees what the hooks of others have made of the dictionary.
-        handle = self.register_load_state_dict_pre_hook(read)
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            handle.remove()
-        for i, p in self._matched(final):
-            # The base class has cast the moments to the dtype of the parameter.
-            if saved := final["state"].get(i):
-                self.state[p] = {k: v.to(p.device, copy=True) if isinstance(v, Tensor) else v for k, v in saved.items()}
-                leads = self.master and p.dtype in LOW
-                if leads and "master" not in saved:
-                    self.state[p]["master"] = p.detach().to(torch.float32)
-                elif not leads:
-                    self.state[p].pop("master", None)
-        self._jobs = None
+        self._follow(self.param_groups)
+        if self._captured:
+            prepare("loaded its state")
+        given: Any = state_dict
+        given = dict(given) if isinstance(given, Mapping) else given
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            # As in torch, None stands for the dictionary itself.
+            given = given if (found := hook(self, given)) is None else found
+        state, groups = loaded(given, self.param_groups, self.group_rules, master=self.master)
+        self.__setstate__({"state": state, "param_groups": groups})
         if self._captured:
             self._captured.load(self.param_groups, self._schedules)
         else:
-            counted(self.state.values())
             self._write_rates()
-
-    def _matched(self, state_dict: StateDict) -> Iterator[tuple[Any, Tensor]]:
-        """Yield the number of each parameter in the state and the parameter; the base class checks the lengths."""
-        numbers = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
-        return zip(numbers, chain.from_iterable(group["params"] for group in self.param_groups), strict=False)
-
-    def _check_state(self, state_dict: StateDict) -> None:
-        pairs = zip(self.group_rules, self.param_groups, strict=True)
-        rules_of = [rule for rule, group in pairs for _ in group["params"]]
-        check_state(state_dict, zip(rules_of, self._matched(state_dict), strict=False))
+        for done in self._optimizer_load_state_dict_post_hooks.values():
+            done(self)

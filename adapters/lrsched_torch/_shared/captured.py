@@ -55,7 +55,7 @@ def prepare(what: str) -> None:
 
 def numbers(tensors: Sequence[Any]) -> list[float]:
     """Return the contents of 0-d tensors and numbers, with one wait for the device."""
-    there = [x.detach().to(torch.float64) for x in tensors if isinstance(x, Tensor)]
+    there = [x.detach().to(torch.float64).reshape(()) for x in tensors if isinstance(x, Tensor)]
     found = iter(torch.stack([x.to(there[0].device) for x in there]).tolist() if there else [])
     return [next(found) if isinstance(x, Tensor) else float(x) for x in tensors]
 
@@ -142,9 +142,12 @@ class Captured:
             self._curves[key] = schedule, traced(schedule, device)
         return self._curves[key][1]
 
+    def prepare(self) -> None:
+        """Raise an error if members cannot be laid out now, as a graph is captured."""
+        prepare("met the same parameters, gradients and groups")
+
     def settle(self, members: Sequence[Member]) -> list[Tensor]:
         """Let members that have done as many updates have one count in common, and return the counts."""
-        prepare("met the same parameters, gradients and groups")
         counts: dict[Any, Tensor] = {}
         for m, done in zip(members, numbers([m.state["step"] for m in members]), strict=True):
             key = (m.p.device, done)
@@ -207,13 +210,6 @@ def plain(groups: Sequence[Group]) -> None:
     for group in groups:
         group["lr"] = next(found)
         group["updates"] = int(next(found))
-
-
-def counted(states: Iterable[dict[str, Any]]) -> None:
-    """Make counts on a device numbers."""
-    found = [state for state in states if isinstance(state.get("step"), Tensor)]
-    for state, done in zip(found, numbers([state["step"] for state in found]), strict=True):
-        state["step"] = int(done)
 
 
 def _settled(x: Any, home: Tensor | None, device: torch.device) -> Tensor:

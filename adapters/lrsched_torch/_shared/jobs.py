@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._shared.compiling import EAGER, INDUCTOR, CannotCompile, Ways
+from lrsched_torch._shared.entries import check_members, slots_of
 from lrsched_torch._shared.facts import facts_of, rebuilt
 from lrsched_torch._shared.update import Batch, BatchUpdate, Member
 
@@ -110,25 +111,32 @@ class Job:
         self.ps = [p for group in self.groups for p in group["params"]]
         self._owners = [i for i, group in zip(numbers, self.groups, strict=True) for _ in group["params"]]
         self._members: list[Member] = []
+        self._states: list[dict[str, Any]] = []
         self._missing: list[bool] = []
         self._all = False  # whether each parameter had a gradient in the last update
         self._gs: list[Tensor | None] = []
         self._found: list[Tensor] = []
 
-    def holds(self, groups: Sequence[dict[str, Any]], state: Any) -> bool:
-        """Return whether groups, parameters and state are still the same objects."""
-        ps = [p for i in self.numbers for p in groups[i]["params"]]
-        return (
-            state is self.state
-            and all(groups[i] is group for i, group in zip(self.numbers, self.groups, strict=True))
+    def takes(self, rule: rules.Rule, numbers: Sequence[int], groups: Sequence[dict[str, Any]], state: Any) -> bool:
+        """Return whether it is that of a rule and some groups; then it looks at their state anew."""
+        ps = [p for i in numbers for p in groups[i]["params"]]
+        found = (
+            rule == self.rule
+            and numbers == self.numbers
+            and all(groups[i] is group for i, group in zip(numbers, self.groups, strict=True))
             and len(ps) == len(self.ps)
             and all(map(is_, ps, self.ps))
         )
+        if found:
+            self.state, self._missing, self._gs, self._all = state, [], [], False
+        return found
 
     def step(self, new_state: NewState) -> None:
         """Do one update of the parameters that have a gradient."""
         if self._all and self.executor.again():
             return
+        if not all(self._states):  # somebody has emptied one
+            self._missing, self._gs = [], []
         gs = [p.grad for p in self.ps]
         # Gradients that stay the same objects, as views of a buffer do, have been looked at.
         if len(gs) != len(self._gs) or not all(map(is_, gs, self._gs)):
@@ -151,14 +159,23 @@ class Job:
             )
         missing = [False] * len(gs) if whole else [g is None for g in gs]
         if missing != self._missing:
-            self._missing, self._members = missing, []
+            self._missing = missing
+            members = []
             for p, i, none in zip(self.ps, self._owners, missing, strict=True):
                 if none:
                     continue
-                if not self.state[p]:
-                    self.state[p].update(new_state(self.rule, p))
-                self._members.append(Member(p, self.state[p], self.groups[self.numbers.index(i)], i))
+                entry = self.state.setdefault(p, {})
+                if not entry:
+                    entry.update(new_state(self.rule, p))
+                members.append(Member(p, entry, self.groups[self.numbers.index(i)], i))
+            # The same list stands for the same members.
+            if len(members) != len(self._members) or not all(map(_same, members, self._members)):
+                self._members, self._states = members, [m.state for m in members]
         self._gs, self._found = gs, found
+
+
+def _same(one: Member, other: Member) -> bool:
+    return all(map(is_, one, other))
 
 
 class WholeTensors(Executor):
@@ -183,6 +200,10 @@ class WholeTensors(Executor):
         """What does the arithmetic."""
         return EAGER if self.ways is None or INDUCTOR in self.ways.failed else INDUCTOR
 
+    def prepare(self, members: list[Member], gs: list[Tensor]) -> None:
+        """Look at what the members keep."""
+        check_members(self.rule, members)
+
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members."""
         alike: dict[Any, list[int]] = {}
@@ -192,7 +213,7 @@ class WholeTensors(Executor):
         batch = Batch(
             ps=[m.state.get("master", m.p) for m in members],
             gs=gs,
-            slots=[self._slots(m.state) for m in members],
+            slots=[self._slots(m) for m in members],
             maximize=tuple(m.group["maximize"] for m in members),
             alike=tuple(map(tuple, alike.values())),
             lrs=[m.group["lr"] for m in firsts],
@@ -204,5 +225,6 @@ class WholeTensors(Executor):
                 member.p.copy_(member.state["master"])
             member.state["step"] += 1
 
-    def _slots(self, state: dict[str, Any]) -> Any:
-        return rebuilt(facts_of(self.rule), [x for name, x in state.items() if name not in ("step", "master")])
+    def _slots(self, member: Member) -> Any:
+        names = slots_of(self.rule)[member.p.shape]
+        return rebuilt(facts_of(self.rule), [member.state[name] for name in names])

@@ -1,0 +1,47 @@
+"""What an optimizer has seen of its groups and of its state, to notice what others have changed since."""
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from lrsched import Schedule, rules
+from lrsched_torch._loops.unmoved import Unchanged
+
+
+class Known(NamedTuple):
+    """A group, its rule and its schedule, which stay together wherever others move the group."""
+
+    group: dict[str, Any]
+    rule: rules.Rule
+    schedule: Schedule | None
+
+
+class Seen:
+    """The groups, the parameters of each, and the entries of the state, as objects.
+
+    Args:
+        groups: the groups.
+        state: the state.
+        quick: whether to look at all of them in one call.
+    """
+
+    def __init__(self, groups: Sequence[dict[str, Any]], state: Mapping[Any, Any], *, quick: bool) -> None:
+        self._groups, self._state, self.entries = groups, state, len(state)
+        self._lists = [group["params"] for group in groups]
+        self._unchanged = Unchanged([groups, *self._lists], state, quick=quick)
+
+    def holds(self, groups: Any, state: Any) -> bool:
+        """Return whether they hold the same objects, and each group what a step reads."""
+        if groups is not self._groups or state is not self._state or len(groups) != len(self._lists):
+            return False
+        pairs = zip(groups, self._lists, strict=True)
+        return all(group.get("params") is ps and complete(group) for group, ps in pairs) and bool(self._unchanged)
+
+
+def complete(group: dict[str, Any]) -> bool:
+    """Return whether a group holds what a step reads of it, in kinds that it can use."""
+    lr = group.get("lr")
+    usable = type(lr) is float or (isinstance(lr, Real | Tensor) and not isinstance(lr, bool))
+    return usable and "maximize" in group and type(group.get("updates")) in (int, Tensor)
