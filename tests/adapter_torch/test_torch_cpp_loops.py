@@ -1,7 +1,6 @@
 """The rules as C++ for the CPU: the same numbers as the eager rule, wherever tensors lie and however they are cut."""
 
 import ctypes
-import os
 import re
 from dataclasses import replace
 from typing import NamedTuple
@@ -276,40 +275,6 @@ def test_an_operation_without_a_translation_falls_back_to_inductor(monkeypatch):
         assert w.tolist() == [0.5] * 3
     finally:
         _program.program_of.cache_clear(), _table.library.cache_clear()
-
-
-def test_a_library_is_built_once_for_all_processes(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    source = 'extern "C" int answer() { return 42; }\n'
-    assert _build.build(source).answer() == 42
-    monkeypatch.setattr(_build, "_compile", lambda *_: pytest.fail("compiled again"))
-    assert isinstance(_build.build(source), ctypes.CDLL)
-    assert [path.suffix for path in (tmp_path / "lrsched").iterdir()] == [".so"]
-
-
-def test_a_compiler_that_fails_says_what_it_said(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    with pytest.raises(_build.CannotBuild, match=r"(?s)failed:.*error"):
-        _build.build("this is no C++")
-    assert not list((tmp_path / "lrsched").iterdir())
-    monkeypatch.setattr(_build, "compiler", lambda: None)
-    with pytest.raises(_build.CannotBuild, match="no C\\+\\+ compiler"):
-        _build.build("")
-
-
-def test_a_folder_that_cannot_be_written_is_left_alone(tmp_path, monkeypatch):
-    (tmp_path / "lrsched").write_text("a file in the way")
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    assert _build.build('extern "C" int answer() { return 43; }\n').answer() == 43
-
-
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no owners of files")
-def test_a_folder_that_others_may_write_to_is_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    (tmp_path / "lrsched").mkdir()
-    (tmp_path / "lrsched").chmod(0o777)
-    assert _build.build('extern "C" int answer() { return 44; }\n').answer() == 44
-    assert not list((tmp_path / "lrsched").iterdir())
 
 
 @pytest.mark.parametrize("kind", sorted({*_cpp._FORMS, "clamp"}))

@@ -1,6 +1,5 @@
 """The rules as C++ for the CPU: gradients and slots that come and go, what threads share, and what is kept."""
 
-import os
 from typing import NamedTuple
 
 import pytest
@@ -92,40 +91,6 @@ def test_threads_share_the_work_and_change_nothing(rule):
     torch.testing.assert_close(first, eager, rtol=1e-4, atol=1e-5)
     for other in others:
         assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
-
-
-COMPILER = """#!/bin/sh
-if [ "$1" = --version ]; then echo "$VERSION"; else touch "$BUILT"; exec "$REAL" "$@"; fi
-"""
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/cpuinfo"), reason="the processor is read from /proc/cpuinfo")
-@pytest.mark.parametrize("what", ["nothing", "version", "flags", "processor"])
-def test_a_library_is_built_again_for_another_compiler_or_processor(tmp_path, monkeypatch, what):
-    script, built = tmp_path / "compiler", tmp_path / "built"
-    script.write_text(COMPILER)
-    script.chmod(0o700)
-    real = _build.compiler()
-    named = {"TORCHINDUCTOR_CACHE_DIR": tmp_path, "VERSION": "1", "BUILT": built, "REAL": real}
-    for name, content in named.items():
-        monkeypatch.setenv(name, str(content))
-    monkeypatch.setattr(_build, "compiler", lambda: str(script))
-    source = 'extern "C" int answer() { return 44; }\n'
-    try:
-        _build._machine.cache_clear()
-        _build.build(source)
-        built.unlink()
-        if what == "version":
-            monkeypatch.setenv("VERSION", "2")
-        elif what == "flags":
-            monkeypatch.setattr(_build, "FLAGS", (*_build.FLAGS, "-DOTHER"))
-        elif what == "processor":
-            monkeypatch.setattr(_build.os.path, "exists", lambda path: path != "/proc/cpuinfo")
-        _build._machine.cache_clear()
-        assert _build.build(source).answer() == 44
-        assert built.is_file() == (what != "nothing")
-    finally:
-        _build._machine.cache_clear()
 
 
 @value

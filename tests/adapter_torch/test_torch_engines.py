@@ -224,8 +224,8 @@ for rule in (rules.Yogi(), rules.lamb(), rules.Muon()):
 """
 
 
-def test_a_run_without_any_program_goes_on_eagerly():
-    environment = {**os.environ, "PATH": "", "CXX": ""}
+def test_a_run_without_any_program_goes_on_eagerly(tmp_path):
+    environment = {**os.environ, "PATH": "", "CXX": "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT], env=environment, capture_output=True, text=True, check=False, timeout=300
     )

@@ -97,7 +97,7 @@ def source_of(program: LoopProgram, work: torch.dtype, dtypes: Mapping[str, torc
     for i, stage in enumerate(stages_of(program)):
         passes = ", ".join(f"Pass{j}" for j in stage)
         lines += [
-            f'extern "C" void stage{i}(int64_t count, void* const* at, const int64_t* size, const int32_t* key,',
+            f"EXPORT void stage{i}(int64_t count, void* const* at, const int64_t* size, const int32_t* key,",
             "  int64_t keys, const double* scalars, double* known, double* totals, int threads) {",
             f"  {'pieces' if cuts_anywhere(program, stage) else 'tensors'}<{passes}>"
             "({count, at, size, key, keys, scalars, known, totals, threads});",

@@ -17,7 +17,7 @@ from torch import Tensor
 from lrsched import rules
 from lrsched_torch._loops.build import compiler
 from lrsched_torch._loops.table import LoopTable
-from lrsched_torch._shared.compiling import CPP, Ways
+from lrsched_torch._shared.compiling import CPP, CPP_ALONE, OPENMP, Ways
 from lrsched_torch._shared.entries import check_members
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.jobs import Executor
@@ -42,10 +42,9 @@ class CppLoops(Executor):
         resident: whether parameters stay at their place in memory, and gradients while their list is the same.
     """
 
-    engine = CPP
-
     def __init__(self, rule: rules.Rule, ways: Ways, *, resident: bool) -> None:
         self.rule, self.ways, self.resident = rule, ways, resident
+        self.engine = CPP
         self._members: list[Member] = []
         self._gs: list[Tensor] = []
         self._dtypes: list[torch.dtype] = []
@@ -106,3 +105,6 @@ class CppLoops(Executor):
             for key, own in found.items()
         ]  # fmt: skip
         self._members, self._dtypes = members, dtypes
+        for table in self._tables:
+            if table.lacks:
+                self.engine, self.ways.failed[OPENMP] = CPP_ALONE, table.lacks

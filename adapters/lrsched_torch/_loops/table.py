@@ -20,6 +20,7 @@ from torch import Tensor
 from lrsched import rules
 from lrsched_torch._loops.build import CannotBuild, build
 from lrsched_torch._loops.cpp import scalar_names, source_of, stages_of
+from lrsched_torch._loops.threads import threads
 from lrsched_torch._loops.unmoved import AT, BIG, INT, UnmovedMembers, start
 from lrsched_torch._shared.entries import Entries, check_gradients
 from lrsched_torch._shared.facts import facts_of
@@ -55,7 +56,7 @@ class LoopTable:
         work = torch.float64 if p == torch.float64 else torch.float32
         form = Form(rule, False, p, g, work, maximize, master, "cpu")
         facts = facts_of(rule)
-        program, self._calls = library(form, tuple(kept))
+        program, self._calls, self.lacks = library(form, tuple(kept))
         # With how many totals each stage ends, and how many numbers it takes for each learning rate and step.
         last = [program.phases[stage[-1]] for stage in stages_of(program)]
         self._gives, self._width = [len(x.gives) if x.total else 0 for x in last], len(scalar_names(program))
@@ -223,7 +224,7 @@ class LoopTable:
 
     def _taken(self, scalars: "array[float]") -> tuple[int, ...]:
         """Return what a stage takes."""
-        return *self._where, start(scalars), *self._results, torch.get_num_threads()
+        return *self._where, start(scalars), *self._results, threads()
 
     def finish(self) -> None:
         """Count one update."""
@@ -250,8 +251,8 @@ def _laid_out(x: Tensor, strides: tuple[int, ...]) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def library(form: Form, kept: tuple[torch.dtype, ...]) -> tuple[LoopProgram, tuple[Any, ...]]:
-    """Return the passes of a rule, and the functions of their stages, built for some dtypes of the slots.
+def library(form: Form, kept: tuple[torch.dtype, ...]) -> tuple[LoopProgram, tuple[Any, ...], CannotBuild | None]:
+    """Return the passes of a rule, the functions of their stages for some dtypes of the slots, and what these lack.
 
     Raises:
         CannotBuild: there is no compiler for it.
@@ -260,8 +261,9 @@ def library(form: Form, kept: tuple[torch.dtype, ...]) -> tuple[LoopProgram, tup
     program = program_of(form)
     dtypes = dict(zip(facts_of(form.rule).labels, kept, strict=True))
     dtypes |= {"p": form.work if form.master else form.p, "low": form.p, "g": form.g}
-    built = build(source_of(program, form.work, {x: dtypes[x] for x in (*program.wide, *program.numbers)}))
+    text = source_of(program, form.work, {x: dtypes[x] for x in (*program.wide, *program.numbers)})
+    built = build(text)
     calls = [getattr(built, f"stage{i}") for i in range(len(stages_of(program)))]
     for call in calls:
         call.argtypes, call.restype = (BIG, AT, AT, AT, BIG, AT, AT, AT, INT), None
-    return program, tuple(calls)
+    return program, tuple(calls), built.lacks

@@ -27,7 +27,12 @@
 #include <tuple>
 #include <vector>
 
+#ifdef _OPENMP
 #include <omp.h>
+#else
+static inline int omp_get_num_threads() { return 1; }
+static inline int omp_get_thread_num() { return 0; }
+#endif
 
 struct bfloat16 {
   uint16_t bits;

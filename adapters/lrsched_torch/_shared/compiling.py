@@ -11,6 +11,7 @@ from lrsched import rules
 Kinds = tuple[type[Exception], ...]
 # The ways to run a rule with `compile=True`, best first, as warnings call them.
 CPP, CPP_ALONE, INDUCTOR, EAGER = "C++", "C++ on one thread", "Inductor", "eager"
+OPENMP = "OpenMP"
 
 
 class CannotCompile(RuntimeError):
