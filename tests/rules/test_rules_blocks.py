@@ -1,5 +1,6 @@
 """Updates by blocks of small stacks and cut tensors equal those of whole tensors, new or in place."""
 
+import operator
 import threading
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from rule_samples import alone
 from lrsched import rules
 from lrsched._spaces.ops import COMMON
 from lrsched.rules._blocks import blocks as _blocks
+from lrsched.rules._blocks import loops as _loops
 from lrsched.rules._blocks import memory as _memory
 from lrsched.rules._blocks import passes as _passes
 from lrsched.rules._blocks import threads as _threads
@@ -273,7 +275,8 @@ def test_the_memory_of_small_results_is_no_more_than_a_block():
     lists = _slots.Lists(rules.SGD(), shapes, column, [column])
     library = replace(_memory._NUMPY, sizes=lambda: sizes)
     context = rules.Context.of_list(rules.ops_of(np.ones(1)), [1] * len(shapes), 0.1, 0)
-    found = [those for _, those in _blocks._bundles(lists, context, library)]
+    bundles = _blocks._bundles(lists, context)
+    found = [pack for _, those in bundles for pack in _blocks._packs(lists, library, those)]
     assert sorted(i for those in found for i in those) == list(range(len(shapes)))
     assert max(map(len, found)) * 5 <= 2**17
 
@@ -566,3 +569,39 @@ def test_torch_is_not_written_where_it_differentiates(used):
     moved.sum().backward()
     assert p.detach().unique().tolist() == [1.0]
     assert p.grad.unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize("rule", [rules.SGD(), rules.Momentum(0.9), rules.Momentum(0.9, nesterov=True), rules.lars()])
+def test_arrays_of_a_medium_size_are_updated_in_place_one_by_one_to_the_same_bits(rule, monkeypatch):
+    rng = np.random.default_rng(0)
+
+    monkeypatch.setattr(_memory, "NUMPY", replace(SIZES, small=2**13))
+
+    def updated(shortest):
+        monkeypatch.setattr(_loops, "SHORTEST", shortest)
+        called.clear()
+        ps = [x.copy() for x in start]
+        own = rules.init(rule, ps)
+        for t in range(3):
+            new, own = rules.apply(rule, ps, gs, own, lr=0.1, step=t, donate=True)
+            assert all(map(operator.is_, new, ps))
+        return [*ps, *(x for one in own for x in one)], list(called)
+
+    called = []
+    loop = _loops.loop
+    monkeypatch.setattr(_loops, "loop", lambda *given: called.append(given) or loop(*given))
+    shapes = [(600,), (30, 40), (7,), (), (2, 1000)] * 20
+    start, gs = ([np.asarray(rng.standard_normal(shape, np.float32)) for shape in shapes] for _ in range(2))
+    one, other = updated(10**9), updated(512)
+    assert not one[1]
+    assert len(other[1]) == 3 * (1 if rule == rules.lars() else 3)
+    assert all(map(np.array_equal, one[0], other[0]))
+
+
+def test_an_array_that_cannot_be_written_is_not_updated_in_place():
+    ps, gs = ([np.ones(600, np.float32) for _ in range(64)] for _ in range(2))
+    ps[3].flags.writeable = False
+    new, _ = rules.apply(rules.SGD(), ps, gs, [()] * 64, lr=0.5, step=0, donate=True)
+    assert new[3] is not ps[3]
+    assert all((x == 0.5).all() for x in new)
+    assert (ps[3] == 1.0).all()

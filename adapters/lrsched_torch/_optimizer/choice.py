@@ -71,8 +71,8 @@ def executor_of(
     if compile == "triton":
         return Triton(rule, captured)
     if not facts_of(rule).packs:
-        update = compiled(update_with(rule), ways) if asked else update_with(rule)
-        return WholeTensors(update, rule, apart=not (asked or rule.couples), ways=asked)
+        update = compiled(update_with(rule), ways, apart=not rule.couples) if asked else update_with(rule)
+        return WholeTensors(update, rule, apart=not rule.couples, ways=asked)
     joined = partial(Buckets, rule, homes=homes, captured=captured)
     engines: dict[str, Callable[[], Executor]] = {
         CPP: lambda: CppLoops(rule, ways, resident=flat),

@@ -54,7 +54,7 @@ class RuleOptimizer(Optimizer):
         compile: compile the rule, at the first step and for tensors of any length, so that nothing compiles again while
             learning rates and steps change. On a CPU to C++ that takes all tensors at once, where they are: it needs
             g++, clang++ or what $CXX names, takes a second and is kept on the disk. Elsewhere, and without such a
-            compiler, by Inductor. Rules that need tensors in their own shape are one graph of all tensors. What cannot
+            compiler, by Inductor. Rules that need tensors in their own shape are one graph a shape. What cannot
             be compiled runs eagerly, and a warning says so and why.
             "auto": do so on a CPU if a second for the compiler will soon have paid: for a rule that PyTorch has no
             kernel for, from about a million elements or a thousand tensors on, where a C++ compiler is found. That is

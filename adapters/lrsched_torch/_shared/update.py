@@ -6,7 +6,7 @@ may be cut and joined, `_joined.buckets` updates them. `_optimizer.choice` choos
 
 import types
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -60,13 +60,30 @@ def update_with(rule: rules.Rule) -> BatchUpdate:
 
     def update(batch: Batch) -> None:
         lrs, steps = spread(batch.lrs, batch), spread(batch.steps, batch)
-        gs = [-g if up else g for g, up in zip(batch.gs, batch.maximize, strict=True)]
-        for own in [range(len(gs))] if rule.couples else batch.alike:
-            ps, slots = [batch.ps[i] for i in own], [batch.slots[i] for i in own]
-            rates, counts = [lrs[i] for i in own], [steps[i] for i in own]
-            new, kept = rules.apply(rule, ps, [gs[i] for i in own], slots, lr=rates, step=counts)
-            for p, moved, old, content in zip(ps, new, slots, kept, strict=True):
-                write([p, *arrays_of(old)], [moved, *arrays_of(content)])
+        for own in [range(len(batch.ps))] if rule.couples else batch.alike:
+            ps = [batch.ps[i] for i in own]
+            wide = torch.float64 if any(p.dtype == torch.float64 for p in ps) else torch.float32
+
+            def widened(x: Any, wide: torch.dtype = wide) -> Any:
+                return x.to(wide) if isinstance(x, Tensor) else x
+
+            # Equal rates stay the same object, so that what a rule computes of them is computed once.
+            xp: Any = rules.ops_of(ps[0])
+            context = rules.Context.of_list(
+                xp, [p.dim() for p in ps], [widened(lrs[i]) for i in own], [widened(steps[i]) for i in own]
+            )
+            gs = [-batch.gs[i] if batch.maximize[i] else batch.gs[i] for i in own]
+            slots = [rules.map_arrays(widened, batch.slots[i]) for i in own]
+            us, kept = rule.body(context, list(map(widened, ps)), list(map(widened, gs)), slots)
+            for i, p, u, content in zip(own, ps, us, kept, strict=True):
+                olds = list(arrays_of(batch.slots[i]))
+                u, *news = apart([p, *olds], [u, *arrays_of(content)])
+                if p.dtype == wide:
+                    p.sub_(u)
+                else:
+                    put(p, p.to(wide) - u)
+                for old, new in zip(olds, news, strict=True):
+                    put(old, new)
 
     return update
 
@@ -80,10 +97,18 @@ def spread(scalars: Sequence[Any], batch: Batch) -> list[Any]:
     return found
 
 
-def write(targets: Sequence[Tensor], contents: Sequence[Tensor]) -> None:
-    """Copy contents into targets, as if all were read before the first is written."""
-    for target, x in zip(targets, apart(targets, contents), strict=True):
-        put(target, x)
+def among(batch: Batch, own: Sequence[int]) -> Batch:
+    """Return some of the tensors, by index, each with its own learning rate and step."""
+    lrs, steps = spread(batch.lrs, batch), spread(batch.steps, batch)
+    return Batch(
+        ps=[batch.ps[i] for i in own],
+        gs=[batch.gs[i] for i in own],
+        slots=[batch.slots[i] for i in own],
+        maximize=tuple(batch.maximize[i] for i in own),
+        alike=tuple((i,) for i in range(len(own))),
+        lrs=[lrs[i] for i in own],
+        steps=[steps[i] for i in own],
+    )
 
 
 def put(target: Tensor, content: Tensor) -> None:
@@ -106,23 +131,36 @@ def arrays_of(slots: Any) -> Iterator[Tensor]:
     return (x for _, x in named(slots))
 
 
-def compiled(update: BatchUpdate, ways: Ways) -> BatchUpdate:
-    """Return the function compiled to one graph, with learning rates and steps as 0-d tensors.
+def compiled(update: BatchUpdate, ways: Ways, *, apart: bool = False) -> BatchUpdate:
+    """Return the function compiled to graphs, with learning rates and steps as 0-d tensors.
 
     Where that fails it is run as it is, for nothing has been changed by then.
-    """
-    # Dynamo counts recompilations by code object, and gives up at the eighth: a copy keeps optimizers out of each
-    # other's count.
-    own = types.FunctionType(
-        update.__code__.replace(), update.__globals__, update.__name__, update.__defaults__, update.__closure__
-    )
 
-    @lru_cache(maxsize=1)
-    def fast() -> BatchUpdate:
+    Args:
+        update: the function.
+        ways: is told of a failure.
+        apart: whether to update each tensor by itself, with one graph for all of a shape, or all with one graph.
+    """
+
+    @cache
+    def fast(kind: Any) -> BatchUpdate:
+        # Dynamo counts recompilations by code object, and gives up at the eighth: a copy keeps optimizers and shapes
+        # out of each other's count.
+        own = types.FunctionType(
+            update.__code__.replace(), update.__globals__, update.__name__, update.__defaults__, update.__closure__
+        )
         with compiling(lambda: (RuntimeError,)):  # a Python or a system that it does not know
             return torch.compile(own, fullgraph=True, dynamic=False)
 
     def call(batch: Batch) -> None:
+        if not apart:
+            run(batch, None)
+            return
+        for i, (p, g) in enumerate(zip(batch.ps, batch.gs, strict=True)):
+            kind = p.shape, p.stride(), p.dtype, p.device, g.dtype, g.stride(), batch.maximize[i]
+            run(among(batch, [i]), kind)
+
+    def run(batch: Batch, kind: Any) -> None:
         dtype = torch.float64 if any(p.dtype == torch.float64 for p in batch.ps) else torch.float32
         device = batch.ps[0].device
 
@@ -131,7 +169,7 @@ def compiled(update: BatchUpdate, ways: Ways) -> BatchUpdate:
 
         if INDUCTOR not in ways.failed:
             try:
-                function = fast()
+                function = fast(kind)
                 with compiling(of_torch):
                     function(batch._replace(lrs=list(map(scalar, batch.lrs)), steps=list(map(scalar, batch.steps))))
                 return

@@ -6,7 +6,7 @@ Replicas are counted once. A rule that needs tensors in their own shape (`rule.p
 process gathers them, computes the same and keeps its shard.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor, Replicate
 from lrsched import rules
 from lrsched_torch._shared.compiling import Ways
 from lrsched_torch._shared.facts import facts_of
-from lrsched_torch._shared.update import Batch, BatchUpdate, arrays_of, compiled, named, spread
+from lrsched_torch._shared.update import Batch, BatchUpdate, among, arrays_of, compiled, named
 from lrsched_torch._spread.shards import Groups, Shards
 
 
@@ -65,25 +65,12 @@ def sharded_update_with(
             return
         everyone = range(len(batch.ps))
         for own in [list(everyone)] if rule.couples else [[i] for i in everyone]:
-            shards = _among(batch, own)
+            shards = among(batch, own)
             whole = _viewed(shards, _whole)
             plain_update(((),) * len(own))(whole)
             _take(shards, whole)
 
     return update
-
-
-def _among(batch: Batch, own: Sequence[int]) -> Batch:
-    lrs, steps = spread(batch.lrs, batch), spread(batch.steps, batch)
-    return Batch(
-        ps=[batch.ps[i] for i in own],
-        gs=[batch.gs[i] for i in own],
-        slots=[batch.slots[i] for i in own],
-        maximize=tuple(batch.maximize[i] for i in own),
-        alike=tuple((i,) for i in range(len(own))),
-        lrs=[lrs[i] for i in own],
-        steps=[steps[i] for i in own],
-    )
 
 
 def _groups(p: Tensor) -> Groups:

@@ -27,6 +27,7 @@ from operator import is_
 from typing import Any
 
 from lrsched._spaces.ops import Array, Ops
+from lrsched.rules._blocks import loops
 from lrsched.rules._blocks.memory import Library, Scratch, library_for
 from lrsched.rules._blocks.passes import Stack
 from lrsched.rules._blocks.recording import Recording, Update
@@ -49,33 +50,31 @@ def _pay(lists: Lists) -> bool:
     return len(lists.shapes) >= MANY or lists.elements >= LARGE
 
 
-def _bundles(lists: Lists, context: Context, library: Library) -> list[tuple[Context, Sequence[int]]]:
-    """Return the tensors of each stack by index, with the learning rate and the step that they have in common."""
-    sizes, arrays = library.sizes(), len(lists.olds) + 1
+def _bundles(lists: Lists, context: Context) -> list[tuple[Context, Sequence[int]]]:
+    """Return tensors of one shape and dtype by index, with the learning rate and the step that they have in common."""
     groups: Iterable[Sequence[int]] = lists.groups.values()
     if context.each or len(lists.dtypes) > 1:
         found: dict[Any, list[int]] = {}
         for i, (shape, p) in enumerate(zip(lists.shapes, lists.olds[0], strict=True)):
             found.setdefault((shape, p.dtype, id(context.at(i))), []).append(i)
         groups = found.values()
-    bundles = []
-    for group in groups:
-        size = math.prod(lists.shapes[group[0]])
-        most = max(1, sizes.pack // (arrays * max(1, size))) if size <= sizes.small else 1
-        bundles += [(context.at(group[0]), group[k : k + most]) for k in range(0, len(group), most)]
-    return bundles
+    return [(context.at(group[0]), group) for group in groups]
+
+
+def _packs(lists: Lists, library: Library, those: Sequence[int]) -> list[Sequence[int]]:
+    """Return the tensors of each stack, of some of one shape."""
+    sizes, size = library.sizes(), math.prod(lists.shapes[those[0]])
+    most = max(1, sizes.pack // ((len(lists.olds) + 1) * max(1, size))) if size <= sizes.small else 1
+    return [those[k : k + most] for k in range(0, len(those), most)]
 
 
 def _stacks(
-    update: Update,
-    bundles: Sequence[tuple[Context, Sequence[int]]],
-    slots: Sequence[Any],
-    numbers: dict[Any, list[bool]],
-) -> list[tuple[Recording, Stack]] | None:
-    """Return each stack with its recorded body, or None if the body does what cannot be recorded."""
+    update: Update, lists: Lists, context: Context, slots: Sequence[Any], numbers: dict[Any, list[bool]]
+) -> tuple[list[tuple[Recording, Stack]], list[tuple[Recording, Sequence[int]]]] | None:
+    """Return each stack, and what is for loops, with the recorded body; None if the body cannot be recorded."""
     known: dict[Any, Recording] = {}
-    found = []
-    for own, those in bundles:
+    found, single = [], []
+    for own, those in _bundles(lists, context):
         shape = tuple(update.olds[0][those[0]].shape)
         whole = math.prod(shape) <= update.library.sizes().block
         key = (id(own), len(shape), whole)
@@ -84,8 +83,12 @@ def _stacks(
                 known[key] = Recording(update, own, len(shape), slots[those[0]], numbers[shape], whole)
             except (AttributeError, TypeError):
                 return None
-        found.append((known[key], Stack(update, known[key], those, numbers[shape])))
-    return found
+        if loops.takes(update, known[key], those, numbers[shape]):
+            single.append((known[key], those))
+        else:
+            packs = _packs(lists, update.library, those)
+            found += [(known[key], Stack(update, known[key], pack, numbers[shape])) for pack in packs]
+    return found, single
 
 
 def in_stacks(rule: Any, xp: Ops, ps: Sequence[Array], slots: Sequence[Any]) -> Sequence[Any]:
@@ -95,7 +98,8 @@ def in_stacks(rule: Any, xp: Ops, ps: Sequence[Array], slots: Sequence[Any]) -> 
     if lists is None or library is None or not _pay(lists) or not all(map(library.plain, lists.olds)):
         return slots
     columns = [list(column) for column in lists.olds[1:]]
-    for _, those in _bundles(lists, Context.of_list(xp, [], 0.0, 0), library):
+    bundles = _bundles(lists, Context.of_list(xp, [], 0.0, 0))
+    for those in chain.from_iterable(_packs(lists, library, those) for _, those in bundles):
         shape = lists.shapes[those[0]]
         for column in columns if len(those) > 1 else []:
             arrays = [column[i] for i in those]
@@ -144,10 +148,14 @@ def in_blocks(
     uniform = all(dtype == wide for dtype in lists.dtypes)
     news: list[list[Array]] = [[None] * count for _ in olds]
     update = Update(lists.rule, xp, library, wide, add, donate, lists.gs, olds, dtypes, uniform, news)
-    stacks = _stacks(update, _bundles(lists, context, library), slots, numbers)
-    if stacks is None:
+    parts = _stacks(update, lists, context, slots, numbers)
+    if parts is None:
         return None
-    _work(update, stacks, lists.elements)
+    stacks, single = parts
+    if stacks:
+        _work(update, stacks, lists.elements)
+    for recording, those in single:
+        loops.loop(update, recording, those)
     new, *own = news
     if donate and all(map(is_, chain(*own), chain(*olds[1:]))):
         return new, slots

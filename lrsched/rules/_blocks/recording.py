@@ -102,6 +102,11 @@ class Recording:
             place: number if place in raw else library.constant(number, update.wide)
             for place, number in tape.constants.items()
         }
+        own = {*self.inputs, self.g, *(one.output for one in tape.operations)}
+        # Whether each element is computed from those at its place, and numbers that are the same for all tensors.
+        self.elementwise = (
+            not tape.reductions and not any(one.number for one in tape.operations) and own.issuperset(self.results)
+        )
         self.totals = sum(one.total for one in tape.reductions)
         self._known: dict[Any, tuple[Pass, ...]] = {}
 
