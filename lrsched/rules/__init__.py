@@ -56,7 +56,7 @@ from lrsched.rules._library.parts import L1, L2, ClipByGlobalNorm, ClipByNorm, C
 from lrsched.rules._library.recipes import LAMB, LARS, AdamaxW, AdamW, AMSGrad, NAdamW, Nesterov, Signum, lamb, lars
 from lrsched.rules._library.sgd import SGD, Lion, LionSlots, Momentum, MomentumSlots
 from lrsched.rules._library.signs import Rprop, RpropSlots, SignSGD
-from lrsched.rules._library.wrappers import DecayBefore, Split, SplitSlots
+from lrsched.rules._library.wrappers import DecayBefore, OwnRate, Split, SplitSlots
 from lrsched.rules._ops.context import Context
 from lrsched.rules._update.rows import Rows, RowTables, next_reduction
 from lrsched.rules._update.run import Full, map_arrays
@@ -105,6 +105,7 @@ __all__ = [
     "NovoGrad",
     "NovoGradSlots",
     "Ops",
+    "OwnRate",
     "Part",
     "Parts",
     "Pipeline",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 jax = pytest.importorskip("jax")
 optax = pytest.importorskip("optax")
 
-from lrsched import rules  # noqa: E402
+from lrsched import compat, rules  # noqa: E402
 from lrsched.arguments import constraints_of  # noqa: E402
 from lrsched.compat import optax as dialect  # noqa: E402
 
@@ -231,6 +231,7 @@ def test_optax_and_the_rule_refuse_no_mask_for_the_ratio():
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
+        ("nadam", {"mu_dtype": "float64"}, r"nadam\(mu_dtype=...\) must be None \(or float32.*\), got 'float64'"),
         ("nadam", {"mu_dtype": "bfloat16"}, r"nadam\(mu_dtype=...\) must be None \(.*\), got 'bfloat16'"),
         ("nadamw", {"mu_dtype": "bfloat16"}, r"nadamw\(mu_dtype=...\) must be None \(.*\), got 'bfloat16'"),
         ("signum", {"accumulator_dtype": "float16"}, r"signum\(accumulator_dtype=...\) must be None \(.*\), got"),
@@ -263,3 +264,10 @@ def test_wrong_arguments_are_named_with_what_must_hold_and_what_came(name: str):
         for wrong in constraint.wrong():
             with pytest.raises((ValueError, TypeError), match=rf"^{name}\({argument}=...\) must be .*got "):
                 ours(name, **{argument: wrong})
+
+
+@pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("float32"), "f4"])
+def test_the_dtype_that_moments_have_in_any_case_may_be_named(dtype: Any):
+    assert compat.optax.adam(mu_dtype=dtype) == compat.optax.adam()
+    assert compat.optax.sgd(momentum=0.9, accumulator_dtype=dtype) == compat.optax.sgd(momentum=0.9)
+    assert compat.optax.adafactor(dtype_momentum=dtype) == compat.optax.adafactor()

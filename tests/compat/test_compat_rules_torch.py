@@ -45,7 +45,7 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         },
     ),
     "Adagrad": st.fixed_dictionaries(
-        {}, optional={"weight_decay": decays, "initial_accumulator_value": decays, "eps": positive}
+        {}, optional={"weight_decay": decays, "initial_accumulator_value": decays, "eps": positive, "lr_decay": decays}
     ),
     "NAdam": st.fixed_dictionaries(
         {},
@@ -221,7 +221,6 @@ def test_maximizing_is_refused(name: str):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("Adagrad", {"lr_decay": 0.1}, r"Adagrad\(lr_decay=...\) must be 0 \(the rate .* is a schedule\), got 0.1"),
         ("Adam", {"betas": (0.9, 0.99, 0.999)}, r"Adam\(betas=...\) must be two numbers, got \(0.9, 0.99, 0.999\)"),
         ("Adamax", {"betas": (0.9,)}, r"Adamax\(betas=...\) must be two numbers, got \(0.9,\)"),
         ("Rprop", {"step_sizes": (1.0, 0.5)}, r"Rprop\(step_sizes=...\) must be in order, got \(1.0, 0.5\)"),

@@ -87,6 +87,8 @@ AVERAGING = [
     rules.ScheduleFree(rules.SGD()),
     rules.ScheduleFree(rules.Adam(0.0) >> rules.DecoupledWeightDecay(0.1, times_lr=False)),
     rules.DecayBefore(rules.ScheduleFree(rules.RMSprop(), power=0.0), 0.1),
+    rules.DecayBefore(rules.ScheduleFree(rules.OwnRate(rules.Adam(0.0), 3, 0.5), power=0.0), 0.1, late=True),
+    rules.OwnRate(rules.ClipByGlobalNorm(1.0) >> rules.AdaGrad(), decay=0.5),
     rules.ClipByNorm(1.0) >> rules.Split(rules.Prodigy(), rules.ScheduleFree(rules.SGD())),
     rules.Prodigy(),
 ]

@@ -175,6 +175,7 @@ CLASSES = sorted(OWN, key=lambda cls: cls.__name__)
 NEEDED = {
     "DecayBefore": {"rule": rules.SGD(), "strength": 0.1},
     "Layerwise": {"rule": rules.SGD()},
+    "OwnRate": {"rule": rules.SGD()},
     "ScheduleFree": {"rule": rules.SGD()},
     "Split": {"rule": rules.SGD(), "others": rules.SGD()},
     "ClipByValue": {"limit": 1.0},
@@ -210,7 +211,7 @@ def test_every_public_class_is_known_to_the_text_form():
 
 
 def test_every_rule_that_stands_alone_has_a_line():
-    around = {"DecayBefore", "Layerwise", "Pipeline", "ScheduleFree", "Split"}
+    around = {"DecayBefore", "Layerwise", "OwnRate", "Pipeline", "ScheduleFree", "Split"}
     own = {cls.__name__ for cls in CLASSES if issubclass(cls, rules.Rule)}
     assert {type(sample.rule).__name__ for sample in SAMPLES} == own - around
 
@@ -229,6 +230,7 @@ def test_nesterov_without_momentum_is_refused():
 
 G = 2.0
 ONE_STEP = [
+    (rules.OwnRate(rules.SGD(), warmup=4, decay=0.5), -0.5),  # 2 / 4
     (rules.SGD(), -2.0),
     (rules.Momentum(0.9), -2.0),
     (rules.Momentum(0.9, dampening=0.25), -1.5),  # 0.75 * 2

@@ -11,7 +11,7 @@ from typing import Annotated, TypedDict, Unpack
 
 from lrsched import rules
 from lrsched._core.check import Int, Many, OneOf, OrNone, Real
-from lrsched.compat._tools import Fraction, OnOff, Positive, Rate, RateOrNone, checked, must, without_effect
+from lrsched.compat._tools import Count, Fraction, OnOff, Positive, Rate, RateOrNone, checked, must, without_effect
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = [
@@ -411,7 +411,8 @@ def Muon(
 ) -> rules.Rule:
     """Momentum made orthogonal for matrices, Adam for the rest; the rate is given at each update.
 
-    A rule knows no names: embeddings and layers cannot be excluded, where Keras excludes embeddings.
+    A rule knows no names: embeddings and layers cannot be excluded, where Keras excludes embeddings. Give those Adam
+    by a group or an optimizer of their own.
 
     Args:
         adam_beta_1: decay of the average of the gradients in Adam, in [0, 1).
@@ -435,8 +436,9 @@ def Muon(
         >>> Muon(weight_decay=None, adam_weight_decay=None)
         Split(Muon(factor='larger', scale=0.2, average=False, eps_at='added'), Adam(eps=1e-07, eps_at='hat'))
     """
-    must(not exclude_layers, "Muon(exclude_layers=...)", "None (a rule knows no names)", exclude_layers)
-    must(not exclude_embeddings, "Muon(exclude_embeddings=...)", "False (a rule knows no names)", exclude_embeddings)
+    why = "(a rule knows shapes, no names: give what is left out Adam in an optimizer or a group of its own)"
+    must(not exclude_layers, "Muon(exclude_layers=...)", f"None {why}", exclude_layers)
+    must(not exclude_embeddings, "Muon(exclude_embeddings=...)", f"False {why}", exclude_embeddings)
     must(rms_rate != 0, "Muon(rms_rate=...)", "> 0 or None", rms_rate)
     matrices: rules.Rule = rules.Muon(
         momentum,
@@ -463,7 +465,7 @@ def ScheduleFreeAdamW(
     beta_1: Annotated[float, Real(low=0, high=1, open_low=True, open_high=True)] = 0.9,
     beta_2: Decay = 0.999,
     epsilon: Positive = 1e-8,
-    warmup_steps: Annotated[int, Int(low=0, high=0)] = 0,
+    warmup_steps: Count = 0,
     weight_decay: RateOrNone = None,
     **shared: Unpack[Shared],
 ) -> rules.Rule:
@@ -475,15 +477,19 @@ def ScheduleFreeAdamW(
         beta_1: nearness to the average, in (0, 1).
         beta_2: decay of the average of the squared gradients, in [0, 1).
         epsilon: added to the root of the corrected average, > 0.
-        warmup_steps: must be 0; write `Warmup` into the rate.
-        weight_decay: must be None or 0: Keras shrinks the parameter but not what it averages with.
+        warmup_steps: updates of the warm-up; 0 for none.
+        weight_decay: share of the parameter that decays per update and unit of rate, >= 0, or None. As in Keras it is
+            not taken from z, what the parameter averages with; as published it is: `rules.ScheduleFree(rules.Adam(0.0)
+            >> rules.DecoupledWeightDecay(...))`.
         **shared: see `Shared`.
 
     Examples:
         >>> ScheduleFreeAdamW()
         ScheduleFree(Adam(0.0), power=0.0)
     """
-    rule = rules.ScheduleFree(rules.Adam(0.0, beta_2, epsilon), beta_1, 0.0)
-    hint = "None or 0 (as published: rules.ScheduleFree(rules.Adam(0.0) >> rules.DecoupledWeightDecay(...)))"
-    must(not weight_decay, "ScheduleFreeAdamW(weight_decay=...)", hint, weight_decay)
+    inner: rules.Rule = rules.Adam(0.0, beta_2, epsilon)
+    inner = rules.OwnRate(inner, warmup_steps) if warmup_steps else inner
+    rule: rules.Rule = rules.ScheduleFree(inner, beta_1, 0.0)
+    # The first update is to z, which has not decayed, wherever the parameter was.
+    rule = rules.DecayBefore(rule, weight_decay, late=True) if weight_decay else rule
     return around("ScheduleFreeAdamW", rule, None, shared)

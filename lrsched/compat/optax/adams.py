@@ -5,7 +5,7 @@ from typing import Annotated
 from lrsched import rules
 from lrsched._core.check import Real
 from lrsched.compat._tools import OnOff, Positive, Rate, checked
-from lrsched.compat.optax.optimizers import MaskOrNone, NoDtype, decayed, either_adam
+from lrsched.compat.optax.optimizers import MaskOrNone, MomentDtype, decayed, either_adam
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = ["adabelief", "adamax", "adamaxw", "adan", "nadam", "nadamw", "novograd", "radam", "yogi"]
@@ -18,7 +18,7 @@ def nadam(
     b2: Decay = 0.999,
     eps: Positive = 1e-8,
     eps_root: Rate = 0.0,
-    mu_dtype: NoDtype = None,
+    mu_dtype: MomentDtype = None,
     nesterov: OnOff = True,
 ) -> rules.Rule:
     """Adam with look-ahead, in its short form; the rate is given at each update.
@@ -28,7 +28,7 @@ def nadam(
         b2: decay of the average of their squares, in [0, 1).
         eps: added to the root, > 0.
         eps_root: added inside the root, >= 0.
-        mu_dtype: must be None.
+        mu_dtype: None or float32, which moments have at least.
         nesterov: look ahead.
 
     Examples:
@@ -45,7 +45,7 @@ def nadamw(
     b2: Decay = 0.999,
     eps: Positive = 1e-8,
     eps_root: Rate = 0.0,
-    mu_dtype: NoDtype = None,
+    mu_dtype: MomentDtype = None,
     weight_decay: Rate = 1e-4,
     mask: MaskOrNone = None,
     nesterov: OnOff = True,
@@ -57,7 +57,7 @@ def nadamw(
         b2: decay of the average of their squares, in [0, 1).
         eps: added to the root, > 0.
         eps_root: added inside the root, >= 0.
-        mu_dtype: must be None.
+        mu_dtype: None or float32, which moments have at least.
         weight_decay: share of the parameter that decays per update and unit of rate, >= 0.
         mask: whether the parameters decay; None for True.
         nesterov: look ahead.

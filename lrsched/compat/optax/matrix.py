@@ -6,7 +6,7 @@ from typing import Annotated
 from lrsched import rules
 from lrsched._core.check import Int, Many, OrNone, Real
 from lrsched.compat._tools import Length, Nothing, OnOff, Positive, Rate, RateOrNone, Text, checked, must
-from lrsched.compat.optax.optimizers import MaskOrNone, NoDtype, decayed, either_adam
+from lrsched.compat.optax.optimizers import MaskOrNone, MomentDtype, decayed, either_adam
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = ["adafactor", "muon", "prodigy", "schedule_free_adamw", "schedule_free_sgd"]
@@ -26,7 +26,7 @@ def adafactor(
     multiply_by_parameter_scale: OnOff = True,
     clipping_threshold: Annotated[float | None, OrNone(Real(low=1))] = 1.0,
     momentum: Annotated[float | None, OrNone(Real(low=0, high=1, open_high=True))] = None,
-    dtype_momentum: NoDtype = None,
+    dtype_momentum: MomentDtype = None,
     weight_decay_rate: RateOrNone = None,
     eps: Rate = 1e-30,
     factored: OnOff = True,
@@ -43,7 +43,7 @@ def adafactor(
         multiply_by_parameter_scale: steps in proportion to the size of the tensor, at least 1e-3.
         clipping_threshold: the largest root mean square of an update before it is scaled, >= 1, or None.
         momentum: share of the last update that is kept, in [0, 1), or None.
-        dtype_momentum: must be None.
+        dtype_momentum: None or float32, which moments have at least.
         weight_decay_rate: share of the parameter that decays per update, without the rate, >= 0, or None.
         eps: added to the squared gradient, >= 0.
         factored: False keeps the second moment of each element.
@@ -76,7 +76,7 @@ def muon(
     eps: Positive = 1e-8,
     weight_decay: Rate = 0.0,
     weight_decay_mask: MaskOrNone = None,
-    mu_dtype: NoDtype = None,
+    mu_dtype: MomentDtype = None,
     nesterov: OnOff = True,
     adaptive: OnOff = False,
     preconditioning: Text = "frobenius",
@@ -97,7 +97,7 @@ def muon(
         eps: added to the norm, and to the root in Adam, > 0.
         weight_decay: of matrices, >= 0.
         weight_decay_mask: whether the matrices decay; None for True.
-        mu_dtype: must be None.
+        mu_dtype: None or float32, which moments have at least.
         nesterov: look ahead, in Adam too.
         adaptive: must be False.
         preconditioning: must be "frobenius".
@@ -139,7 +139,7 @@ def schedule_free_sgd(
     b1: _Average = 0.9,
     weight_decay: RateOrNone = None,
     weight_lr_power: Rate = 2.0,
-    state_dtype: NoDtype = None,
+    state_dtype: MomentDtype = None,
 ) -> rules.Rule:
     """Gradient descent with averaging in place of a schedule; the rate is given at each update.
 
@@ -148,7 +148,7 @@ def schedule_free_sgd(
         b1: nearness to the average, in (0, 1).
         weight_decay: strength of an L2 penalty, >= 0, or None.
         weight_lr_power: of the largest rate so far in the weights, >= 0.
-        state_dtype: must be None.
+        state_dtype: None or float32, which moments have at least.
 
     Examples:
         >>> schedule_free_sgd()
@@ -167,7 +167,7 @@ def schedule_free_adamw(
     eps: Positive = 1e-8,
     weight_decay: Rate = 0.0,
     weight_lr_power: Rate = 2.0,
-    state_dtype: NoDtype = None,
+    state_dtype: MomentDtype = None,
 ) -> rules.Rule:
     """AdamW with averaging in place of a schedule; the rate is given at each update.
 
@@ -178,7 +178,7 @@ def schedule_free_adamw(
         eps: added to the root, > 0.
         weight_decay: share of the parameter that decays per update and unit of rate, >= 0.
         weight_lr_power: of the largest rate so far in the weights, >= 0.
-        state_dtype: must be None.
+        state_dtype: None or float32, which moments have at least.
 
     Examples:
         >>> schedule_free_adamw(weight_decay=0.1)

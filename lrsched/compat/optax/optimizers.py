@@ -1,17 +1,19 @@
 """The optimizers of Optax 0.2.8 as update rules.
 
 The learning rate is no argument, for a rule takes it at each update: `rules.apply(rule, ..., lr=..., step=...)`. All
-arguments are given by name. Moments are at least float32, so the dtypes of accumulators must be None. A value holds no
-function and no tree: a mask is True or False for all parameters (None: all), and a decay is a number.
+arguments are given by name. Moments are at least float32, so the dtypes of accumulators are None or float32. A value
+holds no function and no tree: a mask is True or False for all parameters (None: all), and a decay is a number.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
+
 from lrsched import rules
 from lrsched._core.check import OrNone, Real, short
-from lrsched.compat._tools import Fraction, Nothing, OnOff, Positive, Rate, checked, must
+from lrsched.compat._tools import Fraction, OnOff, Positive, Rate, checked, must
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = [
@@ -57,7 +59,25 @@ class _Everywhere:
 
 
 Mask = Annotated[bool, _Everywhere()]
-NoDtype = Annotated[None, Nothing("moments have the working dtype")]
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """None, or float32 in any spelling: what the moments of float32 parameters are in any case."""
+
+    def __call__(self, where: str, value: Any) -> None:
+        try:
+            plain = value is None or np.dtype(value) == np.float32
+        except (TypeError, ValueError):  # no dtype that NumPy knows
+            plain = False
+        must(plain, where, "None (or float32, which moments have at least: others would change their values)", value)
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ("float16", "bfloat16", np.float64, "no dtype", 0, True, [1])
+
+
+MomentDtype = Annotated[Any, _Moments()]
 MaskOrNone = Annotated[bool | None, _Everywhere(default=True)]
 
 
@@ -70,7 +90,7 @@ def decayed(rule: rules.Rule, weight_decay: float, mask: bool | None) -> rules.R
 
 
 @checked
-def sgd(*, momentum: DecayOrNone = None, nesterov: OnOff = False, accumulator_dtype: NoDtype = None) -> rules.Rule:
+def sgd(*, momentum: DecayOrNone = None, nesterov: OnOff = False, accumulator_dtype: MomentDtype = None) -> rules.Rule:
     """Gradient descent, with momentum or without; the rate stands outside the velocity.
 
     The rate is given at each update.
@@ -78,7 +98,7 @@ def sgd(*, momentum: DecayOrNone = None, nesterov: OnOff = False, accumulator_dt
     Args:
         momentum: share of the velocity that is kept, in [0, 1), or None.
         nesterov: look ahead; no effect without momentum.
-        accumulator_dtype: must be None.
+        accumulator_dtype: None or float32, which moments have at least.
 
     Examples:
         >>> sgd(momentum=0.9)
@@ -94,7 +114,7 @@ def adam(
     b2: Decay = 0.999,
     eps: Positive = 1e-8,
     eps_root: Rate = 0.0,
-    mu_dtype: NoDtype = None,
+    mu_dtype: MomentDtype = None,
     nesterov: OnOff = False,
 ) -> rules.Rule:
     """Adam; the rate is given at each update.
@@ -104,7 +124,7 @@ def adam(
         b2: decay of the average of their squares, in [0, 1).
         eps: added to the root, > 0.
         eps_root: added inside the root, >= 0.
-        mu_dtype: must be None.
+        mu_dtype: None or float32, which moments have at least.
         nesterov: look ahead, as `nadam` does.
 
     Examples:
@@ -121,7 +141,7 @@ def adamw(
     b2: Decay = 0.999,
     eps: Positive = 1e-8,
     eps_root: Rate = 0.0,
-    mu_dtype: NoDtype = None,
+    mu_dtype: MomentDtype = None,
     weight_decay: Rate = 1e-4,
     mask: MaskOrNone = None,
     nesterov: OnOff = False,
@@ -133,7 +153,7 @@ def adamw(
         b2: decay of the average of their squares, in [0, 1).
         eps: added to the root, > 0.
         eps_root: added inside the root, >= 0.
-        mu_dtype: must be None.
+        mu_dtype: None or float32, which moments have at least.
         weight_decay: share of the parameter that decays per update and unit of rate, >= 0.
         mask: whether the parameters decay; None for True.
         nesterov: look ahead, as `nadam` does.
@@ -152,7 +172,7 @@ def amsgrad(
     b2: Decay = 0.999,
     eps: Positive = 1e-8,
     eps_root: Rate = 0.0,
-    mu_dtype: NoDtype = None,
+    mu_dtype: MomentDtype = None,
     bias_correction_mu: OnOff = True,
     bias_correction_nu: OnOff = True,
 ) -> rules.Rule:
@@ -165,7 +185,7 @@ def amsgrad(
         b2: decay of the average of their squares, in [0, 1).
         eps: added to the root, > 0.
         eps_root: added inside the root, >= 0.
-        mu_dtype: must be None.
+        mu_dtype: None or float32, which moments have at least.
         bias_correction_mu: correct the average of the gradients.
         bias_correction_nu: correct the average of their squares.
 
@@ -247,7 +267,7 @@ def lion(
     *,
     b1: Fraction = 0.9,
     b2: Fraction = 0.99,
-    mu_dtype: NoDtype = None,
+    mu_dtype: MomentDtype = None,
     weight_decay: Rate = 1e-3,
     mask: MaskOrNone = None,
 ) -> rules.Rule:
@@ -256,7 +276,7 @@ def lion(
     Args:
         b1: weight of the average in the direction, in [0, 1].
         b2: decay of the average, in [0, 1].
-        mu_dtype: must be None.
+        mu_dtype: None or float32, which moments have at least.
         weight_decay: share of the parameter that decays per update and unit of rate, >= 0.
         mask: whether the parameters decay; None for True.
 
@@ -362,12 +382,12 @@ def sign_sgd() -> rules.Rule:
 
 
 @checked
-def signum(*, beta: Fraction = 0.9, accumulator_dtype: NoDtype = None) -> rules.Rule:
+def signum(*, beta: Fraction = 0.9, accumulator_dtype: MomentDtype = None) -> rules.Rule:
     """The sign of the average gradient; the rate is given at each update.
 
     Args:
         beta: decay of the average, in [0, 1].
-        accumulator_dtype: must be None.
+        accumulator_dtype: None or float32, which moments have at least.
 
     Examples:
         >>> signum()

@@ -256,7 +256,7 @@ def Adagrad(
     The rate is given at each update.
 
     Args:
-        lr_decay: must be 0: the rate `lr / (1 + lr_decay * step)` is a schedule's affair.
+        lr_decay: decay of the rate, `lr / (1 + lr_decay * step)`, >= 0.
         weight_decay: strength of an L2 penalty, >= 0.
         initial_accumulator_value: the sum of the squares before the first update, >= 0.
         eps: added to the root, > 0.
@@ -266,15 +266,15 @@ def Adagrad(
         fused: no effect.
 
     Raises:
-        ValueError: the arguments do not fit together, `maximize` is True or `lr_decay` is not 0.
+        ValueError: the arguments do not fit together, or `maximize` is True.
 
     Examples:
         >>> Adagrad(initial_accumulator_value=0.1)
         AdaGrad(initial=0.1)
     """
     check_fused("Adagrad", switches)
-    must(lr_decay == 0, "Adagrad(lr_decay=...)", "0 (the rate lr / (1 + lr_decay * step) is a schedule)", lr_decay)
-    return penalized(weight_decay, rules.AdaGrad(eps, initial=initial_accumulator_value))
+    rule: rules.Rule = rules.AdaGrad(eps, initial=initial_accumulator_value)
+    return penalized(weight_decay, rules.OwnRate(rule, decay=lr_decay) if lr_decay else rule)
 
 
 Positives = Annotated[Sequence[float], Many(Real(low=0, open_low=True))]

@@ -6,6 +6,7 @@ from lrsched._core.check import Flag, OneOf, OrNone, Real, short
 from lrsched._core.value import children, value
 from lrsched._spaces.ops import Array, ops_of
 from lrsched.rules._library.base import Pipeline, Rule
+from lrsched.rules._library.wrappers import DecayBefore, OwnRate
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.tree import aligned, rebuilt
 from lrsched.rules._update.run import Full, check_state
@@ -100,6 +101,10 @@ class ScheduleFree(Rule):
         return xp.where(slots.largest < 0.0, p, (p - (1.0 - self.b1) * slots.z) / self.b1)
 
 
+# What keeps the slots of the rule inside.
+_AROUND = (Pipeline, DecayBefore, OwnRate)
+
+
 def averages(rule: Rule, params: Any, slots: Any) -> Any:
     """Return what is to be evaluated in the place of the parameters, if the rule is or holds a `ScheduleFree`.
 
@@ -124,7 +129,7 @@ def averages(rule: Rule, params: Any, slots: Any) -> Any:
     """
     found: Any = rule
     while not isinstance(found, ScheduleFree):
-        inner = [child for child in children(found) if isinstance(child, Rule)] if isinstance(found, Pipeline) else []
+        inner = [child for child in children(found) if isinstance(child, Rule)] if isinstance(found, _AROUND) else []
         if len(inner) != 1:
             raise TypeError(f"averages(rule, ...) must be a ScheduleFree, or a chain around one, got {short(rule)}")
         (found,) = inner

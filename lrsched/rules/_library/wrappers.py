@@ -1,9 +1,9 @@
-"""Rules around other rules: one for each rank of tensors, and a decay that comes first."""
+"""Rules around other rules: one for each rank of tensors, a decay that comes first, a pace of their own."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from lrsched._core.check import Int, OneOf, Real
+from lrsched._core.check import Flag, Int, OneOf, Real
 from lrsched._core.value import value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.base import Rule
@@ -105,6 +105,7 @@ class DecayBefore(Rule):
     Args:
         rule: any rule.
         strength: >= 0, per step and unit of learning rate.
+        late: leave out the first update.
 
     Examples:
         >>> import numpy as np
@@ -120,6 +121,7 @@ class DecayBefore(Rule):
     positional = 2
     rule: Annotated[Rule, OneOf(Rule, "a rule such as Adam()")]
     strength: Annotated[float, Real(low=0)]
+    late: Annotated[bool, Flag()] = False
 
     def slots(self, full: Full) -> Any:
         """Return the slots of the rule."""
@@ -129,6 +131,48 @@ class DecayBefore(Rule):
         self, context: Context, ps: list[Array], gs: list[Array], slots: list[Any]
     ) -> tuple[list[Array], list[Any]]:
         """Return what to subtract from each parameter, and the new slots."""
-        lost = [context.at(i).lr * self.strength * p for i, p in enumerate(ps)]
+        lost = [self._share(context.at(i)) * p for i, p in enumerate(ps)]
         us, slots = self.rule.body(context, [p - x for p, x in zip(ps, lost, strict=True)], gs, slots)
         return [u + x for u, x in zip(us, lost, strict=True)], slots
+
+    def _share(self, context: Context) -> Any:
+        share = context.lr * self.strength
+        return share * context.started() if self.late else share
+
+
+@value
+class OwnRate(Rule):
+    """A rule with a warm-up and a decay of its own, on top of the rate that it is given.
+
+    Update t = 0, 1, ... is that of `rule` at the rate `lr * min((t + 1) / warmup, 1) / (1 + decay * t)`.
+
+    Args:
+        rule: any rule.
+        warmup: updates of the warm-up; 0 for none.
+        decay: of the rate, >= 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lrsched import rules
+        >>> rule, p = rules.OwnRate(rules.SGD(), warmup=2, decay=0.5), np.ones(1)
+        >>> [float(rule.delta(p, p, (), lr=1.0, step=t)[0][0]) for t in range(3)]
+        [-0.5, -0.6666666666666666, -0.5]
+
+    References:
+        PyTorch 2.13, torch/optim/adagrad.py (`lr_decay`); Keras 3.15.1, optimizers/schedule_free_adamw.py
+        (`warmup_steps`).
+    """
+
+    rule: Annotated[Rule, OneOf(Rule, "a rule such as AdaGrad()")]
+    warmup: Annotated[int, Int(low=0)] = 0
+    decay: Annotated[float, Real(low=0)] = 0.0
+
+    def slots(self, full: Full) -> Any:
+        """Return the slots of the rule."""
+        return self.rule.slots(full)
+
+    def body(
+        self, context: Context, ps: list[Array], gs: list[Array], slots: list[Any]
+    ) -> tuple[list[Array], list[Any]]:
+        """Return what to subtract from each parameter, and the new slots."""
+        return self.rule.body(context.paced(self.warmup, self.decay), ps, gs, slots)

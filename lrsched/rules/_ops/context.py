@@ -108,6 +108,15 @@ class Context:
         """Return the same update at `factor` times the learning rate."""
         return self._changed(lambda one: one if one.lr is None else replace(one, lr=factor * one.lr))
 
+    def paced(self, warmup: int, decay: float) -> "Context":
+        """Return the same update at `min((step + 1) / warmup, 1) / (1 + decay * step)` times the learning rate."""
+        return self._changed(lambda one: one if one.lr is None else replace(one, lr=one.lr * one._pace(warmup, decay)))
+
+    def _pace(self, warmup: int, decay: float) -> Any:
+        done = self.step + 1
+        least = min(done, warmup) if isinstance(done, int) else self.xp.minimum(done, float(warmup))
+        return (least / warmup if warmup else 1.0) / (1.0 + decay * self.step)
+
     def later(self) -> "Context":
         """Return the update after this one."""
         return self._changed(lambda one: one if one.step is None else replace(one, step=one.step + 1))
