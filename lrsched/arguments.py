@@ -200,13 +200,15 @@ def must(holds: bool, where: str, what: str, got: Any) -> None:
 
 @dataclass(frozen=True)
 class Nothing:
-    """None, and why nothing else."""
+    """None, or what else turns something off, and why nothing else."""
 
     why: str = ""
+    off: Any = None
 
-    def __call__(self, where: str, value: Any) -> None:
-        """Raise an error that names `where` unless the value is None."""
-        must(value is None, where, f"None ({self.why})" if self.why else "None", value)
+    def __call__(self, where: str, value: Any) -> Any:
+        """Raise an error that names `where` unless the value is that one."""
+        must(value is self.off, where, f"{self.off!r} ({self.why})" if self.why else repr(self.off), value)
+        return self.off
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""

@@ -1,49 +1,50 @@
-"""Wrong calls of all that is public: each argument of each callable replaced in turn, and the errors judged.
+"""Wrong calls of all that is public: each argument of each callable replaced in turn, and what comes of it judged.
 
-`callables` finds what a package exports: functions, classes, and the methods of these that users call. `calls` starts
-from a valid call, which stands in the samples of the tests, in the examples of the docstring, or in a table; what has
-none of these is reported. `wrong` makes the wrong values of an argument from its constraint and its annotation.
-`judged` says what is the matter with what came of one: an error of another kind, a message without the function, the
-argument, what must hold or what came, or no error at all.
+`callables` finds what a package exports: functions, classes, and the methods of these. `example` takes a valid call
+from the docstring; what has none needs a line in the table of the test. `wrong` makes the wrong values of an argument
+from its constraint and its annotation. `judged` says what is the matter with what came of a call: an error of another
+kind, a message without the function, the argument, what must hold or what came, or no error at all.
 """
 
 import ast
+import contextlib
 import doctest
 import importlib
 import inspect
+import io
 import math
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType, NoneType, UnionType
+from types import ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import numpy as np
 
 from lrsched._core.check import constraints
 from lrsched._core.value import Value
-from lrsched.arguments import constraints_of
+from lrsched.arguments import constraints_of, rule_of
 
 HUGE = 2**1100
 
 
 class Strange:
-    """A class of which no argument knows."""
+    """What no argument knows."""
 
     def __repr__(self) -> str:
         return "Strange()"
 
 
+ANYTHING = [None, "text", "", b"bytes", True, 1j, 3, (), [1], {"a": 1}, Strange(), Strange, np.zeros((2, 2, 2))]
+RANGES = [-1, 0, -0.5, 0.5, 2**63, HUGE, -HUGE, math.inf, -math.inf, math.nan]
+# What the engines ask of curves and rules, in arguments that no user makes.
+ENGINE = {"Space", "Context", "Full", "Scalars", "ScalarArrays", "Ops"}
+
+
 @dataclass(frozen=True)
 class Public:
-    """What a package exports.
-
-    Args:
-        package: its name.
-        path: its own name, or those of a class and its method.
-        item: the function or the class.
-        owner: the class of a method.
-    """
+    """A callable under its public name; of a method, `owner` is the class."""
 
     package: str
     path: str
@@ -55,21 +56,52 @@ class Public:
         return f"{self.package}.{self.path}"
 
     @property
-    def signature(self) -> inspect.Signature:
-        return inspect.signature(self.item)
+    def record(self) -> bool:
+        """Whether it is a named tuple, which holds what it is given."""
+        return isinstance(self.item, type) and issubclass(self.item, tuple)
+
+    @property
+    def engine(self) -> bool:
+        """Whether the engines call it, and not a user."""
+        if self.record:
+            return False
+        parameters = inspect.signature(self.item).parameters.values()
+        return any(getattr(kind, "__name__", "") in ENGINE for p in parameters for kind in plain(p.annotation))
+
+
+def callables(package: str) -> Iterator[Public]:
+    """Yield the functions and classes that a package exports, and the methods of these that are ours."""
+    module = importlib.import_module(package)
+    exported = [getattr(module, name) for name in module.__all__]
+    for name, item in zip(module.__all__, exported, strict=True):
+        if isinstance(item, ModuleType):
+            continue
+        yield Public(package, name, item)
+        if isinstance(item, type):
+            for method in methods(item, exported):
+                yield Public(package, f"{name}.{method}", getattr(item, method), item)
+
+
+def methods(cls: type, exported: Collection[Any]) -> Iterator[str]:
+    """Yield the public methods that a class defines, or inherits from one of ours that is not exported itself."""
+    for name in dir(cls):
+        home = next(base for base in cls.__mro__ if name in vars(base))
+        ours = home.__module__.startswith("lrsched") and (home is cls or home not in exported)
+        found = vars(home)[name]
+        if ours and not name.startswith("_") and (inspect.isroutine(found) or isinstance(found, classmethod)):
+            yield name
 
 
 @dataclass
 class Call:
-    """A valid call: what is called with which arguments, by name."""
+    """A valid call: what is called, with which arguments by name."""
 
     target: Callable[..., Any]
     arguments: dict[str, Any]
 
-    def run(self, signature: inspect.Signature, arguments: Mapping[str, Any]) -> Any:
-        args: list[Any] = []
-        named = dict(arguments)
-        for p in signature.parameters.values():
+    def run(self, arguments: Mapping[str, Any]) -> Any:
+        args, named = [], dict(arguments)
+        for p in inspect.signature(self.target).parameters.values():
             if p.kind is p.POSITIONAL_ONLY and p.name in named:
                 args.append(named.pop(p.name))
             elif p.kind is p.VAR_POSITIONAL:
@@ -79,76 +111,30 @@ class Call:
         return self.target(*args, **named)
 
 
-# What a rule, a curve or a law is asked by the engines, in arguments that users do not make: the space, the context.
-ENGINE = {"Space", "Context", "Full", "Scalars", "ScalarArrays", "Ops"}
-
-
-def callables(package: str) -> Iterator[Public]:
-    """Yield the functions and classes that a package exports, and the methods of these that are ours."""
-    module = importlib.import_module(package)
-    for name in module.__all__:
-        item = getattr(module, name)
-        if isinstance(item, ModuleType):
-            continue
-        yield Public(package, name, item)
-        if isinstance(item, type):
-            for method, function in methods(item, {vars(module).get(name) for name in module.__all__}):
-                yield Public(package, f"{name}.{method}", function, item)
-
-
-def methods(cls: type, exported: Collection[Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the public methods that a class defines, or inherits from one of ours that is not exported itself."""
-    for name in dir(cls):
-        home = next(base for base in cls.__mro__ if name in vars(base))
-        found = vars(home)[name]
-        ours = (
-            not name.startswith("_") and home.__module__.startswith("lrsched") and (home is cls or home not in exported)
-        )
-        if ours and (inspect.isroutine(found) or isinstance(found, staticmethod | classmethod)):
-            yield name, getattr(cls, name)
-
-
-def rules_of(public: Public) -> dict[str, Any]:
-    """Return the constraints that a callable declares, by argument."""
-    if isinstance(public.item, type) and issubclass(public.item, Value):
-        return {name: rule for name, _, rule in constraints(public.item)}
-    function = public.item.__init__ if isinstance(public.item, type) else public.item
-    return constraints_of(function) if inspect.isroutine(inspect.unwrap(function)) else {}
-
-
-# Valid calls
-
-
-def examples(public: Public) -> Iterator[Call]:
-    """Yield the calls of a callable in the examples of its docstring, and of the module that it is in."""
-    own = public.path.rpartition(".")[2]
-    documented = [public.item, public.owner]
-    for item in filter(None, documented):
-        yield from _examples(item, own, method=public.owner is not None)
+def example(public: Public) -> Call | None:
+    """Return a call of a callable in the examples of its docstring, or of that of its class."""
+    for item in filter(None, (public.item, public.owner)):
+        with contextlib.redirect_stdout(io.StringIO()):
+            if found := next(_examples(item, public.path.rpartition(".")[2], public.owner is not None), None):
+                return found
+    return None
 
 
 def _examples(item: Any, own: str, method: bool) -> Iterator[Call]:
-    module = importlib.import_module(inspect.unwrap(item).__module__) if hasattr(item, "__module__") else None
-    home = inspect.getmodule(inspect.unwrap(item)) or module
-    names = dict(vars(home)) if home else {}
-    for example in doctest.DocTestParser().get_examples(inspect.getdoc(item) or ""):
-        tree = ast.parse(example.source)
+    names = dict(vars(inspect.getmodule(inspect.unwrap(item)) or object))
+    for part in doctest.DocTestParser().get_examples(inspect.getdoc(item) or ""):
+        tree = ast.parse(part.source)
         for node in ast.walk(tree):
-            if not isinstance(node, ast.Call):
-                continue
-            called = node.func
-            if (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")) != own:
-                continue
-            if method and not isinstance(called, ast.Attribute):
-                continue
-            try:
-                target = _value(called, names)
-                args = [_value(a, names) for a in node.args]
-                named = {k.arg: _value(k.value, names) for k in node.keywords}
-                bound = inspect.signature(target).bind(*args, **named)
-            except Exception:  # names of a loop or a comprehension
-                continue
-            yield Call(target, dict(bound.arguments))
+            called = getattr(node, "func", None)
+            if (
+                isinstance(called, ast.Attribute if method else ast.Attribute | ast.Name)
+                and own in vars(called).values()
+            ):
+                with contextlib.suppress(Exception):  # names of a loop or a comprehension
+                    target = _value(called, names)
+                    args = [_value(a, names) for a in node.args]
+                    named = {k.arg: _value(k.value, names) for k in node.keywords}
+                    yield Call(target, dict(inspect.signature(target).bind(*args, **named).arguments))
         exec(compile(tree, "<example>", "exec"), names)
 
 
@@ -156,7 +142,18 @@ def _value(node: ast.expr, names: dict[str, Any]) -> Any:
     return eval(compile(ast.Expression(node), "<example>", "eval"), names)
 
 
-# Wrong values
+def rules_of(public: Public) -> dict[str, Any]:
+    """Return the constraints that a callable declares, by argument; those of a group, `**name: Unpack[Group]`, too."""
+    if isinstance(public.item, type) and issubclass(public.item, Value):
+        return {name: rule for name, _, rule in constraints(public.item)}
+    function = inspect.unwrap(public.item.__init__ if isinstance(public.item, type) else public.item)
+    if not inspect.isroutine(function):
+        return {}
+    groups = [
+        get_args(p.annotation) for p in inspect.signature(function).parameters.values() if p.kind is p.VAR_KEYWORD
+    ]
+    more = [getattr(group[0], "__annotations__", {}) for group in groups if group]
+    return {name: rule_of(kind) for part in more for name, kind in part.items()} | constraints_of(function)
 
 
 def plain(annotation: Any) -> set[Any]:
@@ -168,102 +165,83 @@ def plain(annotation: Any) -> set[Any]:
     return {get_origin(annotation) or annotation}
 
 
-ANYTHING = [None, "text", "", b"bytes", True, 1j, 3, 0.5, (), [1], {"a": 1}, object(), Strange, np.zeros((2, 2, 2))]
-RANGES = [-1, 0, -0.5, 0.5, 2**63, HUGE, -HUGE, 1e308, math.inf, -math.inf, math.nan]
-
-
-def admitted(kinds: set[Any], value: Any) -> bool | None:
-    """Return whether a value is of one of the kinds; None if that cannot be told."""
-    known = {float, int, bool, str, NoneType, tuple, list, dict, type(None)}
-    if Any in kinds or object in kinds:
-        return None
-    if value is None:
-        return NoneType in kinds or None in kinds
-    if isinstance(value, bool):
-        return bool in kinds
-    if isinstance(value, float | int):
-        if float in kinds or (int in kinds and not isinstance(value, float)):
-            return -1e308 < value < 1e308
-        if int in kinds:
-            return value.is_integer() or False
-        return False if kinds <= known or not any(_array(kind) for kind in kinds) else None
+def fits(kinds: set[Any], value: Any) -> bool:
+    """Return whether a value may be right for an argument of such types that declares no constraint."""
+    names = {getattr(kind, "__name__", "") for kind in kinds}
+    if isinstance(value, bool) or value is None:
+        return type(value) in kinds or value in kinds
+    if isinstance(value, int | float):
+        return bool(kinds & {float, int}) and abs(value) <= 2**63
     if isinstance(value, str):
-        return str in kinds and None
-    if isinstance(value, tuple | list | np.ndarray):
-        if any(kind in kinds for kind in (tuple, list, Sequence)) or any(map(_array, kinds)):
-            return None
-        return any(getattr(kind, "__name__", "") in ("Sequence", "Iterable") for kind in kinds) and None
-    if isinstance(value, dict):
-        return any(getattr(kind, "__name__", "") in ("Mapping", "dict") for kind in kinds) and None
-    if isinstance(value, type) and any(getattr(kind, "__name__", "") == "Callable" for kind in kinds):
-        return None
-    return False
+        return str in kinds
+    if callable(value):
+        return "Callable" in names
+    return (isinstance(value, Mapping) and bool(names & {"Mapping", "dict"})) or (
+        isinstance(value, Sequence) and bool(names & {"Sequence", "Iterable", "list", "tuple"})
+    )
 
 
-def _array(kind: Any) -> bool:
-    return getattr(kind, "__module__", "").startswith("numpy")
-
-
-def wrong(rule: Any, annotation: Any) -> Iterator[tuple[Any, bool]]:
-    """Yield wrong values of an argument, and whether each must be refused."""
-    kinds = plain(annotation)
-    if rule is not None:
-        yield from ((value, True) for value in rule.wrong())
+def wrong(rule: Any, annotation: Any) -> Iterator[Any]:
+    """Yield the wrong values of an argument."""
+    if rule is None:
+        kinds = plain(annotation)
+        yield from (value for value in [*ANYTHING, *RANGES] if not fits(kinds, value))
+        return
+    yield from rule.wrong()
     for value in [*ANYTHING, *RANGES]:
-        if rule is not None:
-            try:
-                rule("here", value)
-            except Exception:
-                yield value, True
-            continue
-        fits = admitted(kinds, value)
-        if fits is not True:
-            yield value, fits is False
+        try:
+            rule("here", value)
+        except Exception:
+            yield value
 
 
-# Judging
+MUST = re.compile(r"\b(must|takes?|is missing|missing|needs?|unexpected|at most|has no|cannot|multiple|two values)\b")
+CAME = re.compile(r"\b(got|but|missing|takes|write|given)\b")
 
 
-MUST = re.compile(r"\bmust\b|takes|cannot|needs|has no|unexpected|missing|unsupported|only")
-
-
-def judged(public: Public, argument: str, call: Callable[[], Any], must_fail: bool) -> str | None:
-    """Return what is wrong with what comes of a wrong call, or None."""
+def judged(public: Public, argument: str, call: Callable[[], Any]) -> str | None:
+    """Return what is the matter with what comes of a wrong call, or None."""
+    names = {public.path.partition(".")[0], public.path.rpartition(".")[2]}
     try:
-        call()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            call()
     except (TypeError, ValueError) as error:
-        text = str(error)
-        own = public.path.rpartition(".")[2]
-        names = {own, public.path.partition(".")[0]}
-        if not any(re.search(rf"\b{re.escape(name)}\b", text) for name in names):
-            return f"message without the function: {type(error).__name__}: {text}"
-        if not re.search(rf"\b{re.escape(argument)}\b", text):
-            return f"message without the argument: {type(error).__name__}: {text}"
+        text = f"{type(error).__name__}: {error}"
+        if not any(re.search(rf"\b{name}\b", text) for name in names):
+            return f"no function in {text}"
+        if not re.search(rf"\b{argument}\b", text):
+            return f"no argument in {text}"
         if not MUST.search(text):
-            return f"message without what must hold: {type(error).__name__}: {text}"
-        if not re.search(r"\bgot\b|\bbut\b|missing|takes", text):
-            return f"message without what came: {type(error).__name__}: {text}"
-        return None
+            return f"nothing of what must hold in {text}"
+        return None if CAME.search(text) else f"nothing of what came in {text}"
     except Exception as error:
-        return f"foreign error: {type(error).__name__}: {error}"
-    return "accepted" if must_fail else None
+        return f"foreign {type(error).__name__}: {error}"
+    return "accepted"
 
 
-def walk(public: Public, call: Callable[[], Call]) -> Iterator[tuple[str, Any, str | None]]:
-    """Yield each wrong call of a callable: the argument, the value and what is the matter, if anything."""
-    first = call()
-    signature = inspect.signature(first.target)
-    rules = rules_of(public)
-    parameters = [p for p in signature.parameters.values() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    for p in parameters:
-        for value, must_fail in wrong(rules.get(p.name), p.annotation):
+def walk(public: Public, call: Callable[[], Call]) -> Iterator[tuple[str, Any, Callable[[], str | None]]]:
+    """Yield the wrong calls of a callable: the argument, what it is given, and how to judge what comes of it."""
+
+    def judge(argument: str, change: Callable[[dict[str, Any]], Any]) -> Callable[[], str | None]:
+        def run() -> str | None:
             one = call()
-            arguments = {**one.arguments, p.name: value}
-            yield p.name, value, judged(public, p.name, lambda: one.run(signature, arguments), must_fail)  # noqa: B023
+            return judged(public, argument, lambda: one.run(change(one.arguments)))
+
+        return run
+
+    parameters = inspect.signature(call().target).parameters.values()
+    rules = {} if public.record else rules_of(public)
+    named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    kinds = {p.name: p.annotation for p in named} | dict.fromkeys(rules.keys() - {p.name for p in named}, Any)
+    for name, kind in {} if public.record else kinds.items():
+        for value in wrong(rules.get(name), kind):
+            yield name, value, judge(name, lambda arguments, n=name, v=value: {**arguments, n: v})
+    for p in named:
         if p.default is p.empty:
-            one = call()
-            left = {name: value for name, value in one.arguments.items() if name != p.name}
-            yield p.name, "missing", judged(public, p.name, lambda: one.run(signature, left), True)  # noqa: B023
-    one = call()
-    odd = {**one.arguments, "no_such_argument": 1}
-    yield "**", "misspelt", judged(public, "no_such_argument", lambda: one.run(signature, odd), True)
+            yield p.name, "is missing", judge(p.name, lambda a, n=p.name: {k: v for k, v in a.items() if k != n})
+    yield (
+        "no_such_argument",
+        "misspelt",
+        judge("no_such_argument", lambda arguments: {**arguments, "no_such_argument": 1}),
+    )

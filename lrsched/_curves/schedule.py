@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._core.check import MAX_STEPS, Int, Many, OrNone, Real, short
+from lrsched._core.check import MAX_STEPS, Int, Many, OneOf, OrNone, Real, short
 from lrsched._core.offers import CLASSES
 from lrsched._core.parse import parse_value
 from lrsched._core.value import MAX_DEPTH, Value, children, settle, value
@@ -22,6 +22,7 @@ from lrsched._spaces.compile import compiled
 from lrsched._spaces.namespace import evaluate
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Curve, Space
+from lrsched.arguments import checked
 
 # Compiling takes as long as some hundred calls.
 CALLS_BEFORE_COMPILING = 50
@@ -145,7 +146,8 @@ class Schedule(Value, abstract=True):
         return _combine("Power", other, self)
 
     @staticmethod
-    def sequence(parts: "Iterable[Schedule]") -> "Schedule":
+    @checked
+    def sequence(parts: Annotated[Iterable[Any], OneOf(Iterable, "schedules")]) -> "Schedule":
         """Return one or more schedules one after the other, as `>>` between each two of them would."""
         given = tuple(parts)
         kept = tuple(part for part in given if not _vanishes(part)) or given[-1:]

@@ -6,12 +6,13 @@ is decoupled in every optimizer, in proportion to the rate, and happens before t
 alone, whose step depends on the parameter.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, TypedDict, Unpack
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypedDict, Unpack
 
 from lrsched import rules
 from lrsched._core.check import Int, Many, OneOf, OrNone, Real
-from lrsched.compat._tools import Count, Fraction, OnOff, Positive, Rate, RateOrNone, checked, must, without_effect
+from lrsched.arguments import LengthOrNone, Nothing, TextOrNone
+from lrsched.compat._tools import Count, Fraction, OnOff, Positive, Rate, RateOrNone, checked, must
 from lrsched.rules._library.adaptive import Decay
 
 __all__ = [
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 
+_NOT_DONE = "a rule does not do it"
+
+
 class Shared(TypedDict, total=False):
     """What every optimizer of Keras takes.
 
@@ -46,15 +50,15 @@ class Shared(TypedDict, total=False):
         name: no effect.
     """
 
-    clipnorm: float | None
-    clipvalue: float | None
-    global_clipnorm: float | None
-    use_ema: bool
-    ema_momentum: float
-    ema_overwrite_frequency: int | None
-    loss_scale_factor: None
-    gradient_accumulation_steps: None
-    name: str | None
+    clipnorm: RateOrNone
+    clipvalue: RateOrNone
+    global_clipnorm: RateOrNone
+    use_ema: Annotated[bool, Nothing(_NOT_DONE, off=False)]
+    ema_momentum: Fraction
+    ema_overwrite_frequency: LengthOrNone
+    loss_scale_factor: Annotated[None, Nothing(_NOT_DONE)]
+    gradient_accumulation_steps: Annotated[None, Nothing(_NOT_DONE)]
+    name: TextOrNone
 
 
 _CLIPS = {
@@ -62,17 +66,12 @@ _CLIPS = {
     "clipvalue": rules.ClipByValue,
     "global_clipnorm": rules.ClipByGlobalNorm,
 }
-# What no rule can do, and how it is turned off.
-_OFF = {"use_ema": False, "loss_scale_factor": None, "gradient_accumulation_steps": None}
 
 
 def around(where: str, rule: rules.Rule, weight_decay: float | None, shared: Shared) -> rules.Rule:
     """Return the rule with the clip before it and the decay after it."""
-    without_effect(where, shared, tuple(Shared.__annotations__))
-    given = {name: content for name, content in shared.items() if content is not None}
-    for name, off in _OFF.items():
-        must(given.get(name, off) is off, f"{where}({name}=...)", f"{off!r} (a rule does not do it)", given.get(name))
-    limits = {name: Real(low=0)(f"{where}({name}=...)", given[name]) for name in _CLIPS if name in given}
+    given: Mapping[str, Any] = shared
+    limits = {name: float(given[name]) for name in _CLIPS if given.get(name) is not None}
     must(len(limits) <= 1, f"{where}({', '.join(limits)})", "one limit at most", limits)
     for name, limit in limits.items():
         if limit:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, overload
 
-from lrsched._core.check import Many, OneOf
+from lrsched._core.check import Many, OneOf, short
 from lrsched._core.value import Value, children, settle, value
 from lrsched._spaces.ops import Array
+from lrsched.arguments import checked
 from lrsched.rules._ops.context import Context, shared
 from lrsched.rules._update.run import Full, FullLike, parameter_ops, run
 
@@ -36,7 +37,8 @@ class Link(Value, abstract=True):
         return not self.shaped and all(child.packs for child in children(self) if isinstance(child, Link))
 
     @staticmethod
-    def sequence(links: "Iterable[Link]") -> "Pipeline | Parts":
+    @checked
+    def sequence(links: Annotated[Iterable[Any], OneOf(Iterable, "rules and parts")]) -> "Pipeline | Parts":
         """Return the chain of `links`, as `>>` between each two of them would."""
         flat = tuple(_flat(links))
         parts = tuple(link for link in flat if isinstance(link, Part))
@@ -121,6 +123,9 @@ class Rule(Link, abstract=True):
             ValueError: the shapes differ, or `step` is a negative number.
         """
         owner = f"{type(self).__name__}.delta"
+        for name, scalar in (("lr", lr), ("step", step)):
+            if isinstance(scalar, list):  # which `apply` takes, with one for each tensor
+                raise TypeError(f"{owner}({name}=...) must be a number or a 0-d array, got {short(scalar)}")
         names = (f"{owner}(p)", f"{owner}(g)", f"{owner}(slots)")
         deltas, new = run(self, names, lambda i: "", [p], [g], [slots], lr, step, add=False)
         return deltas[0], new[0]
