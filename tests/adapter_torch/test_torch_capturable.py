@@ -183,6 +183,7 @@ def test_a_late_group_goes_on_with_the_schedule():
     assert_equal_optimizers(*found)
 
 
+@pytest.mark.filterwarnings("ignore:RuleOptimizer goes on with its schedule")  # of the second group
 def test_a_scheduler_fills_the_rate_where_it_is():
     ps, qs = parameters(), parameters()
     a, b = capturable(ps, rules.Adam(), lr=0.1), optimizer(qs, rules.Adam(), lr=0.1)

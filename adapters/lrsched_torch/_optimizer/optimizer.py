@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from operator import is_, itemgetter
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -16,7 +17,9 @@ from lrsched_torch._optimizer.arguments import check_group, check_groups, check_
 from lrsched_torch._optimizer.choice import executor_of
 from lrsched_torch._optimizer.flat import Flat, check_flat
 from lrsched_torch._optimizer.loading import LOW, OF, loaded
+from lrsched_torch._optimizer.rates import Rates
 from lrsched_torch._optimizer.seen import Known, Seen, complete
+from lrsched_torch._scheduler.scheduler import ScheduleLR
 from lrsched_torch._shared.captured import Captured, plain, prepare, refuse
 from lrsched_torch._shared.compiling import CPP, Ways
 from lrsched_torch._shared.entries import slots_of, whole
@@ -29,6 +32,9 @@ KEPT_BY_US = 2
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
+
+
+_rate = itemgetter("lr")
 
 
 class RuleOptimizer(Optimizer):
@@ -49,7 +55,9 @@ class RuleOptimizer(Optimizer):
         rule: the update rule, such as `rules.Adam()` or `rules.ClipByGlobalNorm(1.0) >> rules.Momentum(0.9)`.
         lr: learning rate. A number or a 0-d tensor stays until a scheduler changes it. A schedule is driven by the
             number of steps of this optimizer, which is saved: step t (from 0) uses `lr(t)`, and leaves `lr(t + 1)` in
-            the group for the next. So no scheduler is needed; what one writes there holds for the next step.
+            the group for the next. So no scheduler is needed. What one writes there, or a hand after the first step,
+            does not hold: a warning says so once. A trainer that wants a scheduler gets `optimizer.scheduler()`; where
+            others are to set the rate, give a number.
         maximize: go up instead of down.
         compile: compile the rule, at the first step and for tensors of any length, so that nothing compiles again while
             learning rates and steps change. On a CPU to C++ that takes all tensors at once, where they are: it needs
@@ -114,6 +122,7 @@ class RuleOptimizer(Optimizer):
         self.rule, self.totals_over = rule, totals_over
         self.compile, self.flat, self.master, self.capturable = compile, flat, master, capturable
         self._ways: dict[rules.Rule, Ways] = {}
+        self._rates = Rates()
         self._known: list[Known] = []
         self._follow([])
         super().__init__(params, {"lr": lr, "maximize": maximize})
@@ -150,6 +159,7 @@ class RuleOptimizer(Optimizer):
         super().__setstate__(state)
         self._known = list(map(Known, self.param_groups, self.group_rules, self._schedules))
         self._seen = None
+        self.__dict__.setdefault("_rates", Rates()).again()
         if "_flat" not in self.__dict__:
             self._ways = {}  # decided anew at the first step
             self._forget()
@@ -190,6 +200,7 @@ class RuleOptimizer(Optimizer):
         self.group_rules.append(known.rule)
         self._schedules.append(known.schedule)
         self._forget()
+        self._rates.left = None
         if self._captured or self.flat:
             self._follow(self.param_groups)
         if self._captured:
@@ -262,6 +273,9 @@ class RuleOptimizer(Optimizer):
         jobs = self._current_jobs()
         if self.flat:
             self._buffers().attach()
+        left = self._rates.left
+        if left is None or not all(map(is_, map(_rate, self.param_groups), left)):
+            self._rates.hold(self.param_groups, self._schedules, self._captured)
         if self._captured:
             self._captured.begin(self)
         for job in jobs:
@@ -271,6 +285,7 @@ class RuleOptimizer(Optimizer):
             self._seen = Seen(self.param_groups, self.state, quick=quick)
         if self._captured:
             self._captured.finish(self.param_groups, self._schedules)
+            self._rates.leave(self.param_groups)
         else:
             for group in self.param_groups:
                 group["updates"] += 1
@@ -278,9 +293,31 @@ class RuleOptimizer(Optimizer):
         return loss
 
     def _write_rates(self) -> None:
+        if not any(self._schedules):
+            self._rates.left = []
+            return
         for group, schedule in zip(self.param_groups, self._schedules, strict=True):
             if schedule is not None:
                 group["lr"] = schedule(group["updates"])
+        self._rates.left = [*map(_rate, self.param_groups)]
+
+    def scheduler(self) -> ScheduleLR:
+        """Return a scheduler to hand to a trainer that wants one: it leaves the rates to this optimizer.
+
+        It counts its steps, tells the rates (`get_last_lr`), saves and loads as any other, and writes nothing.
+
+        Examples:
+            >>> import torch
+            >>> from lrsched import Linear, rules
+            >>> w = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+            >>> optimizer = RuleOptimizer([w], rules.SGD(), lr=Linear(0.5, 0.0, steps=2))
+            >>> scheduler = optimizer.scheduler()
+            >>> optimizer.step()
+            >>> scheduler.step()
+            >>> scheduler.get_last_lr()
+            [0.25]
+        """
+        return ScheduleLR(self, [None] * len(self.param_groups))
 
     def zero_grad(self, set_to_none: bool | None = None) -> None:
         """Reset the gradients.

@@ -1,6 +1,7 @@
 """The learning-rate range test over a torch training step."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -71,8 +72,11 @@ def run_range_test(
     # Loading would put other tensors in their place, which compiled code does not know.
     tensors = [group["lr"] for group in optimizer.param_groups]
     first = [float(lr) for lr in tensors]
+    # A RuleOptimizer would go on with its own schedule.
+    rates = getattr(optimizer, "_rates", None)
     try:
-        return feedback.range_curve(train, map(range_test(start, end, steps), range(steps + 1)), rule)
+        with rates.freely() if rates else nullcontext():
+            return feedback.range_curve(train, map(range_test(start, end, steps), range(steps + 1)), rule)
     finally:
         model.load_state_dict(weights)
         optimizer.load_state_dict(state)
