@@ -10,6 +10,7 @@ import contextlib
 import json
 import operator
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
@@ -101,7 +102,8 @@ def _tree(text: str) -> ast.expr:
     another thread has parsed in between.
     """
     for _ in range(1000):
-        with contextlib.suppress(SystemError):
+        with contextlib.suppress(SystemError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `1if`
             return ast.parse(text, mode="eval").body
     return ast.parse(text, mode="eval").body
 

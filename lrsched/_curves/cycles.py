@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import field, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import HORIZON, MAX_STEPS, Choice, Int, OrNone, Real
@@ -21,6 +21,8 @@ from lrsched._spaces.space import Space
 MAX_CYCLES = 100_000
 # Fractional bits of the cycle boundaries: enough for every cycle in the table to be rounded only once.
 FRACTION_BITS = 256
+# So many cycles are made at once for the first steps, which others ask for when they are built.
+_EARLY = 200
 ROUNDING = ("none", "once", "each")
 
 
@@ -152,7 +154,14 @@ class Repeat(Schedule):
     @cached_property
     def _cycles(self) -> Cycles:
         """Where each cycle begins: made when it is asked for, since there may be very many."""
-        sizes = [*self._sizes()]
+        return self._begins(None)
+
+    @cached_property
+    def _early(self) -> Cycles:
+        return self._begins(_EARLY)
+
+    def _begins(self, most: int | None) -> Cycles:
+        sizes = [*islice(self._sizes(), most)]
         begins = [*accumulate(sizes, initial=0)]
         if self.rounding != "none":
             return Cycles(self._period, begins, [0.0] * len(begins), [size / self._period for size in sizes])
@@ -171,7 +180,11 @@ class Repeat(Schedule):
         return self._cycle(t, space) if self._length is None else space.before(t, self._length, self._cycle, self._last)
 
     def _cycle(self, t: Any, space: Space) -> Any:
-        number, local = space.turn(t, self._period) if self._even else space.cycle(t, self._cycles)
+        if self._even:
+            number, local = space.turn(t, self._period)
+        else:
+            early = type(t) is int and t < self._early.whole[-1]
+            number, local = space.cycle(t, self._early if early else self._cycles)
         current = self.schedule._at(local, space)
         if self.scale == 1.0:
             return current

@@ -137,6 +137,8 @@ def test_cycles_are_counted_when_a_step_asks_for_them():
     repeat = parse(LONG.format(i=2))
     assert "_cycles" not in vars(repeat)
     assert repeat(0) == 1.0
+    assert "_cycles" not in vars(parse(f"Hold({LONG.format(i=2)}, steps=100)").schedule)
+    assert repeat(2**40) < 1.0
     assert "_cycles" in vars(repeat)
 
 
