@@ -15,6 +15,7 @@ import numpy as np
 
 from lrsched._command.shared import (
     COMMANDS,
+    DTYPES,
     LABELS,
     TEXTS,
     Args,
@@ -154,6 +155,20 @@ def _demo(args: Args) -> int:
     from lrsched.demo import main as demo
 
     return demo([] if args.out is None else ["--out", args.out])
+
+
+@command(
+    "build-cache",
+    "compile rules for RuleOptimizer(compile=True) on a CPU, for runs on such machines that have no compiler",
+    option("rules", metavar="RULE", nargs="+", help="'Yogi()', 'ClipByGlobalNorm(1.0) >> Adam()', ..."),
+    option("--dtype", action="append", choices=DTYPES, help="of the parameters; float32 by default; repeatable"),
+    option("--master", action="store_true", help="for RuleOptimizer(master=True)"),
+    option("--maximize", action="store_true", help="for RuleOptimizer(maximize=True)"),
+)
+def _build_cache(args: Args) -> int:
+    from lrsched._command.cache import build_cache
+
+    return build_cache(args)
 
 
 @command(

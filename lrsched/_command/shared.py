@@ -77,6 +77,7 @@ def step_list(text: str) -> list[int]:
     return [whole(0)(item.strip()) for item in text.split(",")]
 
 
+DTYPES = ("float32", "float64", "bfloat16", "float16")
 TEXTS = option("schedules", metavar="SCHEDULE", nargs="+", help="'Cosine(3e-4, 0, steps=1000)', - or @file")
 LABELS = option("--labels", metavar="A,B", help="names of the schedules, separated by commas")
 

@@ -116,7 +116,7 @@ HOUSES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("_joined", "_loops"),
         ("_kernels", "_spread"),
         ("_optimizer",),
-        ("", "demo"),
+        ("", "demo", "building"),
     ),
 }
 ALL = CORE | ADAPTERS["lrsched_torch"]

@@ -73,7 +73,7 @@ if hasattr(os, "register_at_fork"):
 def build(source: str, load: type[ctypes.CDLL] = ctypes.CDLL) -> Any:
     """Return the library that a source becomes.
 
-    Its attribute `lacks` is None, or says why it does without the OpenMP that its source uses.
+    Its attribute `path` says where it lies, and `lacks` why it does without the OpenMP of its source, or None.
 
     Args:
         source: the text, in which EXPORT stands before what the library offers.
@@ -159,7 +159,7 @@ def _loaded(path: Path, content: bytes, key: str, load: type[ctypes.CDLL]) -> An
             found: Any = load(name)
             found.lrsched_key.restype = ctypes.c_char_p
             if found.lrsched_key() == key.encode():
-                found.lacks = None
+                found.lacks, found.path = None, path
                 return found
         except (AttributeError, OSError):
             pass

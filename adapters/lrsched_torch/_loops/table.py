@@ -56,7 +56,8 @@ class LoopTable:
         work = torch.float64 if p == torch.float64 else torch.float32
         form = Form(rule, False, p, g, work, maximize, master, "cpu")
         facts = facts_of(rule)
-        program, self._calls, self.lacks = library(form, tuple(kept))
+        program, self._calls, built = library(form, tuple(kept))
+        self.lacks: CannotBuild | None = built.lacks
         # With how many totals each stage ends, and how many numbers it takes for each learning rate and step.
         last = [program.phases[stage[-1]] for stage in stages_of(program)]
         self._gives, self._width = [len(x.gives) if x.total else 0 for x in last], len(scalar_names(program))
@@ -251,8 +252,8 @@ def _laid_out(x: Tensor, strides: tuple[int, ...]) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def library(form: Form, kept: tuple[torch.dtype, ...]) -> tuple[LoopProgram, tuple[Any, ...], CannotBuild | None]:
-    """Return the passes of a rule, the functions of their stages for some dtypes of the slots, and what these lack.
+def library(form: Form, kept: tuple[torch.dtype, ...]) -> tuple[LoopProgram, tuple[Any, ...], Any]:
+    """Return the passes of a rule, the functions of their stages for some dtypes of the slots, and their library.
 
     Raises:
         CannotBuild: there is no compiler for it.
@@ -266,4 +267,4 @@ def library(form: Form, kept: tuple[torch.dtype, ...]) -> tuple[LoopProgram, tup
     calls = [getattr(built, f"stage{i}") for i in range(len(stages_of(program)))]
     for call in calls:
         call.argtypes, call.restype = (BIG, AT, AT, AT, BIG, AT, AT, AT, INT), None
-    return program, tuple(calls), built.lacks
+    return program, tuple(calls), built
