@@ -271,6 +271,19 @@ def test_a_place_that_cannot_be_had_leaves_the_temporary_one(home, monkeypatch, 
     assert len(libraries(tmp_path / "tmp" / f"lrsched-{os.getuid()}")) == 1
 
 
+def test_the_place_stays_when_inductor_begins_to_work(monkeypatch, tmp_path):
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert shelf.folder() == tmp_path / "cache" / "lrsched"
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", cache_dir())
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"].startswith(str(tmp_path / "tmp"))
+    assert shelf.folder() == tmp_path / "cache" / "lrsched"
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    assert shelf.folder() == tmp_path / "lrsched"
+
+
 def test_a_user_without_a_home_is_served(monkeypatch, tmp_path):
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)

@@ -46,15 +46,25 @@ def test_what_is_built_before_is_found_without_a_compiler(home, monkeypatch, cap
 
 
 def test_what_cannot_be_built_is_said_and_the_others_are_built(home, capsys):
-    assert main(["build-cache", "Muon()", "Lion()"]) == 1
+    assert main(["build-cache", "Muon()", "ClipByNorm(1.0) >> LAMB(weight_decay=0.1)"]) == 1
     done = capsys.readouterr()
     assert "Muon() needs tensors in their own shape" in done.err
-    assert done.out.startswith("Lion(), float32\n")
+    assert done.out.startswith(f"{rules.ClipByNorm(1.0) >> rules.LAMB(weight_decay=0.1)!r}, float32\n")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("Yogi(", "column"), ("Cosine(1.0, 0.0, steps=3)", "rule"), ("ClipByNorm(1.0)", "is a part of a rule"), ("", "")],
+    [
+        ("Yogi(", "column"),
+        ("Cosine(1.0, 0.0, steps=3)", "rule"),
+        ("ClipByNorm(1.0)", "is a part of a rule"),
+        ("", "must describe"),
+        ("LAMB(wrong=1)", "LAMB"),
+        ("LAMB(weight_decay=print())", "LAMB"),
+        ("apply()", "apply"),
+        ("__import__('os')", "column"),
+        ("(" * 5000, "column"),
+    ],
 )
 def test_what_is_no_rule_is_refused(capsys, text, message):
     assert main(["build-cache", text]) == 2

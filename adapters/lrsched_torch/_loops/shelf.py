@@ -31,6 +31,9 @@ def folder() -> Path:
         RuntimeError: there is no home.
     """
     told = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    # Inductor sets the variable itself once it is at work, to a folder that other machines do not see.
+    if told and Path(told).name.startswith("torchinductor_") and Path(told).parent == Path(tempfile.gettempdir()):
+        told = None
     base = Path(told) if told else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.path.abspath(base)) / "lrsched"
 
