@@ -22,6 +22,26 @@ INT64 = 2**63 - 1
 LEAST_32, LARGEST_32 = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 
 
+# How many pieces of one value each are looked up in a table.
+STAIRS = 16
+
+
+class _Level:
+    """The space of a curve that asks for nothing but one value."""
+
+    @staticmethod
+    def full(t: Any, value: float) -> float:
+        return value
+
+
+def _levels(curves: Sequence[Any]) -> np.ndarray[Any, Any] | None:
+    """Return the value of each curve, or None if one is not the same at all times."""
+    try:
+        return np.array([float(curve(None, _Level)) for curve in curves])
+    except (AttributeError, TypeError):  # it asks for more, or for the time
+        return None
+
+
 class Arrays(Clocked):
     """Array operations as a library spells them; the base of the frameworks below.
 
@@ -176,6 +196,11 @@ class Arrays(Clocked):
 
     def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Curve]) -> Any:
         """Return the value of the piece that owns each step, in its local time."""
+        levels = _levels(curves) if len(curves) >= STAIRS and type(t) is not Clock else None
+        if levels is not None:
+            edges = [start for start in starts[1:] if not self.beyond(t, start)]
+            i = self.ops.search(self.constant(np.array(edges, np.int64), t), t)
+            return self.ops.take(self.constant(levels, t), i)
         value = curves[0](t, self)
         for start, curve in zip(starts[1:], curves[1:], strict=True):
             before = self.less(t, start)

@@ -47,6 +47,21 @@ def _torch_step(t: Any) -> tuple[Any, Arrays]:
     return t, _cached(TorchSpace, "torch", floating, top, result)
 
 
+def _is_memory(t: Any) -> bool:
+    """Return whether a tensor of torch is many whole numbers in memory, and nothing records what is done with it."""
+    torch = sys.modules["torch"]
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or type(t) is not torch.Tensor:
+        return False
+    try:
+        modes = torch._C._len_torch_dispatch_stack() + torch._C._len_torch_function_stack()
+        if modes or torch._C._functorch.is_functorch_wrapped_tensor(t):
+            return False
+    except AttributeError:  # another version, which cannot be asked
+        return False
+    whole = t.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+    return whole and t.device.type == "cpu" and t.layout == torch.strided and t.numel() >= BLOCK
+
+
 # Where torch has float64; elsewhere curves are computed in float32.
 _WITH_FLOAT64 = ("cpu", "cuda", "meta")
 
@@ -135,6 +150,10 @@ def evaluate(curve: Curve, step: Any, xp: ModuleType | None = None) -> Any:
     adapt = _STEPS.get(root)
     if adapt is None or not hasattr(step, "dtype") or not hasattr(step, "shape"):
         return _evaluate_numpy(curve, _array(step))
+    if root == "torch" and _is_memory(step):  # no slope passes through whole numbers
+        torch = sys.modules["torch"]
+        values = torch.from_numpy(_evaluate_numpy(curve, step.numpy()))
+        return values.to(torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32)
     t, space = adapt(step)
     return space.run(curve, t)
 
