@@ -68,7 +68,7 @@ def is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
 
 def plain(value: Any) -> Any:
     """Return the number that a NumPy scalar or an array without axes holds; anything else as it is."""
-    if type(value) not in _PLAIN and getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
+    if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
         with contextlib.suppress(TypeError, ValueError, RuntimeError):  # a tracer has no number yet
             return value.item()
     return value
@@ -104,7 +104,7 @@ class Real:
         return " ".join(["a finite number", " and ".join(parts)]).strip()
 
     def __call__(self, where: str, value: Any) -> float:
-        given = plain(value)
+        given = value if type(value) in _PLAIN else plain(value)
         if type(given) not in _PLAIN and (isinstance(given, _BOOL) or not isinstance(given, _REAL)):
             raise _fail(TypeError, where, self._must(), value)
         try:
@@ -150,7 +150,7 @@ class Int:
         return f"an int >= {self.low} and <= {'2**53' if self.high == MAX_STEPS else self.high}"
 
     def __call__(self, where: str, value: Any) -> int:
-        number = plain(value)
+        number = value if type(value) is int else plain(value)
         if isinstance(number, float | np.floating) and number.is_integer():
             number = int(number)
         if type(number) is not int and (isinstance(number, _BOOL) or not isinstance(number, int)):

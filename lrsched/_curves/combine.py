@@ -36,6 +36,8 @@ class Combination(Associative, abstract=True):
 
     parts: Annotated[tuple[Schedule, ...], Many(Complete(lift=True), least=2)]
     _totals: Totals = field(init=False)
+    # Whether float32 holds all values of the parts.
+    _narrow: bool = field(init=False)
     symbol: ClassVar[str] = ""
 
     def _check(self) -> None:
@@ -43,12 +45,12 @@ class Combination(Associative, abstract=True):
         self._add_up(self.parts)
 
     def _add_up(self, parts: Iterable[Schedule]) -> None:
-        facts = [part._totals if isinstance(part, type(self)) else _totals(part) for part in parts]
-        lengths, first, all_, bounds = zip(*facts, strict=True)
-        settle(self, "_totals", Totals(max(lengths), first[0], all_[0], (min(map(min, bounds)), max(map(max, bounds)))))
-        settle(
-            self, "_totals", self._totals._replace(first=reduce(self._bounds, first), all=reduce(self._bounds, all_))
-        )
+        known = [part._totals if isinstance(part, type(self)) else _totals(part) for part in parts]
+        lengths, first, all_, ends = zip(*known, strict=True)
+        low, high = min(map(min, ends)), max(map(max, ends))
+        settle(self, "_narrow", max(-low, high) <= LARGEST_32)  # which the bounds look at
+        bounds = reduce(self._bounds, first), reduce(self._bounds, all_), (low, high)
+        settle(self, "_totals", Totals(max(lengths), *bounds))
 
     @classmethod
     def of_two(cls, left: Any, right: Any) -> Self:
@@ -149,8 +151,7 @@ class Product(Combination):
     symbol: ClassVar[str] = "*"
 
     def _join(self, a: Any, b: Any, space: Space) -> Any:
-        low, high = self._totals.parts
-        return a * b if max(-low, high) <= LARGEST_32 else space.times(a, b)
+        return a * b if self._narrow else space.times(a, b)
 
 
 @value
