@@ -7,17 +7,19 @@ from typing import Any
 import keras
 
 from lrsched import Constant, feedback, range_test
+from lrsched.arguments import Length, checked
 from lrsched_keras._feedback import core_of
 from lrsched_keras._schedule import LRSchedule
 
 
+@checked
 def run_range_test(
     model: keras.Model,
     batches: Iterable[Any],
     *,
     start: float = 1e-7,
     end: float = 10.0,
-    steps: int = 100,
+    steps: Length = 100,
     rule: feedback.RangeTest | None = None,
 ) -> feedback.RangeCurve:
     """Train with a rising rate, put everything back, and suggest a learning rate.

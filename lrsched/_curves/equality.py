@@ -78,7 +78,7 @@ def _largest(differences: Floats) -> float:
 
 
 def _steps(steps: Any) -> NDArray[np.int64]:
-    if isinstance(steps, int | np.integer):
+    if isinstance(steps, int | float | np.number):
         return np.arange(Int(low=1)("equality(steps=...)", steps), dtype=np.int64)
     given = np.asarray(steps)
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iu" or int(given.min()) < 0:

@@ -281,4 +281,4 @@ def _say_of_the_end(done: int, wanted: int) -> None:
     if not done:
         raise ValueError("range_curve(train=...) must do at least one update, got StopIteration: there are no data")
     said = f"the data of the range test ended after {done} of {wanted} updates, whose losses it keeps; "
-    warnings.warn(f"{said}for all of them give it fewer steps, or data that begin again", stacklevel=5)
+    warnings.warn(f"{said}for all of them give it fewer steps, or data that begin again", stacklevel=6)
