@@ -61,29 +61,31 @@ def update_with(rule: rules.Rule) -> BatchUpdate:
     def update(batch: Batch) -> None:
         lrs, steps = spread(batch.lrs, batch), spread(batch.steps, batch)
         for own in [range(len(batch.ps))] if rule.couples else batch.alike:
-            ps = [batch.ps[i] for i in own]
-            wide = torch.float64 if any(p.dtype == torch.float64 for p in ps) else torch.float32
+            update_some(batch, own, [lrs[i] for i in own], [steps[i] for i in own])
 
-            def widened(x: Any, wide: torch.dtype = wide) -> Any:
-                return x.to(wide) if isinstance(x, Tensor) else x
+    # A function of its own: what it has made is gone before the next tensors need as much.
+    def update_some(batch: Batch, own: Sequence[int], lrs: list[Any], steps: list[Any]) -> None:
+        ps = [batch.ps[i] for i in own]
+        wide = torch.float64 if any(p.dtype == torch.float64 for p in ps) else torch.float32
 
-            # Equal rates stay the same object, so that what a rule computes of them is computed once.
-            xp: Any = rules.ops_of(ps[0])
-            context = rules.Context.of_list(
-                xp, [p.dim() for p in ps], [widened(lrs[i]) for i in own], [widened(steps[i]) for i in own]
-            )
-            gs = [-batch.gs[i] if batch.maximize[i] else batch.gs[i] for i in own]
-            slots = [rules.map_arrays(widened, batch.slots[i]) for i in own]
-            us, kept = rule.body(context, list(map(widened, ps)), list(map(widened, gs)), slots)
-            for i, p, u, content in zip(own, ps, us, kept, strict=True):
-                olds = list(arrays_of(batch.slots[i]))
-                u, *news = apart([p, *olds], [u, *arrays_of(content)])
-                if p.dtype == wide:
-                    p.sub_(u)
-                else:
-                    put(p, p.to(wide) - u)
-                for old, new in zip(olds, news, strict=True):
-                    put(old, new)
+        def widened(x: Any) -> Any:
+            return x.to(wide) if isinstance(x, Tensor) else x
+
+        # Equal rates stay the same object, so that what a rule computes of them is computed once.
+        xp: Any = rules.ops_of(ps[0])
+        context = rules.Context.of_list(xp, [p.dim() for p in ps], list(map(widened, lrs)), list(map(widened, steps)))
+        gs = [widened(-batch.gs[i] if batch.maximize[i] else batch.gs[i]) for i in own]
+        slots = [rules.map_arrays(widened, batch.slots[i]) for i in own]
+        us, kept = rule.body(context, list(map(widened, ps)), gs, slots)
+        for i, p, u, content in zip(own, ps, us, kept, strict=True):
+            olds = list(arrays_of(batch.slots[i]))
+            u, *news = apart([p, *olds], [u, *arrays_of(content)])
+            if p.dtype == wide:
+                p.sub_(u)
+            else:
+                put(p, p.to(wide) - u)
+            for old, new in zip(olds, news, strict=True):
+                put(old, new)
 
     return update
 

@@ -106,12 +106,12 @@ class Muon(Rule):
         directions = [self._direction(context.at(i), g, m, weight) for i, (g, m) in enumerate(zip(gs, ms, strict=True))]
         squares = context.sums([d * d for d in directions], range(len(directions)))
         updates = []
-        for i, (d, square) in enumerate(zip(directions, squares, strict=True)):
-            rows, columns = (int(n) for n in d.shape)
+        for i, (p, square) in enumerate(zip(ps, squares, strict=True)):
+            rows, columns = (int(n) for n in p.shape)
             scale = self.scale * _SCALES[self.factor](rows, columns)
-            updates.append(
-                context.at(i).lr * scale * self._orthogonal(context, d, context.xp.sqrt(square), rows > columns)
-            )
+            # Nobody else holds the direction, whose memory is large.
+            x = self._orthogonal(context, directions.pop(0), context.xp.sqrt(square), rows > columns)
+            updates.append(context.at(i).lr * scale * x)
         return updates, [MuonSlots(m) for m in ms]
 
     def _direction(self, context: Context, g: Array, m: Array, weight: float) -> Array:
@@ -123,15 +123,16 @@ class Muon(Rule):
         return self.momentum / ahead * m + weight / now * g
 
     def _orthogonal(self, context: Context, d: Array, norm: Array, tall: bool) -> Array:
-        xp = context.xp
+        xp, dtype = context.xp, d.dtype
         x = d / (xp.maximum(norm, self.eps) if self.eps_at == "floor" else norm + self.eps)
+        del d
         x = xp.transpose(x) if tall else x
         if self.precision == "bfloat16" and xp.bfloat16 is None:
             raise ValueError(f"Muon(precision=...) must be 'working' with {xp.name}, which has no bfloat16")
-        narrow = xp.bfloat16 if self.precision == "bfloat16" else d.dtype
+        narrow = xp.bfloat16 if self.precision == "bfloat16" else dtype
 
         def product(x: Array, y: Array) -> Array:
-            return xp.cast(xp.cast(x, narrow) @ xp.cast(y, narrow), d.dtype)
+            return xp.cast(xp.cast(x, narrow) @ xp.cast(y, narrow), dtype)
 
         a, b, c = self.coefficients
         for _ in range(self.steps):
