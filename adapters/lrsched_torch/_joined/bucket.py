@@ -70,7 +70,7 @@ class Bucket:
         # Their places in the buffers of `flat=True`.
         self.p = self.g = torch.empty(0)
         self.gs: list[Tensor] = []
-        self._at, self._forms = list(map(Tensor.data_ptr, self.ps)), list(map(_form, self.ps))
+        self._forms = list(map(_form, self.ps))
         self._vectors = all(p.dim() == 1 for p in self.ps)
         self.alone = len(members) == 1 and homes is None and _dense(first)
         self.rows: rules.Rows | None = None
@@ -92,7 +92,7 @@ class Bucket:
             self.tables = self.rows.tables(torch.empty(0, device=self.device))
             self.slices, self.size = self.rows.slices(), len(self.rows) * WIDTH
         self.slots = [self._bucket(name) for name in names]
-        self.entries = Entries(self.states, names)
+        self.entries = Entries(self.states, names, self.slots)
         if homes:
             first_home = homes[0]
             self.p, self.g = (self.shaped(x.as_strided((self.size,), (1,))) for x in (first_home.p, first_home.g))
@@ -140,6 +140,13 @@ class Bucket:
             pads = self._pads(room)
             flat = [x for pair in zip(flat, pads, strict=True) for x in pair]
         torch.cat(list(flat), out=room)
+        if room.numel() != self.size:  # what lies beside the slots would be overwritten
+            for x, (shape, *_) in zip(arrays, self._forms, strict=True):
+                if x.shape != shape:
+                    raise ValueError(
+                        f"RuleOptimizer.step() must find parameters and gradients in the shape of their state, "
+                        f"{tuple(shape)}, got {tuple(x.shape)}"
+                    )
 
     def _pads(self, like: Tensor) -> list[Tensor]:
         if "pads" not in self._places:
@@ -167,14 +174,8 @@ class Bucket:
         return known and self.maximize == bool(self.group["maximize"]) and self.entries.hold() and self._lies()
 
     def _lies(self) -> bool:
-        """Return whether the parameters have the shape, dtype and device for which their state was laid out."""
-        if self.homes is not None:
-            return True  # who has moved them has looked
-        at = list(map(Tensor.data_ptr, self.ps))
-        if at != self._at:
-            self._at = at
-            return list(map(_form, self.ps)) == self._forms
-        return True
+        """Return whether a parameter that stands alone has the shape, dtype and device of its state."""
+        return not self.alone or _form(self.ps[0]) == self._forms[0]
 
     def advance(self) -> None:
         """Count one update, if the count is a number."""

@@ -190,7 +190,7 @@ class KernelTable:
         for p, state in zip(self.ps, self.states, strict=True):
             for name in self.kept.values():
                 state[name] = self._laid_out(state[name], p)
-        self.entries = Entries(self.states, self.kept.values())
+        self.entries = Entries(self.states, [*self.kept.values()])
         self.addresses = self._addresses()
         self._find_keys()
         self._cut()

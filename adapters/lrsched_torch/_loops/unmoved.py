@@ -12,6 +12,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from operator import is_
 from pathlib import Path
 from typing import Any
@@ -109,25 +110,25 @@ class Unchanged:
     """
 
     def __init__(self, lists: Sequence[Sequence[Any]], table: Mapping[Any, Any], *, quick: bool) -> None:
-        self._lists, self._table = lists, table
-        self._items, self._keys, self._values = list(map(list, lists)), list(table), list(table.values())
+        self._table, self._values = table, list(table.values())
+        self._pairs = [(x, list(x)) for x in (*lists, table)]
         plain = quick and all(type(x) is list for x in lists) and isinstance(table, dict)
         self._functions = functions() if plain else None
-        items = [id(x) for own in self._items for x in own]
-        arrays = [map(id, lists), map(len, lists), items, map(id, self._keys), map(id, self._values)]
+        *held, keys = (own for _, own in self._pairs)
+        arrays = [map(id, lists), map(len, lists), map(id, chain(*held)), map(id, keys), map(id, self._values)]
         self._arrays = [array("q", own) for own in arrays]
-        at, sizes, held, keys, values = map(start, self._arrays)
-        self._asked = array("q", [len(lists), at, sizes, held, id(table), len(table), keys, values])
+        at, sizes, items, names, values = map(start, self._arrays)
+        self._asked = array("q", [len(lists), at, sizes, items, id(table), len(table), names, values])
 
     def __bool__(self) -> bool:
         """Return whether they do, in the same order."""
         if self._functions is not None:
             built, interface = self._functions
             return bool(built.hold(start(interface), start(self._asked)))
-        pairs = [*zip(self._lists, self._items, strict=True), (self._table, self._keys)]
-        return all(len(x) == len(own) and all(map(is_, x, own)) for x, own in pairs) and all(
-            map(is_, self._table.values(), self._values)
-        )
+        for x, own in self._pairs:
+            if len(x) != len(own) or not all(map(is_, x, own)):
+                return False
+        return all(map(is_, self._table.values(), self._values))
 
 
 class UnmovedMembers:

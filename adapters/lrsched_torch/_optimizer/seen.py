@@ -9,6 +9,8 @@ from torch import Tensor
 from lrsched import Schedule, rules
 from lrsched_torch._loops.unmoved import Unchanged
 
+COUNTS = (int, Tensor)
+
 
 class Known(NamedTuple):
     """A group, its rule and its schedule, which stay together wherever others move the group."""
@@ -36,12 +38,15 @@ class Seen:
         """Return whether they hold the same objects, and each group what a step reads."""
         if groups is not self._groups or state is not self._state or len(groups) != len(self._lists):
             return False
-        pairs = zip(groups, self._lists, strict=True)
-        return all(group.get("params") is ps and complete(group) for group, ps in pairs) and bool(self._unchanged)
+        for group, ps in zip(groups, self._lists, strict=True):
+            if group.get("params") is not ps or not complete(group):
+                return False
+        return bool(self._unchanged)
 
 
 def complete(group: dict[str, Any]) -> bool:
     """Return whether a group holds what a step reads of it, in kinds that it can use."""
     lr = group.get("lr")
-    usable = type(lr) is float or (isinstance(lr, Real | Tensor) and not isinstance(lr, bool))
-    return usable and "maximize" in group and type(group.get("updates")) in (int, Tensor)
+    if type(lr) is not float and (not isinstance(lr, Real | Tensor) or isinstance(lr, bool)):
+        return False
+    return "maximize" in group and type(group.get("updates")) in COUNTS

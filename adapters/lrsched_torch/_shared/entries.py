@@ -141,29 +141,40 @@ class Entries:
     Args:
         states: the states of the members.
         names: of the slots, and of a copy that leads.
+        buffers: for each name, what all slots are views of, if they are.
 
     Attributes:
         slots: for each name, those of all members.
         at: where each slot of each member lies.
     """
 
-    def __init__(self, states: Sequence[dict[str, Any]], names: Iterable[str]) -> None:
-        self._states, self._reads = states, list(map(itemgetter, names))
-        self.slots = [list(map(read, states)) for read in self._reads]
-        self.at = [list(map(Tensor.data_ptr, slots)) for slots in self.slots]
+    def __init__(
+        self, states: Sequence[dict[str, Any]], names: Sequence[str], buffers: Sequence[Tensor] | None = None
+    ) -> None:
+        self._states, self._buffers = states, buffers
+        self._uses: list[int] | None = None
+        self.slots = [list(map(itemgetter(name), states)) for name in names]
+        self._kept = list(zip(map(itemgetter, names), self.slots, strict=True))
+        self.at = list(map(_addresses, self.slots))
 
     def hold(self) -> bool:
         """Return whether the states still keep these tensors, and the tensors this memory.
 
         Memory may move under a tensor, as `share_memory_` and `x.data = ...` make it.
         """
+        states = self._states
         try:
-            return all(
-                all(map(is_, map(read, self._states), slots)) and list(map(Tensor.data_ptr, slots)) == at
-                for read, slots, at in zip(self._reads, self.slots, self.at, strict=True)
-            )
+            for read, slots in self._kept:
+                if not all(map(is_, map(read, states), slots)):
+                    return False
         except KeyError:
             return False
+        # As many views of a buffer as before: none has left it.
+        uses = None if self._buffers is None else list(map(_uses, self._buffers))
+        if uses is not None and uses == self._uses:
+            return True
+        self._uses = uses
+        return list(map(_addresses, self.slots)) == self.at
 
     def counts(self) -> list[Any]:
         """Return how many updates each has done, None where that is not known."""
@@ -171,3 +182,12 @@ class Entries:
             return list(map(_count, self._states))
         except KeyError:
             return [None]
+
+
+def _addresses(xs: Iterable[Tensor]) -> list[int]:
+    return list(map(Tensor.data_ptr, xs))
+
+
+def _uses(x: Tensor) -> int:
+    """Return how many tensors lie in the memory of one."""
+    return torch._C._storage_Use_Count(x.untyped_storage()._cdata)
