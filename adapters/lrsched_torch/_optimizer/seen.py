@@ -46,7 +46,6 @@ class Seen:
 
 def complete(group: dict[str, Any]) -> bool:
     """Return whether a group holds what a step reads of it, in kinds that it can use."""
-    lr = group.get("lr")
-    if type(lr) is not float and (not isinstance(lr, Real | Tensor) or isinstance(lr, bool)):
-        return False
-    return "maximize" in group and type(group.get("updates")) in COUNTS
+    kind: type = type(group.get("lr"))
+    usable = kind is float or (kind is not bool and issubclass(kind, Real | Tensor))
+    return usable and "maximize" in group and type(group.get("updates")) in COUNTS
