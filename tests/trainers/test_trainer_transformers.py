@@ -1,11 +1,15 @@
 """compat.transformers gives the rates that the Trainer uses."""
 
+import warnings
+
 import pytest
 import torch
 from harness import EPOCH, UPDATES, agree, real
 from torch_harness import Pairs, line, sgd, watched
 
-from lrsched import compat
+from lrsched import Cosine, Warmup, compat, rules
+from lrsched_torch import RuleOptimizer
+from lrsched_torch._shared.jobs import Job
 
 trainer_module = real("transformers.trainer", "transformers")
 transformers = real("transformers", "transformers")
@@ -26,10 +30,10 @@ def collate(rows):
     return {"x": torch.stack(x), "y": torch.stack(y)}
 
 
-def train(folder, kind, updates=UPDATES, batches=EPOCH, resume=False, **options):
+def train(folder, kind, updates=UPDATES, batches=EPOCH, resume=False, made=None, **options):
     """Return the rates that the updates of the Trainer used."""
     model = Line()
-    optimizer = sgd(model)
+    optimizer, scheduler = made(model) if made else (sgd(model), None)
     used = watched(optimizer)
     arguments = transformers.TrainingArguments(
         output_dir=str(folder), learning_rate=0.1, lr_scheduler_type=kind, max_steps=UPDATES, use_cpu=True,
@@ -38,7 +42,7 @@ def train(folder, kind, updates=UPDATES, batches=EPOCH, resume=False, **options)
     )  # fmt: skip
     stop = Stop(updates)
     trainer = trainer_module.Trainer(
-        model, arguments, collate, Pairs(batches), optimizers=(optimizer, None), callbacks=[stop]
+        model, arguments, collate, Pairs(batches), optimizers=(optimizer, scheduler), callbacks=[stop]
     )
     trainer.train(resume_from_checkpoint=resume)
     return used
@@ -89,3 +93,30 @@ def test_a_training_goes_on_from_the_middle_of_an_epoch(tmp_path):
     used = train(tmp_path, "cosine", updates=7, warmup_steps=3)
     used += train(tmp_path, "cosine", resume=True, warmup_steps=3)
     agree("transformers", preset("cosine"), used)
+
+
+OWN = Warmup(3) >> Cosine(0.1, 0.0, steps=9)
+
+
+def alone(model):
+    return RuleOptimizer(model.parameters(), rules.SGD(), lr=OWN), None
+
+
+def with_its_scheduler(model):
+    optimizer, _ = alone(model)
+    return optimizer, optimizer.scheduler()
+
+
+@pytest.mark.parametrize("made", [alone, with_its_scheduler])
+def test_an_optimizer_with_a_schedule_follows_it_whatever_scheduler_the_trainer_makes(tmp_path, made, monkeypatch):
+    used = []
+    # The hooks of a step run before the optimizer has looked at its groups.
+    whole = Job.step
+    monkeypatch.setattr(Job, "step", lambda job, new: (used.append(job.groups[0]["lr"]), whole(job, new))[1])
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        train(tmp_path, "cosine", updates=7, made=made)
+        train(tmp_path, "cosine", resume=True, made=made)
+    told = [one for one in found if "RuleOptimizer goes on with its schedule" in str(one.message)]
+    assert used == [OWN(t) for t in range(UPDATES)]
+    assert len(told) == (2 if made is alone else 0)  # once for each of the two optimizers

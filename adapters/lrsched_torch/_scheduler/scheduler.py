@@ -223,8 +223,8 @@ class ScheduleLR(LRScheduler):
         """Move to update `epoch`, by default the next one, and write its values into the groups."""
         step = self.last_epoch + 1 if epoch is None else epoch
         groups, key = self.optimizer.param_groups, self._key
-        # With one schedule for all it does not matter which group is which.
-        if self._only is None or len(groups) != len(self._lists):
+        # With one absolute schedule for all it does not matter which group is which.
+        if self._only is None or self.relative or len(groups) != len(self._lists):
             self._follow()
         if self._changed:
             self._check_entries(f"{type(self).__name__}(field=...)")
