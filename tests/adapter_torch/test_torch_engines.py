@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 import warnings
 
 import pytest
@@ -204,6 +205,85 @@ def test_what_is_no_failure_of_a_compiler_comes_through(broken, monkeypatch, err
     for rule in (rules.Yogi(), rules.Muon()):
         with pytest.raises((error, RuntimeError), match=r"of the user|compiler's"):
             trained(rule, 1, compile=True)
+
+
+@pytest.mark.parametrize("rule", [rules.Yogi(), rules.lamb(), rules.Adam()], ids=repr)
+def test_counts_on_the_device_go_on_without_a_compiler(broken, rule):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ps, _ = trained(rule, 3, compile=True, capturable=True)
+    assert ["as 'eager': Inductor fails" in str(w.message) for w in caught] == [True]
+    torch.testing.assert_close(ps, trained(rule, 3)[0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_rule_of_matrices_that_compiles_too_often_goes_on_eagerly(monkeypatch):
+    """Dynamo gives up at the ninth graph of a function; here each step lacks another gradient."""
+    torch._dynamo.reset()
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: real(function, backend="eager", **options))
+    found = []
+    for compile in (True, False):
+        torch.manual_seed(0)
+        ps = [torch.nn.Parameter(torch.randn(2, 3 + i)) for i in range(12)]
+        opt = RuleOptimizer(ps, rules.ClipByGlobalNorm(1.0) >> rules.Muon(), lr=0.1, compile=compile)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for t in range(12):
+                set_gradients(opt, t)
+                ps[t].grad = None
+                opt.step()
+        told = [str(w.message) for w in caught if w.category is UserWarning]
+        assert ["as 'eager': Inductor fails (FailOnRecompileLimitHit" in text for text in told] == [True] * compile
+        found.append([*ps, *contents(opt)])
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
+    torch._dynamo.reset()
+
+
+@pytest.mark.skipif(_build.compiler() is None, reason="there is no C++ compiler")
+def test_a_compiler_without_openmp_is_told_and_gives_the_same(tmp_path, monkeypatch):
+    (tmp_path / "c++").write_text(
+        '#!/bin/sh\nfor a; do [ "$a" = -fopenmp ] && { echo "error: no OpenMP here"; exit 1; }; done\n'
+        f'exec {_build.compiler()[0]} "$@"\n'
+    )
+    (tmp_path / "c++").chmod(0o700)
+    expected = {rule: trained(rule, 3, compile=True)[0] for rule in (rules.Yogi(), rules.lamb())}
+    forget(), _build._here.__init__()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("CXX", str(tmp_path / "c++"))
+    for rule, others in expected.items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            ps, opt = trained(rule, 1, compile=True)
+            opt.load_state_dict(opt.state_dict())
+            for t in (1, 2):
+                set_gradients(opt, t)
+                opt.step()
+        (told,) = (str(w.message) for w in caught)
+        assert f"runs {rule!r} as 'C++ on one thread': OpenMP fails (" in told
+        assert told.endswith("no OpenMP here)")
+        assert repr(opt).splitlines()[-2].endswith(": C++ on one thread")
+        torch.testing.assert_close(ps, others, rtol=1e-6, atol=1e-6)
+    forget(), _build._here.__init__()
+
+
+@pytest.mark.parametrize("text", ["sleep 60", '[ "$1" = --version ] || sleep 60'], ids=["always", "when it builds"])
+def test_nobody_waits_for_a_compiler_that_hangs(tmp_path, monkeypatch, text):
+    (tmp_path / "c++").write_text(f"#!/bin/sh\n{text}\n")
+    (tmp_path / "c++").chmod(0o700)
+    forget(), _build._here.__init__(), _build._told.cache_clear()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("CXX", str(tmp_path / "c++"))
+    monkeypatch.setattr(_build, "TELLING", 1.0)
+    monkeypatch.setattr(_build, "BUILDING", 1.0)
+    monkeypatch.setattr(torch._inductor, "standalone_compile", lambda *_, **__: pytest.fail("waits"))
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: lambda _: pytest.fail("waits"))
+    begin = time.monotonic()
+    for rule in (rules.Yogi(), *([rules.Muon()] if text.startswith("sleep") else [])):
+        with pytest.warns(UserWarning, match=r"as 'eager': .*(has not ended|does not end)"):
+            trained(rule, 2, compile=True)
+    assert time.monotonic() - begin < 50.0
+    forget(), _build._here.__init__(), _build._told.cache_clear()
 
 
 WITHOUT = """

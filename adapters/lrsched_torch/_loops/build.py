@@ -56,6 +56,12 @@ class CannotBuild(CannotCompile):
     """There is no compiler that builds what is asked for."""
 
 
+class Hangs(CannotBuild):
+    """There is one that does not end."""
+
+    hangs = True
+
+
 class _Process:
     """A lock for the threads of this process, and what has failed in it."""
 
@@ -94,6 +100,8 @@ def build(source: str, load: type[ctypes.CDLL] = ctypes.CDLL) -> Any:
         for attempt in toolchain.attempts(openmp=openmp):
             try:
                 found = _attempt(program, attempt, text, key, load)
+            except Hangs:
+                raise
             except CannotBuild as error:
                 lacks = lacks or error
                 continue
@@ -105,8 +113,7 @@ def build(source: str, load: type[ctypes.CDLL] = ctypes.CDLL) -> Any:
 
 def _attempt(program: tuple[str, ...], attempt: toolchain.Attempt, text: str, key: str, load: type[ctypes.CDLL]) -> Any:
     """Return the library that is found or built with some flags."""
-    if program in _here.hangs:
-        raise CannotBuild(f"{program[0]} hangs")
+    _check(program)
     version, family = _told(program)
     runtime = toolchain.runtime_of(_mapped(), Path(torch.__file__).parent / "lib") if attempt.openmp else None
     flags = toolchain.flags_of(attempt, platform.system(), platform.machine(), family, runtime)
@@ -258,10 +265,28 @@ def _run(command: list[str], program: tuple[str, ...], seconds: float, shared: t
             process.wait()
             if isinstance(error, subprocess.TimeoutExpired):
                 _here.hangs.add(program)
-                raise CannotBuild(f"{program[0]} has not ended after {seconds:g} seconds") from error
+                raise Hangs(f"{program[0]} has not ended after {seconds:g} seconds") from error
             raise
         said.seek(0)
         return process.returncode, said.read(2**20).decode("utf-8", "replace")
+
+
+def hanging() -> Hangs | None:
+    """Return an error if there is a compiler that does not even say what it is."""
+    try:
+        if program := compiler():
+            _check(program)
+            _told(program)
+    except Hangs as error:
+        return error
+    except CannotBuild:
+        pass
+    return None
+
+
+def _check(program: tuple[str, ...]) -> None:
+    if program in _here.hangs:
+        raise Hangs(f"{program[0]} does not end")
 
 
 @functools.lru_cache(maxsize=8)

@@ -11,6 +11,7 @@ from lrsched_torch._joined.bucket import Home
 from lrsched_torch._joined.buckets import Buckets
 from lrsched_torch._joined.native import NATIVE, kernel_of
 from lrsched_torch._kernels.triton import Triton
+from lrsched_torch._loops.build import hanging
 from lrsched_torch._loops.cpp_loops import CppLoops, worthwhile
 from lrsched_torch._optimizer.arguments import is_sharded
 from lrsched_torch._shared.captured import Captured
@@ -71,6 +72,10 @@ def executor_of(
     if compile == "triton":
         return Triton(rule, captured)
     if not facts_of(rule).packs:
+        # Inductor would wait for it for ever.
+        if asked and ps[0].device.type == "cpu" and INDUCTOR not in ways.failed and (error := hanging()):
+            ways.failed[INDUCTOR] = error
+            ways.tell(EAGER)
         update = compiled(update_with(rule), ways, apart=not rule.couples) if asked else update_with(rule)
         return WholeTensors(update, rule, apart=not rule.couples, ways=asked)
     joined = partial(Buckets, rule, homes=homes, captured=captured)

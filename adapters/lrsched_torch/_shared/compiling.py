@@ -17,6 +17,9 @@ OPENMP = "OpenMP"
 class CannotCompile(RuntimeError):
     """Something cannot be compiled; whoever raises it has changed nothing."""
 
+    # Whether the compiler does not end, so that nobody else should wait for it.
+    hangs = False
+
 
 class Ways:
     """What an optimizer has found out about the ways to run a rule.

@@ -71,6 +71,8 @@ class InTurn(Executor):
                 break
             except CannotCompile as error:
                 self._ways.failed[self._left.pop(0)] = error
+                if error.hangs:  # Inductor would call it too, and wait for ever
+                    del self._left[:-1]
                 self.executor = self._engines[self._left[0]]()
         if len(self._ways.failed) > before:
             self._ways.tell(self.engine)
