@@ -206,7 +206,7 @@ def _compiled(
         if status:
             # The first line with an error says more than the first line.
             lines = [line for line in said.splitlines() if "error" in line.lower()] or [said]
-            raise CannotBuild(brief(f"{program[0]} failed with {status}: {lines[0]}"))
+            raise CannotBuild(brief(f"{program[0]} failed with {status}: {lines[0].strip() or 'it says nothing'}"))
         if not library.is_file() or not library.stat().st_size:
             raise CannotBuild(f"{program[0]} has written nothing")
         return library.read_bytes()
