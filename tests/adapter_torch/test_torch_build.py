@@ -151,7 +151,8 @@ SCRIPTS = {
 
 
 def script(path, text):
-    path.write_text(f'#!/bin/bash\nfor last; do :; done\n{text}\nexec {GXX} "$@"\n'.replace("$REAL", GXX))
+    beginning = 'for last; do :; done; [[ "$last" = /* ]] || last=/dev/null'  # it may be `--version`
+    path.write_text(f'#!/bin/bash\n{beginning}\n{text}\nexec {GXX} "$@"\n'.replace("$REAL", GXX))
     path.chmod(0o700)
     return path
 
