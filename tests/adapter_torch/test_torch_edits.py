@@ -1,5 +1,7 @@
 """What others do to `state` and `param_groups` between two steps: each form goes on as one that hides nothing."""
 
+import copy
+import pickle
 import random
 from collections import defaultdict
 
@@ -386,6 +388,104 @@ def test_edits_after_edits_count_too(form, rule):
 def test_many_edits_after_edits_count_too(form, rule):
     for seed in range(100, 300):
         train(random_edits(seed, form, 8), form, rule)
+
+
+def put(**entries):
+    return lambda o, p: o.state[p].update(entries)
+
+
+def into(group):
+    return lambda o, p: o.param_groups.append(group)
+
+
+def changed(**entries):
+    return lambda o, p: o.param_groups[1].update(entries)
+
+
+NOT_COUNTS = (-1, None, "x", 1.5, float("nan"), True, 10**400, torch.tensor([1.0, 2.0]), torch.tensor(-1.0), [3])
+WRONG = {
+    **{f"an entry {x!r}": lambda o, p, x=x: o.state.update({p: x}) for x in (None, [1], "x", 3, {"step": 3})},
+    **{f"no {name}": lambda o, p, name=name: o.state[p].pop(name) for name in ("step", "m")},
+    **{f"step {str(x)[:20]}": put(step=x) for x in NOT_COUNTS},
+    **{
+        f"m {x!r}": put(m=x)
+        for x in (
+            None, "x", 0.0, [0.0] * 3, torch.zeros(5), torch.zeros(()), torch.zeros(3, dtype=torch.int64),
+            torch.zeros(3, dtype=torch.bool), torch.zeros(3, dtype=torch.complex64), torch.zeros(3).to_sparse(),
+        )
+    },
+    **{f"state {x!r}": lambda o, p, x=x: setattr(o, "state", x) for x in (None, [], 3)},
+    **{f"groups {x!r}": lambda o, p, x=x: setattr(o, "param_groups", x) for x in (None, 3, {})},
+    **{f"group {x!r}": into(x) for x in (None, 3, "x", [], {}, {"params": None}, {"params": [3]}, {"params": "x"})},
+    **{f"rate {x!r} beside": into({"params": [torch.ones(2)], "lr": x}) for x in (None, "x", -1.0, float("nan"))},
+    **{f"rule {x!r}": into({"params": [torch.ones(2)], "rule": x}) for x in ("Adam", 3)},
+    "integers": into({"params": [torch.ones(2, dtype=torch.int64)]}),
+    "a parameter twice": lambda o, p: o.param_groups.append({"params": [p]}),
+    "a group twice": lambda o, p: o.param_groups.append(o.param_groups[0]),
+    **{f"lr {x!r}": changed(lr=x) for x in (None, "x", True, [0.1], torch.ones(2), 1j)},
+    **{f"updates {str(x)[:20]}": changed(updates=x) for x in NOT_COUNTS[:7]},
+    **{f"params {x!r}": changed(params=x) for x in (None, [3], 3)},
+    "no params": lambda o, p: o.param_groups[1].pop("params"),
+    "a longer parameter": lambda o, p: setattr(p, "data", torch.ones(70_000)),
+    "a shorter parameter": lambda o, p: setattr(p, "data", torch.ones(2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [pytest.param(x, marks=NEEDS_COMPILER if "compiled" in x else ()) for x in FORMS])
+def test_what_no_step_can_use_is_refused_before_anything_moves(form):
+    for name, edit in WRONG.items():
+        ps = [torch.nn.Parameter(torch.ones(n)) for n in (3, 4, 3)]
+        groups = [{"params": ps[:2]}, {"params": ps[2:], "lr": RATES[0]}]
+        o = RuleOptimizer(groups, rules.Adam(), lr=0.1, **FORMS[form])
+        for _ in range(2):
+            for p in ps:
+                p.grad = torch.ones_like(p)
+            o.step()
+        edit(o, ps[0])
+        before = [p.detach().clone() for p in ps]
+        with pytest.raises((TypeError, ValueError), match=r"^RuleOptimizer.* must .*, got ") as caught:
+            o.step()
+        assert all(map(torch.equal, ps, before)), (name, caught.value)
+
+
+@pytest.mark.parametrize("form", [pytest.param(x, marks=NEEDS_COMPILER if "compiled" in x else ()) for x in FORMS])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_parameters_of_another_precision_go_on_with_their_moments(form, dtype):
+    ps = [torch.nn.Parameter(torch.ones(n)) for n in (3, 5000)]
+    o = RuleOptimizer(ps, rules.Adam(), lr=0.25, **FORMS[form])
+    for t in range(4):
+        for p in ps:
+            if t == 2:
+                p.data, p.grad, p.grad_dtype = p.data.to(dtype), None, None
+            p.grad = torch.ones_like(p)
+        if t == 2 and "flat" in form:
+            with pytest.raises(ValueError, match="must keep the shape, dtype and device of each parameter"):
+                o.step()
+            return
+        o.step()
+    # Equal gradients: each step is the learning rate.
+    for p in ps:
+        torch.testing.assert_close(p.detach(), torch.zeros_like(p), atol=1e-2, rtol=0.0)
+        assert o.state[p]["step"] == 4
+        assert p.dtype == dtype
+
+
+@pytest.mark.parametrize("form", [pytest.param(x, marks=NEEDS_COMPILER if "compiled" in x else ()) for x in FORMS])
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))], ids=["copy", "pickle"])
+def test_a_copy_has_the_edits(form, duplicate):
+    one, _ = both(rules.Adam(), form)
+    set_gradients(one, 0)
+    one.step()
+    one.param_groups.append({"params": [fresh(one)]})
+    one.param_groups.reverse()
+    one.state.pop(of(one, 1))
+    other = duplicate(one)
+    for t in range(1, 4):
+        for o in (one, other):
+            set_gradients(o, t)
+            o.step()
+    torch.testing.assert_close(held(one), held(other), rtol=0.0, atol=0.0)
+    assert [g["lr"] for g in one.param_groups] == [g["lr"] for g in other.param_groups]
 
 
 def test_the_comparison_sees_a_hidden_moment():

@@ -80,6 +80,8 @@ class Bucket:
         names = [*facts.names, *(["master"] if master else [])]
         if self.alone:
             self.size = first.p.numel()
+            for name in names:
+                first.state[name] = first.state[name].to(self.device, self.work)
             found = [first.state[name] for name in names]
             self.entries = Entries(self.states, names)
             self.slots = [flattened(x) if x.shape == first.p.shape else x for x in found]
@@ -139,7 +141,7 @@ class Bucket:
             # Each with the zeros that fill its last row.
             pads = self._pads(room)
             flat = [x for pair in zip(flat, pads, strict=True) for x in pair]
-        torch.cat(list(flat), out=room)
+        torch.cat(list(flat), out=room.resize_(0))  # else it warns where it should fail
         if room.numel() != self.size:  # what lies beside the slots would be overwritten
             for x, (shape, *_) in zip(arrays, self._forms, strict=True):
                 if x.shape != shape:
@@ -166,12 +168,12 @@ class Bucket:
 
     def fits(self) -> bool:
         """Return whether the parameters and their state still are what this bucket works on."""
-        counts = self.entries.counts()
-        if isinstance(self.step, Tensor):
-            known = all(count is self.step for count in counts)
-        else:
-            known = counts.count(self.step) == len(self.ps)
-        return known and self.maximize == bool(self.group["maximize"]) and self.entries.hold() and self._lies()
+        return (
+            self.entries.done([self.step] * len(self.ps), same=isinstance(self.step, Tensor))
+            and self.maximize == bool(self.group["maximize"])
+            and self.entries.hold()
+            and self._lies()
+        )
 
     def _lies(self) -> bool:
         """Return whether a parameter that stands alone has the shape, dtype and device of its state."""

@@ -17,7 +17,6 @@ import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import lru_cache
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -238,9 +237,8 @@ class KernelTable:
 
     def fits(self) -> bool:
         """Return whether the members still are as they were when the tables were made."""
-        counts, known = self.entries.counts(), [self.steps[row] for row in self.rows]
         return (
-            (all(map(is_, counts, known)) if self.captured else counts == known)
+            self.entries.done([self.steps[row] for row in self.rows], same=self.captured is not None)
             and all(bool(m.group["maximize"]) == self.form.maximize for m in self.firsts)
             and self.entries.hold()
             and self._addresses() == self.addresses

@@ -167,7 +167,7 @@ class LoopTable:
         counts = [self.steps[key] for key in self.keys]
         return (
             self._upwards()
-            and self._entries.counts() == counts
+            and self._entries.done(counts)
             and list(map(_form, self.ps)) == self._forms
             and self._entries.hold()
         )

@@ -1,7 +1,7 @@
 """What the arguments of `RuleOptimizer` must be."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -32,6 +32,8 @@ def check_processes(totals_over: Any) -> None:
 def check_groups(groups: Any) -> None:
     """Raise an error if others have put something among the groups that is none, or a parameter into two of them."""
     must = "RuleOptimizer.param_groups must hold dictionaries with a list of tensors as 'params'"
+    if not isinstance(groups, Sequence):
+        raise TypeError(f"{must}, got {groups!r}")
     for group in groups:
         ps = group.get("params") if isinstance(group, dict) else None
         if not isinstance(ps, Sequence) or not all(isinstance(p, Tensor) for p in ps):
@@ -41,6 +43,12 @@ def check_groups(groups: Any) -> None:
         for p in group["params"]:
             if owners[id(p)] != i:
                 raise ValueError(f"{must} and no tensor twice, got one of shape {tuple(p.shape)} in two groups")
+
+
+def check_table(state: Any) -> None:
+    """Raise an error if others have put something in the place of the state that is none."""
+    if not isinstance(state, MutableMapping):
+        raise TypeError(f"RuleOptimizer.state must be a dictionary, got {state!r}")
 
 
 def check_group(group: dict[str, Any], rule: Any, compile: Any, capturable: Any, totals_over: Any) -> None:

@@ -13,7 +13,7 @@ from torch.optim.optimizer import ParamsT, StateDict
 
 from lrsched import Schedule, rules
 from lrsched_torch._joined.bucket import Home, unshared
-from lrsched_torch._optimizer.arguments import check_group, check_groups, check_processes, check_rule
+from lrsched_torch._optimizer.arguments import check_group, check_groups, check_processes, check_rule, check_table
 from lrsched_torch._optimizer.choice import executor_of
 from lrsched_torch._optimizer.flat import Flat, check_flat
 from lrsched_torch._optimizer.loading import LOW, OF, loaded
@@ -347,6 +347,7 @@ class RuleOptimizer(Optimizer):
         groups = self.param_groups
         if self._seen is None or not self._seen.holds(groups, self.state):
             check_groups(groups)
+            check_table(self.state)
             self._follow(groups)
             if self._flat is not None and not self._flat.holds(self._numbered(self.group_rules)):
                 self._flat, self._jobs = None, []

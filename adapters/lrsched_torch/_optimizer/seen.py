@@ -8,8 +8,9 @@ from torch import Tensor
 
 from lrsched import Schedule, rules
 from lrsched_torch._loops.unmoved import Unchanged
+from lrsched_torch._shared.entries import MOST
 
-COUNTS = (int, Tensor)
+RATES: tuple[type, ...] = (Real, Tensor)
 
 
 class Known(NamedTuple):
@@ -46,6 +47,9 @@ class Seen:
 
 def complete(group: dict[str, Any]) -> bool:
     """Return whether a group holds what a step reads of it, in kinds that it can use."""
-    kind: type = type(group.get("lr"))
-    usable = kind is float or (kind is not bool and issubclass(kind, Real | Tensor))
-    return usable and "maximize" in group and type(group.get("updates")) in COUNTS
+    lr, updates = group.get("lr"), group.get("updates")
+    if type(lr) is not float and (not isinstance(lr, RATES) or isinstance(lr, bool)):
+        return False
+    if isinstance(lr, Tensor) and lr.ndim:
+        return False
+    return "maximize" in group and (isinstance(updates, Tensor) or (type(updates) is int and 0 <= updates <= MOST))

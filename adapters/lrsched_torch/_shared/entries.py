@@ -88,7 +88,7 @@ def check_members(rule: rules.Rule, members: Iterable[Member]) -> None:
     where, wanted, others = "RuleOptimizer.step()", slots_of(rule), []
     for m in members:
         check_entry(where, wanted[m.p.shape], m.p, m.state)
-        if type(m.state["step"]) is not int or m.state["step"] < 0:
+        if type(m.state["step"]) is not int or not 0 <= m.state["step"] <= MOST:
             others.append(m.state)
     found = whole(f"{where} must find 'step'", [state["step"] for state in others])
     for state, count in zip(others, found, strict=True):
@@ -176,12 +176,13 @@ class Entries:
         self._uses = uses
         return list(map(_addresses, self.slots)) == self.at
 
-    def counts(self) -> list[Any]:
-        """Return how many updates each has done, None where that is not known."""
+    def done(self, counts: Sequence[Any], *, same: bool = False) -> bool:
+        """Return whether the members have done so many updates; with `same`, in these very tensors."""
         try:
-            return list(map(_count, self._states))
-        except KeyError:
-            return [None]
+            found = list(map(_count, self._states))
+            return all(map(is_, found, counts)) if same else found == counts
+        except (KeyError, RuntimeError, ValueError):  # none, or an array without a truth value
+            return False
 
 
 def _addresses(xs: Iterable[Tensor]) -> list[int]:

@@ -167,6 +167,10 @@ class Job:
                 if none:
                     continue
                 entry = self.state.setdefault(p, {})
+                if not isinstance(entry, dict):
+                    raise TypeError(
+                        f"RuleOptimizer.step() must find a dictionary as the state of a parameter, got {entry!r}"
+                    )
                 if not entry:
                     entry.update(new_state(self.rule, p))
                 members.append(Member(p, entry, self.groups[self.numbers.index(i)], i))
