@@ -85,7 +85,7 @@ ALONE = $(VENV)/alone-$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.ge
 TOOLS = $$(grep -E '^(hypothesis|mpmath|pytest|pytest-xdist)==' constraints.txt)
 LOWEST = $(shell sed -nE 's/.*"(numpy|torch)>=([0-9.]+)".*/\1==\2/p' pyproject.toml)
 LOWEST_TESTS := $(filter-out tests/compat tests/house,$(CORE_TESTS)) tests/house/test_architecture.py \
-    $(wildcard $(patsubst %,tests/adapter_torch/test_torch_%.py,scheduler resume feedback))
+    $(wildcard $(patsubst %,tests/adapter_torch/test_torch_%.py,scheduler scheduler_state scheduler_groups scheduler_search scaler resume feedback))
 
 test-core:  ## run the core tests with NumPy alone: PYTHON=python3.13, NUMPY=2.1.0 (the newest)
 	@echo "making $(ALONE)"

@@ -1,20 +1,14 @@
 """What an optimizer tells a scheduler: that a state is loaded, that an update was done."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from weakref import ref
 
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.hooks import RemovableHandle
 
-
-class Driving(Protocol):
-    """A scheduler, as far as hooks know it."""
-
-    optimizer: Optimizer
-
-
-D = TypeVar("D", bound=Driving)
+S = TypeVar("S", bound=LRScheduler)
 
 
 def hooked(optimizer: Optimizer) -> Optimizer:
@@ -27,7 +21,7 @@ def hooked(optimizer: Optimizer) -> Optimizer:
     return optimizer
 
 
-def tell(scheduler: D, event: str, method: Callable[[D], None]) -> None:
+def tell(scheduler: S, event: str, method: Callable[[S], None]) -> None:
     """Have a method of a scheduler called at an event of its optimizer, which does not keep the scheduler alive.
 
     Args:
