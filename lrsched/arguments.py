@@ -12,7 +12,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, cast, get_args, g
 
 from numpy.typing import ArrayLike
 
-from lrsched._core.check import Constraint, Flag, Int, Many, OneOf, OrNone, Real, Row, plain_signature, short
+from lrsched._core.check import Choice, Constraint, Flag, Int, Many, OneOf, OrNone, Real, Row, plain_signature, short
 from lrsched._core.names import nearest
 
 P = ParamSpec("P")
@@ -38,23 +38,29 @@ Lengths = Annotated[Sequence[int], Many(Int(low=1))]
 Rates = Annotated[Sequence[float], Many(Real(low=0.0))]
 
 __all__ = [
+    "Choice",
     "Count",
     "CountOrNone",
     "Default",
     "Fraction",
     "Function",
+    "Int",
     "Length",
     "LengthOrNone",
     "Lengths",
+    "Many",
     "Nothing",
     "Numbers",
     "OnOff",
     "OnOffOrNone",
+    "OneOf",
+    "OrNone",
     "Positive",
     "PositiveOrNone",
     "Rate",
     "RateOrNone",
     "Rates",
+    "Real",
     "Text",
     "TextOrNone",
     "arguments_of",
@@ -130,9 +136,12 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(**given)  # type: ignore[call-arg]  # the same arguments, checked
         except (TypeError, ValueError) as error:
-            if type(error) not in (TypeError, ValueError) or f"{name}(" in str(error):
+            said = vars(error).get("said", str(error))  # without the call of ours that told of it first
+            if type(error) not in (TypeError, ValueError) or f"{name}(" in said:
                 raise
-            raise type(error)(f"{_written(function, args, kwargs)}: {error}") from error
+            told = type(error)(f"{_written(function, args, kwargs)}: {said}")
+            vars(told)["said"] = said
+            raise told from error
 
     vars(build)["__signature__"] = plain_signature(signature_of(function))
     return build

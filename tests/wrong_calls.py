@@ -15,14 +15,14 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import numpy as np
 
-from lrsched._core.check import constraints
+from lrsched._core.check import constraints, short
 from lrsched._core.value import Value
 from lrsched.arguments import constraints_of, rule_of
 
@@ -245,3 +245,21 @@ def walk(public: Public, call: Callable[[], Call]) -> Iterator[tuple[str, Any, C
         "misspelt",
         judge("no_such_argument", lambda arguments: {**arguments, "no_such_argument": 1}),
     )
+
+
+def complaints(
+    walked: Iterable[tuple[Public, Callable[[], Call]]], right: Collection[tuple[str, str]], every: int = 1
+) -> Iterator[str]:
+    """Make every so many wrong calls; yield a line for each that does not end as it must.
+
+    Args:
+        walked: what is called, and what makes a valid call of it.
+        right: names and arguments for which it does not matter.
+        every: of so many calls one is made.
+    """
+    count = 0
+    for public, made in walked:
+        for argument, value, judge in walk(public, made):
+            count += 1
+            if count % every == 0 and (public.name, argument) not in right and (found := judge()):
+                yield f"{public.name}({argument}={short(value)}): {found}"

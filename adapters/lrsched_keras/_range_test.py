@@ -2,25 +2,25 @@
 
 from collections.abc import Iterable
 from itertools import chain, islice, repeat
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 
 from lrsched import Constant, feedback, range_test
-from lrsched.arguments import Length, checked
+from lrsched.arguments import Length, OneOf, OrNone, Positive, checked
 from lrsched_keras._feedback import core_of
 from lrsched_keras._schedule import LRSchedule
 
 
 @checked
 def run_range_test(
-    model: keras.Model,
-    batches: Iterable[Any],
+    model: Annotated[keras.Model, OneOf(keras.Model, "a keras.Model")],
+    batches: Annotated[Iterable[Any], OneOf(Iterable, "batches such as (x, y)")],
     *,
-    start: float = 1e-7,
-    end: float = 10.0,
+    start: Positive = 1e-7,
+    end: Positive = 10.0,
     steps: Length = 100,
-    rule: feedback.RangeTest | None = None,
+    rule: Annotated[feedback.RangeTest | None, OrNone(OneOf(feedback.RangeTest, "a RangeTest"))] = None,
 ) -> feedback.RangeCurve:
     """Train with a rising rate, put everything back, and suggest a learning rate.
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched import Schedule, Table
+from lrsched.arguments import Int, checked
 from lrsched.compat import optax as recipes
 
 # In units of the largest value, where the function computes in float64.
@@ -30,7 +31,8 @@ class Imported(NamedTuple):
     difference: float
 
 
-def from_optax(fn: Any, steps: int) -> Imported:
+@checked
+def from_optax(fn: Any, steps: Annotated[int, Int(low=1, high=10**8)]) -> Imported:
     """The schedule that an Optax function computes.
 
     The functions that Optax builds are recognised, joined ones too, and give what `lrsched.compat.optax` builds from
@@ -39,7 +41,7 @@ def from_optax(fn: Any, steps: int) -> Imported:
 
     Args:
         fn: an Optax schedule, any other function of the update count, a number, or a schedule of lrsched.
-        steps: how many steps to compare or to read off, at least 1.
+        steps: how many steps to compare or to read off, at least 1, at most 10**8.
 
     Returns:
         The schedule, and whether it is sampled.
@@ -55,11 +57,9 @@ def from_optax(fn: Any, steps: int) -> Imported:
         >>> from_optax(lambda count: 0.5 / (1 + count), steps=3)
         Imported(schedule=Table((0.5, 0.25, 0.1666666716337204)), sampled=True, difference=0.0)
     """
-    if type(steps) is not int or steps < 1:
-        raise ValueError(f"from_optax(steps=...) must be an int >= 1, got {steps!r}")
     if isinstance(fn, Schedule):
         return Imported(fn, sampled=False, difference=0.0)
-    if isinstance(fn, int | float):
+    if isinstance(fn, int | float) and not isinstance(fn, bool):
         return Imported(recipes.constant_schedule(fn), sampled=False, difference=0.0)
     if not callable(fn):
         raise TypeError(f"from_optax(fn=...) must be a function of the count, got {fn!r}")

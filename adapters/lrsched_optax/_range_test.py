@@ -1,22 +1,23 @@
 """The learning-rate range test over a training step of JAX."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
 from lrsched import feedback, range_test
+from lrsched.arguments import Function, Length, OneOf, OrNone, Positive, checked
 
 
+@checked
 def run_range_test(
-    step: Callable[[Any, jax.Array], tuple[Any, Any]],
+    step: Function,
     carry: Any,
     *,
-    start: float = 1e-7,
-    end: float = 10.0,
-    steps: int = 100,
-    rule: feedback.RangeTest | None = None,
+    start: Positive = 1e-7,
+    end: Positive = 10.0,
+    steps: Length = 100,
+    rule: Annotated[feedback.RangeTest | None, OrNone(OneOf(feedback.RangeTest, "a RangeTest"))] = None,
 ) -> feedback.RangeCurve:
     """Train with a rising learning rate and suggest a rate.
 
@@ -54,7 +55,10 @@ def run_range_test(
         >>> 1e-4 < curve.suggestions.valley < 1.0 < curve.lrs[-1]
         True
     """
-    now = [jax.tree.map(jnp.copy, carry)]
+    try:
+        now = [jax.tree.map(jnp.copy, carry)]
+    except (OverflowError, TypeError) as error:
+        raise TypeError(f"run_range_test(carry=...) must be a tree of arrays, got one that is none: {error}") from None
 
     def train(lr: float) -> float:
         now[0], loss = step(now[0], jnp.asarray(lr, jnp.float32))

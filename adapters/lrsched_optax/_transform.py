@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lrsched.arguments import Real
 from lrsched.rules import Context, Part, Rule, ops_of
 from lrsched_optax._mesh import check_axis_name, reductions, split_axes
 from lrsched_optax._proportional import is_proportional
@@ -131,7 +132,10 @@ def _check_learning_rate(learning_rate: Any) -> None:
     if callable(learning_rate):
         return
     where = "from_rule(learning_rate=...) must be a number, a 0-d array or a function of the count"
-    is_number = isinstance(learning_rate, int | float) or hasattr(learning_rate, "dtype")
+    if isinstance(learning_rate, int | float) and not isinstance(learning_rate, bool):
+        Real()("from_rule(learning_rate=...)", learning_rate)
+        return
+    is_number = hasattr(learning_rate, "dtype")
     if not is_number or jnp.result_type(learning_rate).kind not in "iufV":  # bfloat16 is of kind "V"
         raise TypeError(f"{where}, got {learning_rate!r}")
     if jnp.shape(learning_rate) != ():

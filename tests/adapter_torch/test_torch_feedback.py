@@ -247,8 +247,8 @@ def test_lightning_is_told_of_no_metric_without_a_monitor():
         (lambda: FeedbackLR(optimizer(), None, feedback.DoG()), {"monitor": "loss"}, TypeError, "needs one number"),
         (lambda: FeedbackLR(optimizer(), None, HALVE), {"monitor": 3}, TypeError, "a logged name or None, got 3"),
         (lambda: FeedbackLR(optimizer(), None, HALVE), {"interval": "batch"}, ValueError, "'epoch' or None, got 'bat"),
-        (lambda: FeedbackLR(optimizer(), None, HALVE), {"frequency": 0}, ValueError, "an int >= 1, got 0"),
-        (lambda: FeedbackLR(optimizer(), None, HALVE), {"frequency": True}, ValueError, "an int >= 1, got True"),
+        (lambda: FeedbackLR(optimizer(), None, HALVE), {"frequency": 0}, ValueError, "an int >= 1 .*got 0"),
+        (lambda: FeedbackLR(optimizer(), None, HALVE), {"frequency": True}, TypeError, "an int >= 1 .*got True"),
     ],
 )
 def test_lightning_is_told_nothing_that_fails_later(scheduler, options, error, message):

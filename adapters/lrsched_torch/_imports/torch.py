@@ -14,6 +14,7 @@ from lrsched_torch._imports.ignite import is_handler, read_handler, torchs_of
 from lrsched_torch._imports.leaves import momentum_cycle
 from lrsched_torch._imports.momentum import cycles_momentum, field_of, momentum_of, read_momentum
 from lrsched_torch._imports.twin import STEPS, ahead, alike
+from lrsched_torch._scheduler.wanted import exactly
 
 
 @overload
@@ -82,6 +83,8 @@ def from_torch(
         >>> sgd.param_groups[0]["lr"], sgd.param_groups[0]["momentum"]
         (0.1, 0.85)
     """
+    if momentum is not None:
+        exactly(bool, "from_torch(momentum=...)", momentum)
     if is_handler(scheduler):
         if momentum:
             raise ValueError(

@@ -1,7 +1,8 @@
 """What the arguments of `RuleOptimizer` must be."""
 
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
@@ -20,6 +21,32 @@ def check_rule(rule: Any) -> None:
     if not isinstance(rule, rules.Rule):
         hint = f"; write {rule!r} >> rules.SGD()" if isinstance(rule, rules.Part) else ""
         raise TypeError(f"RuleOptimizer(rule=...) must be a rule such as rules.Adam(), got {rule!r}{hint}")
+
+
+def check_switches(function: str = "RuleOptimizer", **switches: Any) -> None:
+    """Raise an error unless each is True or False."""
+    for name, content in switches.items():
+        if not isinstance(content, bool):
+            raise TypeError(f"{function}({name}=...) must be True or False, got {content!r}")
+
+
+@contextmanager
+def told_of(argument: str) -> Iterator[None]:
+    """Say in errors of torch that they are about this argument."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if "RuleOptimizer(" in str(error) or type(error) not in (TypeError, ValueError):
+            raise
+        must = "must be tensors, named tensors or groups of them"
+        raise type(error)(f"RuleOptimizer({argument}=...) {must}, but {error}") from error
+
+
+def check_new_group(group: Any) -> None:
+    """Raise an error unless it is a dictionary with parameters."""
+    if not isinstance(group, dict) or "params" not in group:
+        must = "a dictionary with the parameters under 'params'"
+        raise TypeError(f"RuleOptimizer.add_param_group(param_group=...) must be {must}, got {group!r}")
 
 
 def check_processes(totals_over: Any) -> None:
@@ -59,13 +86,15 @@ def check_group(group: dict[str, Any], rule: Any, compile: Any, capturable: Any,
         if not p.is_floating_point():
             raise TypeError(f"RuleOptimizer(params=...) must be real floating-point tensors, got one of {p.dtype}")
     _check_rate(group["lr"])
+    check_switches(maximize=group["maximize"])
     _check_compile(compile, rule, ps, totals_over)
     _check_capturable(capturable, compile, rule, ps, totals_over)
 
 
 def _check_rate(lr: Any) -> None:
     check_rate("RuleOptimizer(lr=...)", lr)
-    if not isinstance(lr, Schedule | Tensor) and not 0.0 <= float(lr) < float("inf"):
+    told = not isinstance(lr, Schedule) and getattr(lr, "device", None) != torch.device("meta")
+    if told and not 0.0 <= lr <= sys.float_info.max:  # a tensor is read once, as torch does it
         raise ValueError(f"RuleOptimizer(lr=...) {RATE}, got {lr!r}")
 
 
@@ -80,9 +109,9 @@ def check_rate(where: str, lr: Any) -> None:
 
 
 def _check_compile(compile: Any, rule: rules.Rule, ps: Sequence[Tensor], totals_over: Any) -> None:
-    if isinstance(compile, bool) or compile == "auto":
+    if isinstance(compile, bool) or (isinstance(compile, str) and compile == "auto"):
         return
-    if compile != "triton":
+    if not isinstance(compile, str) or compile != "triton":
         raise TypeError(f"RuleOptimizer(compile=...) must be 'auto', True, False or 'triton', got {compile!r}")
     if totals_over is not None or any(map(is_sharded, ps)):
         raise ValueError(

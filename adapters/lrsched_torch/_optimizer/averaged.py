@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import torch
 
 from lrsched import rules
+from lrsched.arguments import OneOf, checked
 from lrsched_torch._optimizer.optimizer import RuleOptimizer
 from lrsched_torch._shared.facts import facts_of, rebuilt
 
 
+@checked
 @contextmanager
-def averaged(optimizer: RuleOptimizer) -> Iterator[None]:
+def averaged(optimizer: Annotated[RuleOptimizer, OneOf(RuleOptimizer, "a RuleOptimizer")]) -> Iterator[None]:
     """Hold the averages of `rules.ScheduleFree` in the parameters.
 
     Evaluate and save a model for use inside the `with` block; what is trained comes back after it. Parameters that have
@@ -26,6 +29,7 @@ def averaged(optimizer: RuleOptimizer) -> Iterator[None]:
     Examples:
         >>> import torch
         >>> from lrsched import rules
+    from lrsched.arguments import OneOf, checked
         >>> w = torch.nn.Parameter(torch.tensor([4.0]))
         >>> optimizer = RuleOptimizer([w], rules.ScheduleFree(rules.SGD(), b1=0.5), lr=0.5)
         >>> for _ in range(2):

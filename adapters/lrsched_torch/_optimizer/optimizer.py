@@ -13,7 +13,16 @@ from torch.optim.optimizer import ParamsT, StateDict
 
 from lrsched import Schedule, rules
 from lrsched_torch._joined.bucket import Home, unshared
-from lrsched_torch._optimizer.arguments import check_group, check_groups, check_processes, check_rule, check_table
+from lrsched_torch._optimizer.arguments import (
+    check_group,
+    check_groups,
+    check_new_group,
+    check_processes,
+    check_rule,
+    check_switches,
+    check_table,
+    told_of,
+)
 from lrsched_torch._optimizer.choice import executor_of
 from lrsched_torch._optimizer.flat import Flat, check_flat
 from lrsched_torch._optimizer.loading import LOW, OF, loaded
@@ -119,13 +128,15 @@ class RuleOptimizer(Optimizer):
     ) -> None:
         check_rule(rule)
         check_processes(totals_over)
+        check_switches(maximize=maximize, flat=flat, master=master, capturable=capturable)
         self.rule, self.totals_over = rule, totals_over
         self.compile, self.flat, self.master, self.capturable = compile, flat, master, capturable
         self._ways: dict[rules.Rule, Ways] = {}
         self._rates = Rates()
         self._known: list[Known] = []
         self._follow([])
-        super().__init__(params, {"lr": lr, "maximize": maximize})
+        with told_of("params"):
+            super().__init__(params, {"lr": lr, "maximize": maximize})
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
@@ -185,6 +196,7 @@ class RuleOptimizer(Optimizer):
             ValueError: the learning rate is negative or not finite.
         """
         # The rule is not kept in the group, as a state dictionary holds plain values only.
+        check_new_group(param_group)
         rule = self.rule
         if "rule" in param_group:
             param_group = dict(param_group)
@@ -266,6 +278,8 @@ class RuleOptimizer(Optimizer):
         """
         loss = None
         if closure is not None:
+            if not callable(closure):
+                raise TypeError(f"RuleOptimizer.step(closure=...) must be a function or None, got {closure!r}")
             with torch.enable_grad():
                 loss = closure()
         if not self._captured:
@@ -327,6 +341,8 @@ class RuleOptimizer(Optimizer):
                 gradients, so that nothing is copied into it later. A parameter that gets no gradient afterwards is
                 then updated with a gradient of zero.
         """
+        if set_to_none is not None:
+            check_switches("RuleOptimizer.zero_grad", set_to_none=set_to_none)
         if self.flat and not set_to_none:
             self._current_jobs()
             self._buffers().zero_grad()

@@ -1,20 +1,22 @@
 """What Lightning wants to be told about a scheduler."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from torch.optim.lr_scheduler import LRScheduler
 
+from lrsched.arguments import Choice, Length, OneOf, OnOff, OrNone, TextOrNone, checked
 from lrsched_torch._scheduler.feedback import FeedbackLR
 
 
+@checked
 def lightning_config(
-    scheduler: LRScheduler,
+    scheduler: Annotated[LRScheduler, OneOf(LRScheduler, "a torch scheduler")],
     *,
-    name: str | None = None,
-    monitor: str | None = None,
-    interval: str | None = None,
-    frequency: int = 1,
-    strict: bool = True,
+    name: TextOrNone = None,
+    monitor: Annotated[str | None, OrNone(OneOf(str, "a logged name"))] = None,
+    interval: Annotated[str | None, OrNone(Choice(("step", "epoch")))] = None,
+    frequency: Length = 1,
+    strict: OnOff = True,
 ) -> dict[str, Any]:
     """Return what `configure_optimizers` returns to step a scheduler each update.
 
@@ -53,19 +55,12 @@ def lightning_config(
         >>> lightning_config(rule, monitor="val_loss")["lr_scheduler"]["reduce_on_plateau"]
         True
     """
-    if monitor is not None and not isinstance(monitor, str):
-        raise TypeError(f"lightning_config(monitor=...) must be a logged name or None, got {monitor!r}")
     if monitor is not None and not isinstance(scheduler, FeedbackLR):
         raise TypeError(f"lightning_config(monitor=...) must come with a FeedbackLR, got a {type(scheduler).__name__}")
     if isinstance(scheduler, FeedbackLR) and monitor is not None and len(scheduler.rule.needs) != 1:
         raise TypeError(
             f"lightning_config(monitor=...) must come with a rule that needs one number, got {scheduler.rule!r}"
         )
-    if interval not in (None, "step", "epoch"):
-        raise ValueError(f"lightning_config(interval=...) must be 'step', 'epoch' or None, got {interval!r}")
-    given: Any = frequency
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ValueError(f"lightning_config(frequency=...) must be an int >= 1, got {frequency!r}")
     config: dict[str, Any] = {
         "scheduler": scheduler,
         "interval": interval or ("epoch" if monitor is not None else "step"),

@@ -1,25 +1,26 @@
 """The learning-rate range test over a torch training step."""
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from typing import Any
+from typing import Annotated
 
 import torch
 from torch.optim import Optimizer
 
 from lrsched import feedback, range_test
+from lrsched.arguments import Function, Length, OneOf, OrNone, Positive, checked
 
 
+@checked
 def run_range_test(
-    model: torch.nn.Module,
-    optimizer: Optimizer,
-    step: Callable[[], Any],
+    model: Annotated[torch.nn.Module, OneOf(torch.nn.Module, "a torch.nn.Module")],
+    optimizer: Annotated[Optimizer, OneOf(Optimizer, "a torch.optim.Optimizer")],
+    step: Function,
     *,
-    start: float = 1e-7,
-    end: float = 10.0,
-    steps: int = 100,
-    rule: feedback.RangeTest | None = None,
+    start: Positive = 1e-7,
+    end: Positive = 10.0,
+    steps: Length = 100,
+    rule: Annotated[feedback.RangeTest | None, OrNone(OneOf(feedback.RangeTest, "a RangeTest"))] = None,
 ) -> feedback.RangeCurve:
     """Train with a rising rate, put everything back, and suggest a learning rate.
 
