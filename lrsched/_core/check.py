@@ -264,11 +264,12 @@ class Many:
 
     def __call__(self, where: str, value: Any) -> tuple[Any, ...]:
         must = f"a sequence of {self.least} or more items"
-        if len(getattr(value, "shape", ())) == 1 and hasattr(value, "__array__"):
-            value = np.asarray(value).tolist()
-        if not is_sequence(value):
-            raise _fail(TypeError, where, must, value)
-        value = value if isinstance(value, tuple | list) else [*value]
+        if type(value) is not tuple and type(value) is not list:
+            if len(getattr(value, "shape", ())) == 1 and hasattr(value, "__array__"):
+                value = np.asarray(value).tolist()
+            if not is_sequence(value):
+                raise _fail(TypeError, where, must, value)
+            value = [*value]
         if len(value) < self.least:
             raise _fail(ValueError, where, must, value)
         each = self.each

@@ -78,6 +78,10 @@ class Combination(Associative, abstract=True):
     _blame_values: ClassVar[str] = "parts"
 
     def _reach(self, t: float) -> tuple[float, float]:
+        if t == 0:
+            return self._totals.first
+        if t >= self._totals.length:  # from where on nothing changes
+            return self._totals.all
         return reduce(self._bounds, [part._reach(t) for part in self.parts])
 
     def _bounds(self, left: Ends, right: Ends) -> Ends:
