@@ -12,6 +12,8 @@ from lrsched import Schedule, from_config, rules, to_config
 from lrsched_keras._feedback import put_in_order
 from lrsched_keras._schedule import LRSchedule
 
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
 
 @dataclass(frozen=True)
 class _Plan:
@@ -35,10 +37,29 @@ def _names(slots: Any, name: str = "slot") -> Iterator[str]:
     """Yield a name for each array of the slots of one parameter, in the order of `rules.map_arrays`."""
     if isinstance(slots, tuple):
         fields = getattr(slots, "_fields", [f"{name}{i}" for i in range(len(slots))])
+        # A file in HDF5 needs different names.
+        several = sum(isinstance(item, tuple) for item in slots) > 1
         for field, item in zip(fields, slots, strict=True):
-            yield from _names(item, field)
+            for inner in _names(item, field):
+                yield f"{field}_{inner}" if several and isinstance(item, tuple) else inner
     elif slots is not None:
         yield name
+
+
+def _name(variable: Any) -> str:
+    """Return the name of a variable of Keras or of TensorFlow, as Keras makes those of its slots of it."""
+    return str(getattr(variable, "path", variable.name)).replace("/", "_").replace(":", "_")
+
+
+def _dense(gradient: Any) -> Any:
+    """Return a gradient as a dense tensor."""
+    gradient = keras.ops.convert_to_tensor(gradient, sparse=False)
+    return gradient.to_dense() if getattr(gradient, "is_sparse", False) else gradient  # of torch, which Keras leaves
+
+
+def _native_of(variable: Any) -> Any:
+    """Return what a variable of Keras holds on TensorFlow, and one of TensorFlow as it is."""
+    return variable.value if isinstance(variable, keras.Variable) else variable
 
 
 @keras.saving.register_keras_serializable(package="lrsched")
@@ -106,6 +127,11 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         """Create the slots of the variables to train."""
         if self.built:
             return
+        for variable in variables:
+            dtype = keras.backend.standardize_dtype(variable.dtype)
+            if dtype not in FLOATS and not self._overwrite_variable_with_gradient(variable):
+                must = f"RuleOptimizer.build(variables) must get variables of {', '.join(FLOATS)}"
+                raise TypeError(f"{must}, got {_name(variable)!r} of {dtype}")
         super().build(variables)
         self._slots = [
             [] if self._overwrite_variable_with_gradient(variable) else self._new_slots(variable)
@@ -116,6 +142,7 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         """Return a variable for each array that the rule keeps of a model variable."""
         template = self.rule.slots(_Planned(tuple(variable.shape)))
         names = _names(template)
+        wide = keras.backend.standardize_dtype(variable.dtype) == "float64"
         slots: list[Any] = []
 
         def create(plan: _Plan) -> None:
@@ -124,9 +151,9 @@ class RuleOptimizer(keras.optimizers.Optimizer):
                 self.add_variable(
                     shape=plan.shape,
                     initializer=keras.initializers.Constant(plan.value),
-                    dtype="float64" if variable.dtype == "float64" else "float32",
+                    dtype="float64" if wide else "float32",
                     layout=getattr(variable, "_layout", None) if plan.shape == tuple(variable.shape) else None,
-                    name=f"{variable.path.replace('/', '_')}_{next(names)}",
+                    name=f"{_name(variable)}_{next(names)}",
                 )
             )
 
@@ -154,13 +181,13 @@ class RuleOptimizer(keras.optimizers.Optimizer):
             grads = [g for g, _ in self._all_reduce_sum_gradients(zip(grads, variables, strict=True))]
         kept = [self._slots[self._get_variable_index(v)] for v in variables]
         if self._native is None or not self._natively(variables, kept, grads, learning_rate):
-            self._purely(variables, kept, [keras.ops.convert_to_tensor(g) for g in grads], learning_rate)
+            self._purely(variables, kept, [*map(_dense, grads)], learning_rate)
 
     def _natively(self, variables: list[Any], kept: list[list[Any]], grads: list[Any], learning_rate: Any) -> bool:
         """Update by the kernel of the framework, or return False if it does not take the variables."""
         update = _kernels().update
         if keras.config.backend() == "tensorflow":
-            targets, slots = [v.value for v in variables], [[s.value for s in own] for own in kept]
+            targets, slots = [*map(_native_of, variables)], [[s.value for s in own] for own in kept]
             lr, step = (keras.ops.convert_to_tensor(x) for x in (learning_rate, self.iterations))
             return update(self._native, self._distribution_strategy, targets, slots, grads, lr, step)  # type: ignore[no-any-return]  # of a module found by name
         if in_stateless_scope():
@@ -205,7 +232,7 @@ class RuleOptimizer(keras.optimizers.Optimizer):
 
         # A mirrored variable can only be assigned where all replicas meet.
         tf.__internal__.distribute.interim.maybe_merge_call(
-            update, self._distribution_strategy, [v.value for v in variables], values
+            update, self._distribution_strategy, [*map(_native_of, variables)], values
         )
 
     def get_config(self) -> dict[str, Any]:

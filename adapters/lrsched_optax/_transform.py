@@ -1,14 +1,15 @@
 """`from_rule` and `scale_by_rule`: an update rule as a gradient transformation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from lrsched.arguments import Real
+from lrsched import Schedule
 from lrsched.rules import Context, Part, Rule, ops_of
 from lrsched_optax._mesh import check_axis_name, reductions, split_axes
 from lrsched_optax._proportional import is_proportional
@@ -17,6 +18,7 @@ from lrsched_optax._proportional import is_proportional
 Tree = Any
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
+LARGEST = float(np.finfo(np.float64).max)
 
 
 class RuleState(NamedTuple):
@@ -75,7 +77,11 @@ def from_rule(rule: Rule, learning_rate: Any, *, axis_name: Any = None) -> optax
     check_axis_name("from_rule", axis_name)
 
     def update(updates: Tree, state: RuleState, params: Tree = None) -> tuple[Tree, RuleState]:
-        lr = learning_rate(state.count) if callable(learning_rate) else learning_rate
+        _check_state(rule, state)
+        lr = learning_rate
+        if callable(learning_rate):
+            lr = learning_rate(state.count)
+            _check_rate("from_rule(learning_rate=...) must return a number or a 0-d array", lr)
         return _updated(rule, updates, state, params, lr, _negative, axis_name)
 
     return optax.GradientTransformation(lambda params: _init(rule, params), update)
@@ -117,6 +123,7 @@ def scale_by_rule(rule: Rule, *, axis_name: Any = None) -> optax.GradientTransfo
     check_axis_name("scale_by_rule", axis_name)
 
     def update(updates: Tree, state: RuleState, params: Tree = None) -> tuple[Tree, RuleState]:
+        _check_state(rule, state)
         return _updated(rule, updates, state, params, 1.0, jnp.positive, axis_name)
 
     return optax.GradientTransformation(lambda params: _init(rule, params), update)
@@ -129,17 +136,32 @@ def _check_rule(function: str, rule: Any) -> None:
 
 
 def _check_learning_rate(learning_rate: Any) -> None:
-    if callable(learning_rate):
-        return
-    where = "from_rule(learning_rate=...) must be a number, a 0-d array or a function of the count"
-    if isinstance(learning_rate, int | float) and not isinstance(learning_rate, bool):
-        Real()("from_rule(learning_rate=...)", learning_rate)
-        return
-    is_number = hasattr(learning_rate, "dtype")
-    if not is_number or jnp.result_type(learning_rate).kind not in "iufV":  # bfloat16 is of kind "V"
-        raise TypeError(f"{where}, got {learning_rate!r}")
-    if jnp.shape(learning_rate) != ():
-        raise ValueError(f"{where}, got an array of shape {jnp.shape(learning_rate)}")
+    if isinstance(learning_rate, Schedule):
+        try:  # what is still missing shows at one of the two ends
+            learning_rate(0), learning_rate(learning_rate.length or 0)
+        except ValueError as error:
+            raise ValueError(f"from_rule(learning_rate=...) must be a complete schedule: {error}") from None
+    elif not callable(learning_rate):
+        must = "from_rule(learning_rate=...) must be a number, a 0-d array or a function of the count"
+        _check_rate(must, learning_rate)
+        if not isinstance(learning_rate, jax.core.Tracer) and not 0.0 <= _number(learning_rate) <= LARGEST:
+            raise ValueError(f"{must}, finite and >= 0, got {learning_rate!r}")
+
+
+def _number(rate: Any) -> int | float:
+    return rate if isinstance(rate, int) else float(rate)  # an int may be too large for a float
+
+
+def _check_rate(must: str, rate: Any) -> None:
+    # bfloat16 is of kind "V"
+    if type(rate) not in (int, float) and (not hasattr(rate, "dtype") or rate.dtype.kind not in "iufV"):
+        raise TypeError(f"{must}, got {rate!r}")
+    if jnp.shape(rate) != ():
+        raise ValueError(f"{must}, got an array of shape {jnp.shape(rate)}")
+
+
+def _dtype(x: Any) -> Any:
+    return x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
 
 
 def _moment_dtype(array: Any) -> Any:
@@ -148,10 +170,10 @@ def _moment_dtype(array: Any) -> Any:
 
 def _init(rule: Rule, params: Tree) -> RuleState:
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if jnp.result_type(leaf).name not in FLOATS:
+        if (dtype := _dtype(leaf)).name not in FLOATS:
             place = jax.tree_util.keystr(path)
             must = f"an array of {', '.join(FLOATS)}; leave it out with optax.masked"
-            raise TypeError(f"init(params){place} must be {must}, got {jax.typeof(leaf)}")
+            raise TypeError(f"init(params){place} must be {must}, got one of {dtype} and shape {jnp.shape(leaf)}")
 
     tree: Any
     leaves, tree = jax.tree.flatten(params)
@@ -174,27 +196,37 @@ class _SlotsOfLeaf(NamedTuple):
         return jnp.full_like(self.p, value, dtype=_moment_dtype(self.p), shape=shape)
 
 
-class _Count(NamedTuple):
-    """Stands for the arrays of the slots, where only their structure matters."""
+@dataclass(frozen=True)
+class _Shape:
+    """Stands for an array of the slots, where only structure and shapes matter."""
+
+    shape: tuple[int, ...]
+
+
+class _Shapes(NamedTuple):
+    """Makes what stands for the slots of a parameter."""
 
     shape: tuple[int, ...] = ()
 
-    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> float:
-        return value
+    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> _Shape:
+        return _Shape(self.shape if shape is None else shape)
 
 
 def _layout(rule: Rule) -> Any:
-    return jax.tree.structure(rule.slots(_Count()))
+    return jax.tree.structure(rule.slots(_Shapes()))
 
 
+@dataclass(frozen=True)
 class _Absent:
     """Stands for a parameter that was not given: what a rule does with it raises."""
 
+    rule: Rule
+
     def _refuse(self, *_: object) -> Any:
-        raise ValueError("this rule needs the parameters: write update(updates, state, params)")
+        raise ValueError(f"{self.rule!r} needs the parameters: write update(updates, state, params)")
 
     __jax_array__ = property(_refuse)  # functions of JAX ask for it first
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __abs__ = _refuse
+    __getattr__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __abs__ = _refuse
     __truediv__ = __rtruediv__ = __pow__ = __gt__ = __lt__ = _refuse
 
 
@@ -210,6 +242,41 @@ def _negative(step: jax.Array) -> jax.Array:
 
 def _is_none(leaf: Any) -> bool:
     return leaf is None
+
+
+def _check_state(rule: Rule, state: Any) -> None:
+    must = f"update(state) must be what init(params) of {rule!r} returned"
+    if not isinstance(state, RuleState):
+        raise TypeError(f"{must}, got a {type(state).__name__}")
+    if jnp.shape(state.count) != () or _dtype(state.count).kind not in "iu":
+        raise TypeError(f"{must}, with a whole number as count, got {state.count!r}")
+    if not isinstance(state.count, jax.core.Tracer) and state.count < 0:
+        raise ValueError(f"{must}, with a count >= 0, got {state.count!r}")
+    try:
+        _layout(rule).flatten_up_to(state.slots)
+    except ValueError:
+        raise TypeError(f"{must}, got one with slots {type(state.slots).__name__}") from None
+
+
+def _aligned(argument: str, tree: Any, content: Any) -> list[Any]:
+    try:
+        return tree.flatten_up_to(content)  # type: ignore[no-any-return]  # a list
+    except ValueError as error:
+        raise ValueError(f"update({argument}) must have the containers of the updates: {error}") from None
+
+
+def _check_leaf(rule: Rule, place: str, p: Any, g: Any, slots: Any) -> None:
+    shape = jnp.shape(g if p is None else p)
+    layout = _layout(rule)
+    names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(slots)]
+    wanted = [one.shape for one in layout.flatten_up_to(rule.slots(_Shapes(shape)))]
+    found = [("updates", "", g, shape), *([] if p is None else [("params", "", p, shape)])]
+    found += [("state", *rest) for rest in zip(names, layout.flatten_up_to(slots), wanted, strict=True)]
+    for argument, name, x, must in found:
+        if (dtype := _dtype(x)).name not in FLOATS:
+            raise TypeError(f"update({argument}){place}{name} must be an array of {', '.join(FLOATS)}, got {dtype}")
+        if jnp.shape(x) != must:
+            raise ValueError(f"update({argument}){place}{name} must have the shape {must}, got {jnp.shape(x)}")
 
 
 def _updated(
@@ -228,15 +295,16 @@ def _updated(
     count = optax.safe_increment(state.count)
     if not moving:
         return gradients, RuleState(count, state.slots)
-    gs = [jnp.asarray(leaves[i]) for i in moving]
-    ps: list[Any] = [_Absent()] * len(gs)
-    if params is not None:
-        given = tree.flatten_up_to(params)
-        ps = [jnp.asarray(given[i]) for i in moving]
+    given = [None] * len(leaves) if params is None else _aligned("params", tree, params)
     # The slots are trees of the parameters; the rule wants slots for each of them.
     layout = _layout(rule)
-    columns = [tree.flatten_up_to(column) for column in layout.flatten_up_to(state.slots)]
+    columns = [_aligned("state", tree, column) for column in layout.flatten_up_to(state.slots)]
     slots = [layout.unflatten([column[i] for column in columns]) for i in moving]
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(gradients, is_leaf=_is_none)]
+    for i, own in zip(moving, slots, strict=True):
+        _check_leaf(rule, jax.tree_util.keystr(paths[i]), given[i], leaves[i], own)
+    gs = [jnp.asarray(leaves[i]) for i in moving]
+    ps: list[Any] = [_Absent(rule) if given[i] is None else jnp.asarray(given[i]) for i in moving]
     axes = split_axes(axis_name, tree, moving, ps, gs)
     steps, slots = _steps(rule, ps, gs, slots, lr, state.count, axes)
     for i, p, g, step, own in zip(moving, ps, gs, steps, slots, strict=True):

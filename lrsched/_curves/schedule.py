@@ -104,7 +104,8 @@ class Schedule(Value, abstract=True):
     def __call__(self, step: NDArray[Any], /) -> NDArray[np.float64]: ...
     @overload
     def __call__(self, step: Any, /, *, xp: Any = ...) -> Any: ...
-    def __call__(self, step: Any, /, *, xp: Any = None) -> Any:
+    # Keras calls a function of its own as a rate without arguments: None is refused with a sentence about that.
+    def __call__(self, step: Any = None, /, *, xp: Any = None) -> Any:
         """Return the rate that update number `step` uses; `xp` names the array module of an unknown library."""
         if type(step) is int and 0 <= step <= _INT64 and xp is None:
             return self._number(step)

@@ -112,9 +112,12 @@ _STEPS = {"torch": _torch_step, "jax": _jax_step, "tensorflow": _tensorflow_step
 
 
 def _kind_error(step: Any) -> TypeError:
+    instead = "write schedule(step, xp=module) for another library"
+    if step is None:
+        instead = "as the learning rate of an optimizer of Keras write lrsched_keras.LRSchedule(schedule)"
     return TypeError(
         "schedule(step) must get an int, a float or an array of one of numpy, torch, jax, tensorflow, or a sequence of "
-        f"numbers, got {type(step).__name__} {short(step)}; write schedule(step, xp=module) for another library"
+        f"numbers, got {type(step).__name__} {short(step)}; {instead}"
     )
 
 

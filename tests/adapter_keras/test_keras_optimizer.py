@@ -214,6 +214,76 @@ def test_a_parameter_whose_first_gradient_comes_late_begins_where_it_is(rule, fi
     assert np.abs(params[1] - numpy_of(start())[1]).max() < 1.0
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="only TensorFlow has variables beside those of Keras")
+@pytest.mark.parametrize(
+    "arguments", [{}, {"weight_decay": 0.1}, {"use_ema": True}, {"gradient_accumulation_steps": 2}], ids=repr
+)
+@pytest.mark.parametrize("name", ["Adam", "RMSprop"])  # with a kernel of TensorFlow, and without
+def test_plain_variables_of_tensorflow_are_trained_as_by_keras(name, arguments):
+    import tensorflow as tf
+
+    native, own, rule = DIALECT[name]
+    found = []
+    for optimizer in (native(0.1, **own, **arguments), RuleOptimizer(rule, 0.1, **arguments)):
+        variables = [tf.Variable(tf.ones((2, 3)), name="w"), tf.Variable(tf.ones(3, tf.float64))]
+        for t in range(4):
+            rows = tf.IndexedSlices(tf.fill((1, 3), 0.5 + t), [1], [2, 3])
+            optimizer.apply_gradients(zip([tf.convert_to_tensor(rows), tf.cos(variables[1])], variables, strict=True))
+        found.append([v.numpy() for v in variables])
+    # Keras counts batches in the bias correction of Adam.
+    assert_close(*found, rtol=0.2 if name == "Adam" and "gradient_accumulation_steps" in arguments else 1e-5)
+
+
+def sparse(dense):
+    """Return a gradient as the backend has it for a few rows."""
+    if BACKEND == "torch":
+        import torch
+
+        return torch.tensor(dense).to_sparse()
+    if BACKEND == "jax":
+        from jax.experimental.sparse import BCOO
+
+        return BCOO.fromdense(dense)
+    import tensorflow as tf
+
+    return tf.IndexedSlices(tf.constant(dense[[1]]), [1], tf.constant(dense.shape))
+
+
+@pytest.mark.parametrize("rule", [rules.SGD(), ADAM, rules.lamb()], ids=repr)
+def test_a_sparse_gradient_acts_as_the_dense_one(rule):
+    dense, found = np.zeros((3, 2), "float32"), []
+    dense[1] = 0.5, -2.0
+    for gradient in (sparse(dense), keras.ops.convert_to_tensor(dense)):
+        variable, optimizer = keras.Variable(np.ones((3, 2))), RuleOptimizer(rule, 0.1)
+        for _ in range(2):
+            optimizer.apply([gradient], [variable])
+        found.append(numpy_of([variable]))
+    assert_close(*found)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
+def test_variables_that_cannot_be_trained_are_refused_before_anything_has_changed(dtype):
+    variables = [*start(), keras.Variable(np.ones(2), dtype=dtype, trainable=False, name="count")]
+    optimizer = RuleOptimizer(ADAM, 0.1)
+    with pytest.raises(TypeError, match=rf"RuleOptimizer.build\(variables\) must get .*, got 'count' of {dtype}"):
+        optimizer.apply([keras.ops.ones(v.shape) for v in variables], variables)
+    assert (optimizer.built, len(optimizer.variables)) == (False, 2)
+
+
+def test_a_schedule_in_an_optimizer_of_keras_says_that_it_must_be_an_lr_schedule():
+    optimizer = keras.optimizers.Adam(SCHEDULE)
+    with pytest.raises(TypeError, match=r"write lrsched_keras\.LRSchedule\(schedule\)"):
+        optimizer.apply([keras.ops.ones(3)], [keras.Variable(np.ones(3))])
+
+
+def test_the_slots_of_each_variable_have_names_of_their_own():
+    rule = rules.Split(rules.Muon(), rules.Split(rules.Lion(), rules.Adam(), 1))
+    optimizer, variables = RuleOptimizer(rule, 0.1), start()
+    optimizer.build(variables)
+    names = [v.name for v in optimizer.variables]
+    assert len(set(names)) == len(names)
+
+
 def test_gradients_of_another_dtype_are_taken():
     variable, optimizer = keras.Variable(np.zeros(3), dtype="float32"), RuleOptimizer(rules.SGD(), 1.0)
     optimizer.apply([keras.ops.convert_to_tensor(np.arange(3.0), "bfloat16")], [variable])

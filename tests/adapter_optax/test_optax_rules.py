@@ -329,3 +329,100 @@ def test_a_parameter_whose_first_gradient_comes_late_begins_where_it_is(rule):
         host, slots = rules.apply(rule, host, grads, slots, lr=0.1, step=t)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), params, host)
     assert np.all(np.abs(params["b"] - 5.0) < 1.0)
+
+
+PARAMS = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
+ADAM = from_rule(rules.Adam(), 0.1)
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [float("nan"), float("inf"), -0.1, np.float64("nan"), 10**400, jnp.asarray(-1.0)],
+    ids=["nan", "inf", "negative", "NumPy", "huge", "JAX"],
+)
+def test_a_learning_rate_that_is_no_rate_is_refused_when_the_optimizer_is_built(rate):
+    with pytest.raises(ValueError, match=r"from_rule\(learning_rate=\.\.\.\) must be .* finite and >= 0, got"):
+        from_rule(rules.SGD(), rate)
+
+
+@pytest.mark.parametrize("schedule", [Warmup(10), Warmup(5) >> Warmup(3)], ids=repr)
+def test_a_schedule_without_a_height_is_refused_when_the_optimizer_is_built(schedule):
+    with pytest.raises(ValueError, match=r"from_rule\(learning_rate=\.\.\.\) must be a complete schedule: Warmup"):
+        from_rule(rules.SGD(), schedule)
+
+
+@pytest.mark.parametrize("result", [None, "x", 1j, optax.sgd(0.1)], ids=["None", "text", "complex", "optimizer"])
+def test_a_function_that_returns_no_rate_is_named(result):
+    optimizer = from_rule(rules.SGD(), lambda count: result)
+    with pytest.raises(TypeError, match=r"from_rule\(learning_rate=\.\.\.\) must return a number or a 0-d array, got"):
+        optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS)
+
+
+def replaced(**leaves):
+    return {**PARAMS, **leaves}
+
+
+@pytest.mark.parametrize("params", [PARAMS, None], ids=["params", "None"])
+@pytest.mark.parametrize(
+    ("updates", "message"),
+    [
+        (replaced(w=jnp.ones((2, 3), complex)), r"update\(updates\)\['w'\] must be an array of .*, got complex64"),
+        (replaced(b=jnp.ones(3, int)), r"update\(updates\)\['b'\] must be an array of .*, got int"),
+        (replaced(w=jnp.ones((1, 3))), r"update\((updates|state)\)\['w'\].* must have the shape \([12], 3\), got"),
+        (replaced(w=1.0), r"update\((updates|state)\)\['w'\].* must have the shape"),
+        ({"w": PARAMS["w"]}, r"update\((params|state)\) must have the containers of the updates"),
+        (replaced(c=jnp.ones(1)), r"update\((params|state)\) must have the containers of the updates"),
+    ],
+    ids=["complex", "integer", "broadcast", "number", "fewer", "more"],
+)
+def test_gradients_that_do_not_fit_are_refused_as_rules_apply_refuses_them(updates, message, params):
+    for update in (ADAM.update, jax.jit(ADAM.update)):
+        with pytest.raises((TypeError, ValueError), match=message):
+            update(updates, ADAM.init(PARAMS), params)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (optax.adam(0.1).init(PARAMS), "got a tuple"),
+        (from_rule(rules.Momentum(), 0.1).init(PARAMS), "with slots MomentumSlots"),
+        (from_rule(rules.AMSGrad(), 0.1).init(PARAMS), "with slots AdamSlots"),
+        (ADAM.init(PARAMS)._replace(count=jnp.asarray(0.5)), "a whole number as count"),
+        (ADAM.init(PARAMS)._replace(count=-1), "a count >= 0"),
+        (ADAM.init({"w": PARAMS["w"]}), r"update\(state\) must have the containers"),
+        (jax.tree.map(lambda x: x[..., :1] if x.ndim else x, ADAM.init(PARAMS)), r"\['b'\].m must have the shape"),
+        (jax.tree.map(lambda x: x.astype(int), ADAM.init(PARAMS)), r"\(state\)\['b'\].m must be an array of"),
+    ],
+    ids=["Optax", "another rule", "AMSGrad", "count", "negative", "other parameters", "shape", "integer"],
+)
+def test_a_state_that_does_not_fit_is_refused(state, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        ADAM.update(PARAMS, state, PARAMS)
+
+
+def test_muon_says_without_the_parameters_too_that_it_needs_matrices():
+    optimizer = from_rule(rules.Muon(), 0.1)
+    with pytest.raises(ValueError, match=r"Muon must get matrices; .* got one of shape \(3,\)"):
+        optimizer.update(PARAMS, optimizer.init(PARAMS))
+    with pytest.raises(ValueError, match=r"Adafactor\(\) needs the parameters: write update"):
+        from_rule(rules.Adafactor(), 0.1).update(PARAMS, from_rule(rules.Adafactor(), 0.1).init(PARAMS))
+
+
+@pytest.mark.parametrize("rule", [rules.RAdam(), rules.RAdam(b2=0.75), rules.AMSGrad()], ids=repr)
+def test_the_gradient_through_updates_is_the_same_backwards_forwards_and_compiled(rule):
+    optimizer = from_rule(rule, 0.1)
+    # RAdam has no root in its first updates: a gradient of 0 does no harm then.
+    start = jnp.array([0.5, 2.0, 0.0 if isinstance(rule, rules.RAdam) else 1.0])
+
+    def trained(x):
+        p, state = x * start, optimizer.init(start)
+        for t in range(3):
+            updates, state = optimizer.update(p * jnp.cos(p + t), state, p)
+            p = p + updates
+        return jnp.sum(jnp.sin(p))
+
+    with jax.enable_x64(True):
+        x = jnp.asarray(1.3)
+        forward = jax.jvp(trained, (x,), (jnp.ones_like(x),))[1]
+        np.testing.assert_allclose(jax.grad(trained)(x), forward, rtol=1e-4)
+        np.testing.assert_allclose(jax.jit(jax.grad(trained))(x), forward, rtol=1e-4)

@@ -97,10 +97,10 @@ class Muon(Rule):
         self, context: Context, ps: list[Array], gs: list[Array], slots: list[Any]
     ) -> tuple[list[Array], list[Any]]:
         """Return what to subtract from each parameter, and the new slots."""
-        for p, ndim in zip(ps, context.ndims, strict=True):
+        for g, ndim in zip(gs, context.ndims, strict=True):
             if ndim != 2:
                 must = "Muon must get matrices; write Split(Muon(), Adam()) for the other parameters"
-                raise ValueError(f"{must}; got one of shape {shape_of(p)}")
+                raise ValueError(f"{must}; got one of shape {shape_of(g)}")
         weight = 1.0 - self.momentum if self.average else 1.0
         ms = [self.momentum * s.m + weight * g for g, s in zip(gs, slots, strict=True)]
         directions = [self._direction(context.at(i), g, m, weight) for i, (g, m) in enumerate(zip(gs, ms, strict=True))]

@@ -136,7 +136,11 @@ class RAdam(Local):
         def update(p: Array, g: Array, slots: Moments) -> tuple[Array, Moments]:
             m, v = average(slots.m, g, self.b1), average(slots.v, g * g, self.b2)
             d = a * m + b * g if self.nesterov else a * m
-            return rate * d if on is False else rate * d / context.choose(on, below(v), 1.0), Moments(m, v)
+            if on is False:
+                return rate * d, Moments(m, v)
+            # Of 1 where it is not used: the root of 0 has no derivative.
+            root = below(context.choose(on, v, 1.0))
+            return rate * d / context.choose(on, root, 1.0), Moments(m, v)
 
         return update
 
