@@ -117,12 +117,15 @@ class Buckets(Executor):
             elif bucket.alone:
                 key = (bucket.number, bucket.step, bucket.work, bucket.device)
                 lists.setdefault(key, []).append(self.load(bucket, gs))
+            elif bucket.in_lists(own := [gs[i] for i in bucket.indices]):
+                _run_kernel(kernel, bucket, bucket.ps, own, bucket.slots_of_each())
             else:
                 loaded = self.load(bucket, gs)
-                _run_kernel(kernel, [loaded])
+                _run_kernel(kernel, bucket, [loaded.p], [loaded.g], [bucket.slots])
                 self.store(bucket, loaded.p)
         for together in lists.values():
-            _run_kernel(kernel, together)
+            slots = [x.bucket.slots for x in together]
+            _run_kernel(kernel, together[0].bucket, [x.p for x in together], [x.g for x in together], slots)
         return rest
 
     def _together(self, engine: Engine, buckets: Sequence[Bucket], gs: Sequence[Tensor]) -> None:
@@ -223,14 +226,7 @@ class Buckets(Executor):
             torch._foreach_copy_(bucket.ps, bucket.places("p", p.view(-1)))
 
 
-def _run_kernel(kernel: Kernel, loaded: Sequence[Loaded]) -> None:
-    bucket = loaded[0].bucket
+def _run_kernel(kernel: Kernel, bucket: Bucket, ps: list[Tensor], gs: list[Tensor], slots: list[list[Tensor]]) -> None:
+    """Run a kernel on tensors that have the group and the step of a bucket."""
     lr = bucket.group["lr"]
-    kernel(
-        [x.p for x in loaded],
-        [x.g for x in loaded],
-        [x.bucket.slots for x in loaded],
-        lr if isinstance(lr, Tensor) else float(lr),
-        bucket.step,
-        bucket.maximize,
-    )
+    kernel(ps, gs, slots, lr if isinstance(lr, Tensor) else float(lr), bucket.step, bucket.maximize)
