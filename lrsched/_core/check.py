@@ -66,6 +66,12 @@ def is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
 
 
+def _is_row(value: Any) -> bool:
+    """Return whether a value is an array of one axis, of any library."""
+    shape = getattr(value, "shape", None)
+    return isinstance(shape, tuple) and len(shape) == 1 and hasattr(value, "__array__")
+
+
 def plain(value: Any) -> Any:
     """Return the number that a NumPy scalar or an array without axes holds; anything else as it is."""
     if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
@@ -265,7 +271,7 @@ class Many:
     def __call__(self, where: str, value: Any) -> tuple[Any, ...]:
         must = f"a sequence of {self.least} or more items"
         if type(value) is not tuple and type(value) is not list:
-            if len(getattr(value, "shape", ())) == 1 and hasattr(value, "__array__"):
+            if _is_row(value):
                 value = np.asarray(value).tolist()
             if not is_sequence(value):
                 raise _fail(TypeError, where, must, value)
@@ -359,7 +365,7 @@ class OneOrMany:
     most: int
 
     def __call__(self, where: str, value: Any) -> tuple[Any, ...]:
-        if not is_sequence(value) and not getattr(value, "shape", ()):
+        if not is_sequence(value) and not _is_row(value):
             return (self.each(where, value),)
         if not 1 <= len(value) <= self.most:
             raise ValueError(f"{where} must be one, or a sequence of 1 to {self.most}, got {len(value)}")

@@ -62,7 +62,7 @@ Mask = Annotated[bool, _Everywhere()]
 
 
 @dataclass(frozen=True)
-class _Moments:
+class _Float32:
     """None, or float32 in any spelling: what the moments of float32 parameters are in any case."""
 
     def __call__(self, where: str, value: Any) -> None:
@@ -77,7 +77,7 @@ class _Moments:
         yield from ("float16", "bfloat16", np.float64, "no dtype", 0, True, [1])
 
 
-MomentDtype = Annotated[Any, _Moments()]
+MomentDtype = Annotated[Any, _Float32()]
 MaskOrNone = Annotated[bool | None, _Everywhere(default=True)]
 
 
