@@ -195,8 +195,10 @@ def wrong(rule: Any, annotation: Any) -> Iterator[Any]:
             yield value
 
 
-MUST = re.compile(r"\b(must|takes?|is missing|missing|needs?|unexpected|at most|has no|cannot|multiple|two values)\b")
-CAME = re.compile(r"\b(got|but|missing|takes|write|given)\b")
+MUST = re.compile(
+    r"\b(must|should|recognized|takes?|missing|needs?|unexpected|at most|has no|cannot|multiple|two values)\b"
+)
+CAME = re.compile(r"\b(got|[Rr]eceived|recognized|but|missing|takes|write|given)\b")
 
 
 def judged(public: Public, argument: str, call: Callable[[], Any]) -> str | None:

@@ -4,15 +4,14 @@ import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 
 from lrsched import Schedule, feedback
+from lrsched.arguments import Choice, OneOf, OrNone, checked
 from lrsched_keras._feedback import Dial, FeedbackLoop, core_of, put_in_order, write_json
 from lrsched_keras._schedule import complete
-
-_UNITS = ("epoch", "batch")
 
 
 def _optimizers(model: Any) -> list[Any]:
@@ -79,19 +78,18 @@ class LRCallback(keras.callbacks.Callback):
         >>> callback = LRCallback(feedback.Plateau(factor=0.1, patience=5), monitor="loss")
     """
 
+    @checked
     def __init__(
         self,
         schedule: Schedule | feedback.Feedback,
-        unit: str = "epoch",
+        unit: Annotated[str, Choice(("epoch", "batch"))] = "epoch",
         *,
-        monitor: str = "val_loss",
-        backup: str | Path | None = None,
+        monitor: Annotated[str, OneOf(str, "a name in the logs")] = "val_loss",
+        backup: Annotated[str | Path | None, OrNone(OneOf((str, Path), "a file"))] = None,
     ) -> None:
         super().__init__()
         self._loop = FeedbackLoop(schedule, monitor) if isinstance(schedule, feedback.Feedback) else None
         self.schedule: Any = schedule if self._loop else complete("LRCallback(schedule)", schedule)
-        if unit not in _UNITS:
-            raise ValueError(f"LRCallback(unit=...) must be one of {', '.join(map(repr, _UNITS))}, got {unit!r}")
         self.unit = unit
         self._seen_before = 0
         self.backup = None if backup is None else Path(backup)
@@ -173,7 +171,8 @@ class LRCallback(keras.callbacks.Callback):
         """Return what the feedback rule remembers, as JSON types; empty for a schedule, which remembers nothing."""
         return {} if self._loop is None else self._loop.get()
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    @checked
+    def set_state(self, state: Annotated[dict[str, Any], OneOf(dict, "what get_state() returned")]) -> None:
         """Go on from what `get_state` returned.
 
         Raises:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import keras
 
 from lrsched import feedback
+from lrsched.arguments import Rate, checked
 from lrsched_keras._schedule import LRSchedule
 
 # JAX traces a training step with the variables of the optimizer as its arguments and compiles anything else into it.
@@ -46,7 +47,8 @@ class FeedbackSchedule(keras.optimizers.schedules.LearningRateSchedule, _Base):
         0.125
     """
 
-    def __init__(self, schedule: Any, factor: float = 1.0) -> None:
+    @checked
+    def __init__(self, schedule: Any, factor: Rate = 1.0) -> None:
         if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
             schedule = LRSchedule(schedule)
         own: dict[str, Any] = {"dtype": keras.config.floatx(), "trainable": False, "name": "factor"}
@@ -150,8 +152,6 @@ class FeedbackLoop:
     """A feedback rule, its state, and the numbers that its factor multiplies; all of it can be saved as JSON."""
 
     def __init__(self, rule: feedback.Feedback, monitor: str) -> None:
-        if not isinstance(monitor, str):
-            raise TypeError(f"LRCallback(monitor=...) must be a name in the logs, got {monitor!r}")
         if len(rule.needs) != 1:
             raise TypeError(f"LRCallback(schedule) must be a rule that needs one number, got one of {rule.needs}")
         self.rule = rule

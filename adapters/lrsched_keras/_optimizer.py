@@ -9,6 +9,7 @@ import keras
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from lrsched import Schedule, from_config, rules, to_config
+from lrsched.arguments import TextOrNone, checked
 from lrsched_keras._feedback import put_in_order
 from lrsched_keras._schedule import LRSchedule
 
@@ -104,7 +105,10 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         >>> model.compile(optimizer, loss="mse")
     """
 
-    def __init__(self, rule: rules.Rule, learning_rate: Any, *, name: str = "rule_optimizer", **kwargs: Any) -> None:
+    @checked
+    def __init__(
+        self, rule: rules.Rule, learning_rate: Any, *, name: TextOrNone = "rule_optimizer", **kwargs: Any
+    ) -> None:
         _check_rule(rule)
         every = kwargs.get("gradient_accumulation_steps")
         super().__init__(_keras_rate(learning_rate, every), name=name, **kwargs)

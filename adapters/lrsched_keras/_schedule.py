@@ -5,6 +5,7 @@ from typing import Any, Self
 import keras
 
 from lrsched import Schedule, from_config, to_config
+from lrsched.arguments import Length, checked
 
 
 def complete(where: str, schedule: Any) -> Schedule:
@@ -55,14 +56,10 @@ class LRSchedule(keras.optimizers.schedules.LearningRateSchedule):
         True
     """
 
-    def __init__(self, schedule: Schedule, *, gradient_accumulation_steps: int = 1) -> None:
+    @checked
+    def __init__(self, schedule: Schedule, *, gradient_accumulation_steps: Length = 1) -> None:
         self.schedule = complete("LRSchedule(schedule)", schedule)
-        n = gradient_accumulation_steps
-        if isinstance(n, bool) or not isinstance(n, int):
-            raise TypeError(f"LRSchedule(gradient_accumulation_steps=...) must be an int >= 1, got {n!r}")
-        if n < 1:
-            raise ValueError(f"LRSchedule(gradient_accumulation_steps=...) must be an int >= 1, got {n!r}")
-        self.gradient_accumulation_steps = n
+        self.gradient_accumulation_steps = gradient_accumulation_steps
 
     def __call__(self, step: Any) -> Any:
         """Return the rate of batch number `step`, counted from 0.

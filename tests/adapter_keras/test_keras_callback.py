@@ -162,5 +162,5 @@ def test_schedule_without_a_height_is_refused():
 
 @pytest.mark.parametrize("wrong", ["step", "Epoch", "", None, 1])
 def test_unknown_unit_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"LRCallback\(unit=...\) must be one of 'epoch', 'batch', got"):
+    with pytest.raises((TypeError, ValueError), match=r"LRCallback\(unit=...\) must be one of 'epoch', 'batch', got"):
         LRCallback(SCHEDULE, unit=wrong)

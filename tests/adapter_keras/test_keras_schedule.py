@@ -192,7 +192,7 @@ def test_schedule_without_a_height_is_refused_before_training(wrong):
         LRSchedule(wrong)
 
 
-@pytest.mark.parametrize(("wrong", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)])
+@pytest.mark.parametrize(("wrong", "error"), [(0, ValueError), (-1, ValueError), (2.5, TypeError), (True, TypeError)])
 def test_wrong_number_of_accumulated_batches_is_refused(wrong, error):
     with pytest.raises(error, match=r"LRSchedule\(gradient_accumulation_steps=...\) must be an int >= 1"):
         LRSchedule(Constant(0.1), gradient_accumulation_steps=wrong)
