@@ -11,6 +11,7 @@ import torch
 from lrsched import Exponential, Linear, rules
 from lrsched_torch import RuleOptimizer
 from lrsched_torch._loops import build as _build
+from lrsched_torch._shared.captured import Captured
 
 RATES = (Linear(0.1, 0.0, steps=20), Exponential(0.05, 0.9), 0.02)
 SHAPES = ((3, 2), (2, 3), (), (4,), (2, 2), (1,))
@@ -486,6 +487,17 @@ def test_a_copy_has_the_edits(form, duplicate):
             o.step()
     torch.testing.assert_close(held(one), held(other), rtol=0.0, atol=0.0)
     assert [g["lr"] for g in one.param_groups] == [g["lr"] for g in other.param_groups]
+
+
+def test_a_group_put_before_others_takes_no_rate_of_theirs_on_the_device():
+    captured = Captured()
+    groups = [{"params": [], "lr": 0.5, "updates": 3}]
+    captured.adopt(groups)
+    old = groups[0]["lr"]
+    groups.insert(0, {"params": [], "lr": 0.25, "updates": 3})
+    captured.adopt(groups)
+    assert [float(group["lr"]) for group in groups] == [0.25, 0.5]
+    assert groups[1]["lr"] is old
 
 
 def test_the_comparison_sees_a_hidden_moment():

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from math import isfinite
+from math import isfinite, nan
 from numbers import Real
 from typing import Any
 
@@ -113,7 +113,10 @@ def _group(saved: Mapping[str, Any], group: dict[str, Any]) -> dict[str, Any]:
     if type(lr) is not float:
         if isinstance(lr, bool) or not (isinstance(lr, Real) or (isinstance(lr, Tensor) and lr.numel() == 1)):
             raise TypeError(f"{WHERE} must have a number as 'lr' of each group, got {lr!r}")
-        (lr,) = numbers([lr])
+        try:
+            (lr,) = numbers([lr])
+        except (OverflowError, TypeError):
+            lr = nan  # beyond all floats, or complex
     if not isfinite(lr):
         raise ValueError(f"{WHERE} must have a finite 'lr' in each group, got {saved['lr']!r}")
     if up is not True and up is not False:

@@ -105,10 +105,13 @@ class Captured:
 
     def adopt(self, groups: Sequence[Group]) -> None:
         """Put rates and counts of updates on the device of their groups; those that lie there stay."""
+        kept = {id(group[name]) for group in groups for name in KEPT}
         for i, group in enumerate(groups):
             device = group["params"][0].device if group["params"] else torch.device("cpu")
             for name in KEPT:
                 x, home = group[name], self._homes.get((i, name))
+                if home is not None and home is not x and id(home) in kept:
+                    home = None  # that of a group which others have moved
                 if home is None or x is not home or home.device != device:
                     self._homes[i, name] = group[name] = _settled(x, home, device)
 
