@@ -44,8 +44,10 @@ class LRCallback(keras.callbacks.Callback):
     A feedback rule observes `logs[monitor]` after each epoch or batch, and its factor multiplies the rate that the
     optimizer had at first, or, if it was built with `FeedbackSchedule(schedule)`, the schedule. Where an epoch has no
     validation, a rule that monitors `val_...` waits. After a batch, Keras logs the mean since the epoch began. The
-    state of the rule stays in the callback over several calls of `fit`; `get_state` and `set_state` carry it on to
-    another process, or `backup` does. A rule that can end a run (`EarlyStopping`) sets `model.stop_training`.
+    state of the rule stays in the callback over several calls of `fit` with one model, and begins anew with another
+    one; `get_state` and `set_state` carry it on to another process, or `backup` does. A rate that somebody else sets,
+    by hand or in another callback, stays, and the factor goes on from there. A rule that can end a run
+    (`EarlyStopping`) sets `model.stop_training`.
 
     The rate that was last set appears in the history as `learning_rate`.
 
@@ -114,9 +116,8 @@ class LRCallback(keras.callbacks.Callback):
             return
         if self.backup is not None and self.backup.exists():
             self.set_state(json.loads(self.backup.read_text(encoding="utf-8")))
+        self._loop.begin(self.model, dials)
         self._seen_before = self._loop.observed
-        if len(self._loop.bases) != len(dials):
-            self._loop.bases = [dial.number for dial in dials]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the rate of this epoch."""
@@ -131,7 +132,7 @@ class LRCallback(keras.callbacks.Callback):
     def _set(self, epoch: int | None) -> None:
         for i, optimizer in enumerate(_optimizers(self.model)):
             if self._loop is not None:
-                Dial(optimizer).turn(self._loop.bases[i] * self._loop.factor)
+                self._loop.turn(i, Dial(optimizer))
             else:
                 step = int(keras.ops.convert_to_numpy(optimizer.iterations)) if epoch is None else epoch
                 optimizer.learning_rate = self.schedule(step)

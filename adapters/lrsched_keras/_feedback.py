@@ -2,6 +2,7 @@
 
 import json
 import os
+import weakref
 from pathlib import Path
 from typing import Any, Self
 
@@ -156,10 +157,34 @@ class FeedbackLoop:
             raise TypeError(f"LRCallback(schedule) must be a rule that needs one number, got one of {rule.needs}")
         self.rule = rule
         self.monitor = monitor
-        self.state = rule.init()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.state = self.rule.init()
         self.factor = 1.0
         self.bases: list[float] = []
         self.observed = 0
+        self._model: Any = None
+        # By optimizer what was set last and with which factor, to see whether somebody else has set another number.
+        self._left: dict[int, tuple[float, float]] = {}
+
+    def begin(self, model: Any, dials: list[Dial]) -> None:
+        """Begin to train a model: anew, unless it is the first one, or the one before."""
+        if self._model is not None and self._model() is not model:
+            self._forget()
+        self._model = weakref.ref(model)
+        if len(self.bases) != len(dials):
+            self.bases = [dial.number for dial in dials]
+
+    def turn(self, i: int, dial: Dial) -> None:
+        """Set the number of optimizer i: its base, or what somebody else has set since, times the factor."""
+        left, factor = self._left.get(i, (None, 1.0))
+        set_by_others = left is not None and dial.number != left
+        if set_by_others:
+            self.bases[i] = dial.number / (factor or 1.0)
+        if not set_by_others or self.factor != factor:
+            dial.turn(self.bases[i] * self.factor)
+        self._left[i] = dial.number, self.factor
 
     def observe(self, logs: dict[str, Any] | None) -> bool:
         """Show the monitored value to the rule, if the logs have it; return whether the rule ends the run.
@@ -194,6 +219,7 @@ class FeedbackLoop:
         """
         if memory.get("rule") != repr(self.rule):
             raise ValueError(f"the state must be one of the rule {self.rule!r}, got that of {memory.get('rule')}")
+        self._forget()
         self.state = feedback.state_from_json(self.rule, memory["rule_state"])
         self.factor, self.bases, self.observed = memory["factor"], list(memory["bases"]), memory["observed"]
 

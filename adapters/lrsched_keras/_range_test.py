@@ -28,7 +28,8 @@ def run_range_test(
 
     Args:
         model: a model that is built and compiled with one optimizer.
-        batches: tuples of the arguments of `model.train_on_batch`, such as `(x, y)`, repeated when they end.
+        batches: tuples of arguments of `model.train_on_batch`, such as `(x, y)`, repeated when they end; no more are
+            taken than the test needs.
         start: first learning rate, > 0.
         end: last learning rate, > `start`.
         steps: updates between them, at least 1; at most `steps + 1` are done.
@@ -38,7 +39,8 @@ def run_range_test(
         Learning rates, the loss of each update, and the suggestions.
 
     Raises:
-        ValueError: the rates do not rise, the model is not built, or there is no batch.
+        TypeError: a batch is no tuple.
+        ValueError: the rates do not rise, the model is not built or not compiled, or there is no batch.
 
     Examples:
         >>> import keras, numpy as np
@@ -51,9 +53,12 @@ def run_range_test(
         >>> float(model.optimizer.learning_rate)
         0.125
     """
+    rates = range_test(start, end, steps)
+    optimizer = getattr(model, "optimizer", None)
     if not model.built:
         raise ValueError("run_range_test(model) must be built: call it on a batch first")
-    optimizer = model.optimizer
+    if optimizer is None:
+        raise ValueError("run_range_test(model) must be compiled: call model.compile(optimizer, loss) first")
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
     core = core_of(optimizer)
@@ -61,6 +66,12 @@ def run_range_test(
     given = list(islice(batches, each * (steps + 1)))  # a generator may have no end
     if not given:
         raise ValueError("run_range_test(batches=...) must hold at least one batch, got none")
+    for batch in given:
+        if not isinstance(batch, tuple | list):
+            raise TypeError(
+                "run_range_test(batches=...) must hold tuples of arguments of train_on_batch, such as [(x, y)], got a "
+                f"{type(batch).__name__} in it"
+            )
     feed = chain.from_iterable(repeat(given))
     read = keras.ops.convert_to_numpy
 
@@ -79,11 +90,10 @@ def run_range_test(
     try:
         if own is not None:
             done = int(read(optimizer.iterations))
-            rising = range_test(start, end, steps)
-            rising = Constant(start, steps=done) >> rising if done else rising
+            rising = Constant(start, steps=done) >> rates if done else rates
             core._learning_rate = LRSchedule(rising, gradient_accumulation_steps=each)
             model.make_train_function(force=True)
-        return feedback.range_curve(train, map(range_test(start, end, steps), range(steps + 1)), rule)
+        return feedback.range_curve(train, map(rates, range(steps + 1)), rule)
     finally:
         for variable, content in saved:
             variable.assign(content)

@@ -430,3 +430,47 @@ def test_a_range_test_takes_no_more_batches_than_it_needs():
     x = np.linspace(-1.0, 1.0, 16)[:, None]
     endless = ((x, 2.0 * x) for _ in iter(int, 1))
     assert len(run_range_test(model, endless, start=1e-4, end=1e-2, steps=3).lrs) == 4
+
+
+def test_a_range_test_says_what_is_missing():
+    model = falling_model(keras.optimizers.SGD(0.5))
+    with pytest.raises(TypeError, match=r"run_range_test\(batches=\.\.\.\) must hold tuples .*, got a ndarray in it"):
+        run_range_test(model, (np.ones((2, 1)), np.ones((2, 1))))
+    bare = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"run_range_test\(model\) must be compiled"):
+        run_range_test(bare, [(np.ones((2, 1)), np.ones((2, 1)))])
+
+
+class SetsTheRate(keras.callbacks.Callback):
+    """Sets the rate before one epoch."""
+
+    def __init__(self, epoch, rate):
+        super().__init__()
+        self.epoch, self.rate = epoch, rate
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.model.optimizer.learning_rate = self.rate
+
+
+def test_a_rate_that_somebody_else_sets_stays_and_the_factor_goes_on_from_there():
+    model, callback = falling_model(keras.optimizers.SGD(0.5)), LRCallback(HALVE)
+    assert train(model, callback, [1.0, 1.0, 0.5])["learning_rate"] == [0.5, 0.5, 0.25]
+    model.optimizer.learning_rate = 8.0  # between two calls
+    x = np.ones((2, 1), "float32")
+    callbacks = [Metric([0.5, 0.4, 0.3, 0.4, 0.2]), callback, SetsTheRate(2, 2.0)]
+    history = model.fit(x, -1000.0 * x, callbacks=callbacks, epochs=5, verbose=0).history
+    # 0.5 and 0.4 are no better than 0.5 and 0.3 were.
+    assert history["learning_rate"] == [8.0, 4.0, 2.0, 2.0, 1.0]
+
+
+def test_a_second_model_begins_with_its_own_rate_and_a_rule_without_memory():
+    callback = LRCallback(feedback.Plateau(factor=0.5, patience=0))
+    for rate in (0.5, 4.0):
+        model = falling_model(keras.optimizers.SGD(rate))
+        found = train(model, callback, [1.0, 1.0, 1.0])["learning_rate"]
+        assert found == [rate, rate, 0.5 * rate]
+    state = callback.get_state()
+    other = LRCallback(feedback.Plateau(factor=0.5, patience=0))
+    other.set_state(state)
+    assert train(falling_model(keras.optimizers.SGD(9.0)), other, [1.0])["learning_rate"] == [4.0 * state["factor"]]
