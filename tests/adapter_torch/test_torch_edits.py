@@ -220,6 +220,11 @@ def taken_out_for_a_step(o, p, q):
     o.param_groups.insert(0, group)
 
 
+def each_taken_out_for_a_step(o, p, q):
+    for _ in o.param_groups:
+        taken_out_for_a_step(o, p, q)
+
+
 def appended(o, p, q):
     o.param_groups.append({"params": [fresh(o)], "lr": 0.03})
 
@@ -274,7 +279,8 @@ def without_a_gradient(o, p, q):
 
 
 GROUPS = (
-    popped, rotated, reversed_, taken_out_for_a_step, appended, appended_with_a_schedule, appended_like_another,
+    popped, rotated, reversed_, taken_out_for_a_step, each_taken_out_for_a_step,
+    appended, appended_with_a_schedule, appended_like_another,
     inserted, added, parameters_replaced, parameter_replaced, parameter_appended, parameter_removed, as_a_tuple,
     in_another_list, noted_in_a_group, without_a_gradient,
 )  # fmt: skip

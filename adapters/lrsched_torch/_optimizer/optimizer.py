@@ -36,6 +36,7 @@ from lrsched_torch._shared.jobs import Executor, Job
 from lrsched_torch._shared.untraced import untraced
 from lrsched_torch._shared.update import named
 
+COUNTS = "RuleOptimizer(params=...) must have 'updates' in each group"
 # References to a group that only `_known` and the question have.
 KEPT_BY_US = 2
 
@@ -134,7 +135,8 @@ class RuleOptimizer(Optimizer):
         self._ways: dict[rules.Rule, Ways] = {}
         self._rates = Rates()
         self._known: list[Known] = []
-        self._follow([])
+        self.group_rules: list[rules.Rule] = []
+        self._schedules: list[Schedule | None] = []
         with told_of("params"):
             super().__init__(params, {"lr": lr, "maximize": maximize})
 
@@ -208,7 +210,7 @@ class RuleOptimizer(Optimizer):
         except Exception:
             del self.param_groups[-1]
             raise
-        self._known.append(known)
+        self._known.insert(len(self.group_rules), known)
         self.group_rules.append(known.rule)
         self._schedules.append(known.schedule)
         self._forget()
@@ -234,7 +236,7 @@ class RuleOptimizer(Optimizer):
                 for other in self.param_groups
                 if other is group or id(other) in known
             )
-        (full["updates"],) = whole("RuleOptimizer(params=...) must have 'updates' in each group", [full["updates"]])
+        (full["updates"],) = whole(COUNTS, [full["updates"]])
         if isinstance(full["lr"], Schedule):
             schedule = full["lr"]
             full["lr"] = schedule(full["updates"])
@@ -245,12 +247,18 @@ class RuleOptimizer(Optimizer):
     def _follow(self, groups: list[dict[str, Any]]) -> None:
         """Find the rule and the schedule of each group, wherever others have put it, and take groups that are new."""
         found, known = [], {id(k.group): k for k in self._known}
+        away = {id(k.group) for k in self._known[len(self.group_rules) :]}
         for group in groups:
             k = known.pop(id(group), None)
             if k is None:
                 k = self._taken(group)
             elif not complete(group):
                 k = self._taken(*k)
+            elif id(group) in away:  # the count has gone on without it
+                counts = [other["updates"] for other in groups if "updates" in other and id(other) not in away]
+                (group["updates"],) = whole(COUNTS, (counts or [group["updates"]])[:1])
+                if k.schedule is not None:
+                    group["lr"] = k.schedule(group["updates"])
             found.append(k)
         # One that somebody keeps may come back.
         self._known = [*found, *(k for k in known.values() if getrefcount(k.group) > KEPT_BY_US)]
