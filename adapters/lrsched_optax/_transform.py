@@ -197,7 +197,7 @@ class _SlotsOfLeaf(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Shape:
+class _SlotShape:
     """Stands for an array of the slots, where only structure and shapes matter."""
 
     shape: tuple[int, ...]
@@ -208,8 +208,8 @@ class _Shapes(NamedTuple):
 
     shape: tuple[int, ...] = ()
 
-    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> _Shape:
-        return _Shape(self.shape if shape is None else shape)
+    def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> _SlotShape:
+        return _SlotShape(self.shape if shape is None else shape)
 
 
 def _layout(rule: Rule) -> Any:

@@ -26,7 +26,7 @@ LEAST_32, LARGEST_32 = (float(end) for end in (np.finfo(np.float32).tiny, np.fin
 STAIRS = 16
 
 
-class _Level:
+class _Timeless:
     """The space of a curve that asks for nothing but one value."""
 
     @staticmethod
@@ -37,7 +37,7 @@ class _Level:
 def _levels(curves: Sequence[Any]) -> np.ndarray[Any, Any] | None:
     """Return the value of each curve, or None if one is not the same at all times."""
     try:
-        return np.array([float(curve(None, _Level)) for curve in curves])
+        return np.array([float(curve(None, _Timeless)) for curve in curves])
     except (AttributeError, TypeError):  # it asks for more, or for the time
         return None
 

@@ -214,7 +214,7 @@ def test_a_feedback_rule_goes_to_an_epoch_as_torch_does():
 
 @pytest.mark.parametrize(
     "metric",
-    ["0.5", "loss", [0.5], {}, True, 1j, torch.zeros(2), 10**400, object(), np.array("5"), np.zeros(2)],
+    ["0.5", "loss", [0.5], {}, True, 1j, torch.zeros(2), 10**400, object, np.array("5"), np.zeros(2)],
     ids=repr,
 )
 def test_a_metric_that_is_no_number_changes_nothing(metric):

@@ -162,6 +162,9 @@ def test_anything_that_is_no_step_is_a_type_error(step):
 class Offers:
     """Something that offers itself as an array of NumPy, as a column of pandas does."""
 
+    def __repr__(self):
+        return "Offers()"
+
     def __array__(self, dtype=None, copy=None):
         import numpy as np
 

@@ -80,7 +80,7 @@ class Bucket:
         self._places: dict[str, list[Tensor]] = {}
         names = [*facts.names, *(["master"] if master else [])]
         if self.alone:
-            self.size = first.p.numel()
+            self.size, self._alone_at = first.p.numel(), _place(first.p)
             for name in names:
                 first.state[name] = first.state[name].to(self.device, self.work)
             found = [first.state[name] for name in names]
@@ -191,8 +191,8 @@ class Bucket:
         )
 
     def _lies(self) -> bool:
-        """Return whether a parameter that stands alone has the shape, dtype and device of its state."""
-        return not self.alone or _form(self.ps[0]) == self._forms[0]
+        """Return whether a parameter that stands alone lies in memory as its state does, in shape, dtype and device."""
+        return not self.alone or _place(self.ps[0]) == self._alone_at
 
     def advance(self) -> None:
         """Count one update, if the count is a number."""
@@ -204,6 +204,11 @@ class Bucket:
 
 
 _form, _dtype = attrgetter("shape", "dtype", "device"), attrgetter("dtype")
+
+
+def _place(p: Tensor) -> Any:
+    # Another memory format, as `model.to(memory_format=torch.channels_last)` gives it, keeps the form.
+    return _form(p), p.stride()
 
 
 def unshared(x: Any) -> Any:

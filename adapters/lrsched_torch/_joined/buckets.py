@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._joined.bucket import CPU, GPU, NATIVE, Bucket, Home, flattened, label
-from lrsched_torch._joined.engines import Compiled, Eager, Engine, Loaded, Native
+from lrsched_torch._joined.engines import Compiled, Eager, Engine, Loaded, NativeKernel
 from lrsched_torch._joined.native import Kernel, native_of
 from lrsched_torch._shared.captured import Captured
 from lrsched_torch._shared.compiling import EAGER, INDUCTOR
@@ -68,7 +68,7 @@ class Buckets(Executor):
             self._plan(members, self._dtypes)
             check_gradients([m.p for m in members], gs)
         eager = Eager(self.rule, self.facts)
-        self._engine = Native(self.parts, self.kernel, eager) if self.kernel and self.parts else eager
+        self._engine = NativeKernel(self.parts, self.kernel, eager) if self.kernel and self.parts else eager
         # What is kept on the device is known to the graphs alone.
         if self.compile or self.captured:
             self._engine = Compiled(self.rule, self.facts, self.captured)

@@ -118,7 +118,7 @@ class Eager:
         return self.rule.body(context, *inputs)
 
 
-class Native:
+class NativeKernel:
     """Runs the leading parts of a rule piece by piece, and a native kernel on what they make of each.
 
     Args:
@@ -233,7 +233,7 @@ class Compiled:
         env |= self._keys[key, index]
 
 
-Engine = Eager | Native | Compiled
+Engine = Eager | NativeKernel | Compiled
 
 
 def _scalars(bucket: Bucket, captured: Captured | None) -> Env:

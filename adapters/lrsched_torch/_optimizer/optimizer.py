@@ -26,7 +26,7 @@ from lrsched_torch._optimizer.arguments import (
 from lrsched_torch._optimizer.choice import executor_of
 from lrsched_torch._optimizer.flat import Flat, check_flat
 from lrsched_torch._optimizer.loading import LOW, OF, loaded
-from lrsched_torch._optimizer.rates import Rates
+from lrsched_torch._optimizer.rates import LeftRates
 from lrsched_torch._optimizer.seen import Known, Seen, complete
 from lrsched_torch._scheduler.scheduler import ScheduleLR
 from lrsched_torch._shared.captured import Captured, plain, prepare, refuse
@@ -133,7 +133,7 @@ class RuleOptimizer(Optimizer):
         self.rule, self.totals_over = rule, totals_over
         self.compile, self.flat, self.master, self.capturable = compile, flat, master, capturable
         self._ways: dict[rules.Rule, Ways] = {}
-        self._rates = Rates()
+        self._rates = LeftRates()
         self._known: list[Known] = []
         self.group_rules: list[rules.Rule] = []
         self._schedules: list[Schedule | None] = []
@@ -172,7 +172,7 @@ class RuleOptimizer(Optimizer):
         super().__setstate__(state)
         self._known = list(map(Known, self.param_groups, self.group_rules, self._schedules))
         self._seen = None
-        self.__dict__.setdefault("_rates", Rates()).again()
+        self.__dict__.setdefault("_rates", LeftRates()).again()
         if "_flat" not in self.__dict__:
             self._ways = {}  # decided anew at the first step
             self._forget()

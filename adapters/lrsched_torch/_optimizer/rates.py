@@ -15,7 +15,7 @@ from lrsched_torch._shared.captured import Captured, capturing, numbers
 Group = dict[str, Any]
 
 
-class Rates:
+class LeftRates:
     """The rates that the last step has left: who overwrites one is told so once, and overruled.
 
     A trainer makes a scheduler whether it is wanted or not, which multiplies the rate that it finds at first and writes
