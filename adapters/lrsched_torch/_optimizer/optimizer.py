@@ -226,8 +226,7 @@ class RuleOptimizer(Optimizer):
         """Take a group as `add_param_group` does, whoever has put it among the others: what it lacks is the default."""
         check_groups([group])
         rule = group.get("rule", self.rule) if rule is None else rule
-        counts = (other["updates"] for other in self.param_groups if "updates" in other)
-        full = {**self.defaults, "updates": next(counts, 0), **({"lr": schedule} if schedule else {}), **group}
+        full = {**self.defaults, "updates": self._done(), **({"lr": schedule} if schedule else {}), **group}
         check_group(full, rule, self.compile, self.capturable, self.totals_over)
         if self.flat:
             known = {id(k.group): k.rule for k in self._known}
@@ -244,6 +243,11 @@ class RuleOptimizer(Optimizer):
         group.pop("rule", None)
         return Known(group, rule, schedule)
 
+    def _done(self) -> int:
+        """Return the updates so far: those of the group that has done most, be it here or taken out."""
+        groups = [*self.param_groups, *(k.group for k in self._known)]
+        return max(whole(COUNTS, [group["updates"] for group in groups if "updates" in group]), default=0)
+
     def _follow(self, groups: list[dict[str, Any]]) -> None:
         """Find the rule and the schedule of each group, wherever others have put it, and take groups that are new."""
         found, known = [], {id(k.group): k for k in self._known}
@@ -255,8 +259,7 @@ class RuleOptimizer(Optimizer):
             elif not complete(group):
                 k = self._taken(*k)
             elif id(group) in away:  # the count has gone on without it
-                counts = [other["updates"] for other in groups if "updates" in other and id(other) not in away]
-                (group["updates"],) = whole(COUNTS, (counts or [group["updates"]])[:1])
+                group["updates"] = self._done()
                 if k.schedule is not None:
                     group["lr"] = k.schedule(group["updates"])
             found.append(k)
