@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lrsched
-from lrsched import Chain, Constant, Cosine, Schedule, Warmup, compat, feedback, forecast, rules
+from lrsched import Constant, Cosine, Schedule, Warmup, compat, feedback, forecast, rules
 
 
 def calls() -> None:
     # Schedules
     cosine = Cosine(0.1, 0.0, steps=100)
-    assert_type(Warmup(5) >> cosine, Chain)
+    assert_type(Warmup(5) >> cosine, Schedule)
     assert_type(0.5 * cosine + cosine, Schedule)
     assert_type(cosine(3), float)
     assert_type(cosine(np.arange(3)), NDArray[np.float64])
