@@ -106,7 +106,7 @@ def agree(name: str, arguments: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(data=st.data(), shared=SHARED)
 def test_a_rule_takes_the_steps_of_keras(name: str, data: st.DataObject, shared: dict[str, Any]):
     agree(name, data.draw(ARGUMENTS[name]) | shared)

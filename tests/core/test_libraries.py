@@ -136,7 +136,8 @@ FLOAT32 = {
 }
 
 
-@pytest.mark.parametrize("name", FLOAT32)
+# In every run XLA compiles what `test_range` gives it, all nodes in the slow ones.
+@pytest.mark.parametrize("name", [pytest.param(x, marks=[pytest.mark.slow] * ("XLA" in x)) for x in FLOAT32])
 def test_integer_steps_give_the_same_float32_values_everywhere(name):
     for schedule, expected, values in zip(SAMPLE, EXPECTED, FLOAT32[name](STEPS), strict=True):
         assert values.dtype == np.float32

@@ -29,12 +29,12 @@ def tensors(seed: int, dtype: Any) -> list[np.ndarray]:
 
 
 SLOW = pytest.mark.slow
-# Each mode and each dtype in every run, all pairs of them in the slow ones.
+# Operations and graphs, and each dtype, in every run, all pairs of them in the slow ones.
 WAYS = [
-    *((np.float32, "eager"), (np.float64, "function"), (np.float32, "xla")),
+    *((np.float64, "eager"), (np.float32, "xla")),
     *(
         pytest.param(*pair, marks=SLOW)
-        for pair in ((np.float64, "eager"), (np.float32, "function"), (np.float64, "xla"))
+        for pair in ((np.float32, "eager"), (np.float32, "function"), (np.float64, "function"), (np.float64, "xla"))
     ),
 ]
 

@@ -334,7 +334,7 @@ def test_a_decay_may_fall_below_the_valley_of_a_cycle_of_stairs(second: int, dow
 
 
 @given(schedule=schedules())
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_any_schedule_is_followed_by_deepspeed_exactly_or_refused(schedule: Schedule):
     try:
         found = to_deepspeed(schedule)
