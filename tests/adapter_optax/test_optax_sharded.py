@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+# In every run `test_optax_tools.py` trains sharded parameters.
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "jax_sharded_lars.py"
 
 PROGRAM = r"""

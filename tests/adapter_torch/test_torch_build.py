@@ -437,6 +437,7 @@ print(opt.state[ps[0]]["step"])
 """
 
 
+@pytest.mark.slow
 def test_a_fork_after_use_goes_on_in_both_processes():
     environment = {**os.environ, "OMP_NUM_THREADS": "4"}
     done = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True, timeout=300)

@@ -211,7 +211,7 @@ def test_a_compiled_step_compares_with_torch_and_compiles_in_time():
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("rule", [rules.Adam(), rules.Muon()], ids=repr)
+@pytest.mark.parametrize("rule", [rules.Adam(), pytest.param(rules.Muon(), marks=pytest.mark.slow)], ids=repr)
 @pytest.mark.parametrize("form", [{}, {"compile": True}, {"flat": True}, {"compile": True, "flat": True}], ids=str)
 def test_a_training_step_may_be_compiled_as_a_whole(form, rule):
     if "flat" in form and not facts_of(rule).packs:

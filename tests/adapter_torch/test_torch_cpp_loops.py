@@ -78,7 +78,12 @@ def compare(rule, make, rtol, atol, second=None, **options):
     torch.testing.assert_close(fast, slow, rtol=rtol, atol=atol)
 
 
-@pytest.mark.parametrize("rule", PACKED, ids=repr)
+# Each is compiled: one of each class of rule in every run, the others among the slow tests.
+FIRST = {repr(rule)[: repr(rule).index("(")]: rule for rule in reversed(PACKED)}.values()
+DIALECTS = [pytest.param(rule, marks=[pytest.mark.slow] * (rule not in FIRST)) for rule in PACKED]
+
+
+@pytest.mark.parametrize("rule", DIALECTS, ids=repr)
 def test_every_dialect_equals_the_eager_rule(rule):
     compare(rule, lambda: parameters(shapes=((3, 5), (), (0,), (400,), (7,))), 1e-11, 1e-13)
 
@@ -91,7 +96,7 @@ def test_tensors_are_cut_and_joined_without_a_trace(rule, flat):
 
 @pytest.mark.parametrize("rule", [rules.lamb(), rules.NAdam(), rules.Prodigy(d0=0.1)], ids=repr)
 @pytest.mark.parametrize("options", [{}, {"master": True}], ids=str)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow), torch.float32])
 def test_low_precision(rule, dtype, options):
     # A sum in another order may move a parameter to the next number of its dtype.
     tolerance = 4 * torch.finfo(dtype).eps

@@ -163,6 +163,7 @@ def test_no_kind_of_nan_becomes_a_number_of_bfloat16():
     assert p.isnan().all()
 
 
+@pytest.mark.slow
 def test_numbers_in_float64_are_kept_by_the_graph_of_all_tensors():
     found = []
     for compiled in (True, False):

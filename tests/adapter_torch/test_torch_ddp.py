@@ -14,7 +14,10 @@ from processes import gathered
 from lrsched import Cosine, rules
 from lrsched_torch import RuleOptimizer
 
-pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch is built without torch.distributed")
+pytestmark = [
+    pytest.mark.skipif(not dist.is_available(), reason="torch is built without torch.distributed"),
+    pytest.mark.slow,  # in every run `test_torch_sharded.py` trains in two processes
+]
 
 S = Cosine(0.05, 0.0, steps=12)
 PROCESSES = 2

@@ -304,6 +304,7 @@ for rule in (rules.Yogi(), rules.lamb(), rules.Muon()):
 """
 
 
+@pytest.mark.slow
 def test_a_run_without_any_program_goes_on_eagerly(tmp_path):
     environment = {**os.environ, "PATH": "", "CXX": "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(

@@ -118,7 +118,12 @@ def theirs(found):
     return [one for one in found if "RuleOptimizer goes on" in str(one.message)]
 
 
-EACH = [(name, form) for name in FOREIGN for form in FORMS if form == "eager" or name in ("LambdaLR", "OneCycleLR")]
+EACH = [
+    pytest.param(name, form, marks=[pytest.mark.slow] * (form == "capturable"))
+    for name in FOREIGN
+    for form in FORMS
+    if form == "eager" or name in ("LambdaLR", "OneCycleLR")
+]
 
 
 @pytest.mark.parametrize("schedule", [FROM_ZERO, FALLING], ids=["from zero", "falling"])

@@ -222,7 +222,7 @@ def test_triton_must_be_installed(monkeypatch):
 
 
 def test_another_word_is_refused():
-    with pytest.raises(TypeError, match="must be True, False or 'triton', got 'tritom'"):
+    with pytest.raises(TypeError, match="must be 'auto', True, False or 'triton', got 'tritom'"):
         RuleOptimizer([torch.ones(3)], rules.Adam(), lr=0.1, compile="tritom")
 
 

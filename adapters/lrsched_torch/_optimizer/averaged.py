@@ -29,7 +29,6 @@ def averaged(optimizer: Annotated[RuleOptimizer, OneOf(RuleOptimizer, "a RuleOpt
     Examples:
         >>> import torch
         >>> from lrsched import rules
-    from lrsched.arguments import OneOf, checked
         >>> w = torch.nn.Parameter(torch.tensor([4.0]))
         >>> optimizer = RuleOptimizer([w], rules.ScheduleFree(rules.SGD(), b1=0.5), lr=0.5)
         >>> for _ in range(2):

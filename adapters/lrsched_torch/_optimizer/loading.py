@@ -121,11 +121,9 @@ def _group(saved: Mapping[str, Any], group: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{WHERE} must have a finite 'lr' in each group, got {saved['lr']!r}")
     if up is not True and up is not False:
         raise TypeError(f"{WHERE} must have True or False as 'maximize', got {up!r}")
-    new = {name: group[name] for name in OWN if name in group}
-    for name, x in saved.items():
-        if name != "params" and name != OF:
-            new[name] = x if type(x) in PLAIN else _copied(x)
-    return new
+    new = {name: x if type(x) in PLAIN else _copied(x) for name, x in saved.items() if name != "params" and name != OF}
+    kept = {name: group[name] for name in OWN if name in group and name not in new}
+    return {"params": kept.pop("params"), **new, **kept}
 
 
 def _keep(
