@@ -292,6 +292,16 @@ def test_an_old_state_without_names_of_rules_is_told_by_its_slots():
         made().load_state_dict(state)
 
 
+def test_a_rate_in_a_tensor_of_one_element_is_loaded_as_a_number_in_one():
+    opt, twin = trained(), trained()
+    state = copied(opt.state_dict())
+    for group in state["param_groups"]:
+        group["lr"] = torch.tensor([group["lr"]], dtype=torch.float64)
+        del group["maximize"]
+    opt.load_state_dict(state)
+    assert alike(train(opt, range(3, 6)), train(twin, range(3, 6)))
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -344,8 +354,12 @@ def search(seeds):
             assert alike(train(opt, range(2, 4)), train(twin, range(2, 4)))
         else:
             taken += 1
+            # What stands in a moment is not looked at, as in torch: it would mean to wait for the device.
+            sound = all(
+                x.isfinite().all() for e in opt.state.values() for x in e.values() if isinstance(x, torch.Tensor)
+            )
             train(opt, range(2, 4))
-            assert all(torch.isfinite(p).all() for p in params(opt))
+            assert not sound or all(torch.isfinite(p).all() for p in params(opt))
     assert refused + taken == len(seeds)
     return refused
 

@@ -122,6 +122,8 @@ def _group(saved: Mapping[str, Any], group: dict[str, Any]) -> dict[str, Any]:
     if up is not True and up is not False:
         raise TypeError(f"{WHERE} must have True or False as 'maximize', got {up!r}")
     new = {name: x if type(x) in PLAIN else _copied(x) for name, x in saved.items() if name != "params" and name != OF}
+    if isinstance(new["lr"], Tensor):
+        new["lr"] = new["lr"].reshape(())
     kept = {name: group[name] for name in OWN if name in group and name not in new}
     return {"params": kept.pop("params"), **new, **kept}
 
@@ -143,7 +145,11 @@ def _keep(
             continue
         slots = wanted[p.shape]
         # Who does not say of which rule it is must hold nothing else.
-        if entry.keys() - {"master"} != {"step", *slots} if whose is None else whose != wanted.kind:
+        if (
+            entry.keys() - {"master"} != {"step", *slots}
+            if whose is None
+            else not (isinstance(whose, str) and whose == wanted.kind)
+        ):
             got = f"{sorted(map(str, entry))}" + (f" of {whose!r}" if OF in saved else "")
             raise ValueError(f"{STATE} with the rule {rule!r}, which keeps {['step', *slots]}, got {got}")
         check_entry(WHERE, slots, p, entry)
