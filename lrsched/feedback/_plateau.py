@@ -104,8 +104,8 @@ class Plateau(Feedback):
         else:
             average = (xp.real(old.seen) * old.average + metric) / xp.real(old.seen + 1)
             full = old.seen + 1 == self.accumulation
-            judged = self._evaluate(xp, old._replace(seen=0, average=0.0), average)
-            waiting = old._replace(seen=old.seen + 1, average=average)
+            judged = self._evaluate(xp, PlateauState(*old[:5], seen=0, average=0.0), average)
+            waiting = PlateauState(*old[:5], seen=old.seen + 1, average=average)
             new = xp.where(full, judged, waiting)
         return new, new.scale / self.base
 
@@ -124,7 +124,8 @@ class Plateau(Feedback):
         scale = self._cut(xp, old.scale, due)
         bad = xp.where(due, 0, bad)
         cooldown = xp.where(due, self.cooldown, cooldown)
-        return old._replace(scale=scale, best=best, bad=bad, cooldown=cooldown, started=True)
+        # Not by `_replace`, which PyTorch 2.9 cannot trace.
+        return PlateauState(scale, best, bad, cooldown, True, old.seen, old.average)
 
     def _better(self, xp: Space, old: PlateauState, metric: Number) -> Any:
         kind = self.threshold_mode if self.threshold_mode != "auto" else "abs" if self.dialect == "keras" else "rel"
