@@ -127,6 +127,7 @@ WRONG = {
     "LAMB": lambda state: trained(rule=rules.LAMB()).state_dict(),
     "torch": lambda state: train(torch.optim.Adam(params(made())), range(1)).state_dict(),
     "another rule by name": group(state_of="RAdam"),
+    "a rule that is no text": group(state_of=np.ones(2)),
     "a slot too many without a name": lambda state: entry(v_max=torch.zeros(4))(group(state_of=GONE)(one_group(state))),
     "three groups": lambda state: whole(param_groups=[*state["param_groups"], state["param_groups"][0]])(state),
     "one group": lambda state: whole(param_groups=state["param_groups"][:1])(state),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._shared.captured import numbers
-from lrsched_torch._shared.entries import check_entry, slots_of, whole
+from lrsched_torch._shared.entries import check_entry, counts_of, slots_of
 
 Groups = list[dict[str, Any]]
 WHERE = "RuleOptimizer.load_state_dict(state_dict=...)"
@@ -65,7 +65,7 @@ def loaded(
     for key in entries.keys() - own:
         if type(key) is not int:
             raise ValueError(f"{WHERE} must have the numbers of parameters as keys of 'state', got {key!r}")
-    counts = whole(COUNTS, [entry["step"] for _, entry in kept] + [group["updates"] for group in new])
+    counts = counts_of(COUNTS, [entry["step"] for _, entry in kept] + [group["updates"] for group in new])
     state: dict[Any, Any] = defaultdict(dict)
     small: list[Tensor] = []
     places: list[tuple[dict[str, Any], str]] = []

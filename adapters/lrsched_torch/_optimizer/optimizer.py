@@ -31,7 +31,7 @@ from lrsched_torch._optimizer.seen import Known, Seen, complete
 from lrsched_torch._scheduler.scheduler import ScheduleLR
 from lrsched_torch._shared.captured import Captured, plain, prepare, refuse
 from lrsched_torch._shared.compiling import CPP, Ways
-from lrsched_torch._shared.entries import slots_of, whole
+from lrsched_torch._shared.entries import counts_of, slots_of
 from lrsched_torch._shared.jobs import Executor, Job
 from lrsched_torch._shared.untraced import untraced
 from lrsched_torch._shared.update import named
@@ -235,7 +235,7 @@ class RuleOptimizer(Optimizer):
                 for other in self.param_groups
                 if other is group or id(other) in known
             )
-        (full["updates"],) = whole(COUNTS, [full["updates"]])
+        (full["updates"],) = counts_of(COUNTS, [full["updates"]])
         if isinstance(full["lr"], Schedule):
             schedule = full["lr"]
             full["lr"] = schedule(full["updates"])
@@ -246,7 +246,7 @@ class RuleOptimizer(Optimizer):
     def _done(self) -> int:
         """Return the updates so far: those of the group that has done most, be it here or taken out."""
         groups = [*self.param_groups, *(k.group for k in self._known)]
-        return max(whole(COUNTS, [group["updates"] for group in groups if "updates" in group]), default=0)
+        return max(counts_of(COUNTS, [group["updates"] for group in groups if "updates" in group]), default=0)
 
     def _follow(self, groups: list[dict[str, Any]]) -> None:
         """Find the rule and the schedule of each group, wherever others have put it, and take groups that are new."""

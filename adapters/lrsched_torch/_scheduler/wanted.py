@@ -50,11 +50,8 @@ def number(where: str, value: Any, kind: type[Exception] = TypeError) -> float:
         TypeError: it is none, unless `kind` says otherwise.
     """
     plain = value.detach() if isinstance(value, torch.Tensor) else value
-    listed = getattr(getattr(plain, "dtype", None), "kind", "") in {
-        "f",
-        "i",
-        "u",
-    }  # NumPy's arrays, and what is like them
+    # NumPy's arrays, and what is like them.
+    listed = getattr(getattr(plain, "dtype", None), "kind", "") in ("f", "i", "u")
     if isinstance(plain, Real | torch.Tensor) or listed:
         try:
             if type(plain) is not bool:

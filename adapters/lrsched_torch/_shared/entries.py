@@ -90,12 +90,12 @@ def check_members(rule: rules.Rule, members: Iterable[Member]) -> None:
         check_entry(where, wanted[m.p.shape], m.p, m.state)
         if type(m.state["step"]) is not int or not 0 <= m.state["step"] <= MOST:
             others.append(m.state)
-    found = whole(f"{where} must find 'step'", [state["step"] for state in others])
+    found = counts_of(f"{where} must find 'step'", [state["step"] for state in others])
     for state, count in zip(others, found, strict=True):
         state["step"] = count
 
 
-def whole(must: str, counts: Sequence[Any]) -> list[int]:
+def counts_of(must: str, counts: Sequence[Any]) -> list[int]:
     """Return numbers and tensors of one number as ints, with one wait for the device.
 
     Args:
