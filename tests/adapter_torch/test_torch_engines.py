@@ -286,6 +286,25 @@ def test_nobody_waits_for_a_compiler_that_hangs(tmp_path, monkeypatch, text):
     forget(), _build._here.__init__(), _build._told.cache_clear()
 
 
+def test_a_deprecation_inside_of_pytorch_is_no_error_of_its_compiler(monkeypatch):
+    real = torch._inductor.standalone_compile
+
+    def deprecated(*arguments, **options):
+        warnings.warn("PyTorch calls what PyTorch has deprecated", DeprecationWarning, stacklevel=2)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(torch._inductor, "standalone_compile", deprecated)
+    _graphs.phases_of.cache_clear()
+    optimizer = RuleOptimizer([torch.nn.Parameter(torch.ones(3))], rules.SGD(), lr=0.1, compile=True, capturable=True)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer.step()
+        assert warnings.filters[0][0] == "error"
+    _graphs.phases_of.cache_clear()
+    assert "SGD(): Inductor" in repr(optimizer)
+
+
 WITHOUT = """
 import torch, warnings
 from lrsched import rules

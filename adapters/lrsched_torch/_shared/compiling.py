@@ -60,6 +60,15 @@ def compiling(kinds: Callable[[], Kinds]) -> Iterator[None]:
         raise CannotCompile(brief(f"{type(error).__name__}: {error}")) from error
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no deprecation in the code of PyTorch be an error inside, whatever the user's filters: it is not his code."""
+    with warnings.catch_warnings():
+        for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", kind)
+        yield
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an exception and those that it comes from."""
     while error is not None:

@@ -6,6 +6,7 @@ may be cut and joined, `_joined.buckets` updates them. `_optimizer.choice` choos
 
 import types
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
-from lrsched_torch._shared.compiling import EAGER, INDUCTOR, CannotCompile, Ways, compiling, of_torch
+from lrsched_torch._shared.compiling import EAGER, INDUCTOR, CannotCompile, Ways, compiling, of_torch, undisturbed
 
 
 class Member(NamedTuple):
@@ -143,6 +144,7 @@ def compiled(update: BatchUpdate, ways: Ways, *, apart: bool = False) -> BatchUp
         ways: is told of a failure.
         apart: whether to update each tensor by itself, with one graph for all of a shape, or all with one graph.
     """
+    known: set[Any] = set()
 
     @cache
     def fast(kind: Any) -> BatchUpdate:
@@ -172,8 +174,10 @@ def compiled(update: BatchUpdate, ways: Ways, *, apart: bool = False) -> BatchUp
         if INDUCTOR not in ways.failed:
             try:
                 function = fast(kind)
-                with compiling(of_torch):
+                # Filters that are put back make Python show warnings again, so not at each step.
+                with compiling(of_torch), nullcontext() if kind in known else undisturbed():
                     function(batch._replace(lrs=list(map(scalar, batch.lrs)), steps=list(map(scalar, batch.steps))))
+                known.add(kind)
                 return
             except CannotCompile as error:
                 ways.failed[INDUCTOR] = error

@@ -21,7 +21,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from lrsched import rules
-from lrsched_torch._shared.compiling import compiling
+from lrsched_torch._shared.compiling import compiling, undisturbed
 from lrsched_torch._shared.facts import Facts, facts_of, ops, rebuilt
 from lrsched_torch._shared.update import apart
 
@@ -85,7 +85,7 @@ def compile_graph(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..
     """
     options = {"config_patches": FUSED}
     # No code of a user runs here, and Inductor may raise anything: what its caches and subprocesses raise, too.
-    with compiling(lambda: (Exception,)):
+    with compiling(lambda: (Exception,)), undisturbed():
         # Without the guards and the frame of torch.compile, which take longer than the update of a bucket.
         return torch._inductor.standalone_compile(graph, list(examples), dynamic_shapes="from_graph", options=options)
 
@@ -212,7 +212,7 @@ def _traced(form: Form, facts: Facts, phase: int, tiny: Env) -> Piece:
         return ()
 
     # What a rule raises itself, eager PyTorch raises again; but it may look at the content of a tensor.
-    with torch.no_grad(), compiling(lambda: (RuntimeError,)):
+    with torch.no_grad(), compiling(lambda: (RuntimeError,)), undisturbed():
         graph = make_fx(function)(*(tiny[name] for name in takes))
     for node, name in zip((n for n in graph.graph.nodes if n.op == "placeholder"), takes, strict=True):
         node.name = node.target = name
