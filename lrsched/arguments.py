@@ -117,7 +117,11 @@ def _group(parameter: inspect.Parameter) -> tuple[dict[str, Any], dict[str, Any]
 
 def constraints_of(function: Callable[..., Any]) -> dict[str, Constraint]:
     """Return the constraint of each annotated argument."""
-    found = {name: rule_of(p.annotation) for name, p in signature_of(function).parameters.items()}
+    return _constraints(signature_of(function))
+
+
+def _constraints(signature: inspect.Signature) -> dict[str, Constraint]:
+    found = {name: rule_of(p.annotation) for name, p in signature.parameters.items()}
     return {name: rule for name, rule in found.items() if rule is not None}
 
 
@@ -128,7 +132,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     function and the argument. What is refused only in its body, because arguments do not fit together, is told with all
     of them. The signature shows types only, and groups of arguments spelt out.
     """
-    bind, name = _binder(function), called(function)
+    signature, name = signature_of(function), called(function)
+    bind = _binder(function, signature)
 
     @wraps(function)
     def build(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -143,14 +148,16 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             vars(told)["said"] = said
             raise told from error
 
-    vars(build)["__signature__"] = plain_signature(signature_of(function))
+    vars(build)["__signature__"] = plain_signature(signature)
     return build
 
 
-def _binder(function: Callable[..., Any]) -> Callable[[Sequence[Any], Mapping[str, Any]], dict[str, Any]]:
+def _binder(
+    function: Callable[..., Any], signature: inspect.Signature
+) -> Callable[[Sequence[Any], Mapping[str, Any]], dict[str, Any]]:
     """Return what turns the arguments of a call into those with which the function runs."""
-    name, parameters = called(function), signature_of(function).parameters
-    rules = {argument: (rule, f"{name}({argument}=...)") for argument, rule in constraints_of(function).items()}
+    name, parameters = called(function), signature.parameters
+    rules = {argument: (rule, f"{name}({argument}=...)") for argument, rule in _constraints(signature).items()}
     rest = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
     known = {key: rule_of(annotation) for key, annotation in _group(rest)[1].items()} if rest else {}
     named = [p.name for p in parameters.values() if p is not rest]
@@ -198,7 +205,11 @@ def called(function: Callable[..., Any]) -> str:
 
 def arguments_of(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> dict[str, Any]:
     """Return all arguments with which a `checked` function would run, by name, without running it."""
-    return inspect.signature(inspect.unwrap(function)).bind(**_binder(function)(args, kwargs)).arguments
+    return (
+        inspect.signature(inspect.unwrap(function))
+        .bind(**_binder(function, signature_of(function))(args, kwargs))
+        .arguments
+    )
 
 
 def must(holds: bool, where: str, what: str, got: Any) -> None:
