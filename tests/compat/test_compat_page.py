@@ -136,3 +136,11 @@ def test_the_readme_shows_the_page():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "(docs/compat.md)" in readme
     assert "(docs/one-request.svg)" in readme
+
+
+def test_the_readme_counts_the_curves_of_one_request():
+    written = {label: tuple(rates) for label, (_, rates) in make.TABLE.items() if "by mistake" not in label}
+    libraries = {label.split(" (")[0] for label in written}
+    assert (len(set(written.values())), len(libraries)) == (14, 21)
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert "means fourteen different curves in twenty-one libraries" in readme
