@@ -55,9 +55,21 @@ def _lamb(p: np.ndarray, g: np.ndarray, s: list[np.ndarray]) -> tuple[np.ndarray
     return p - LR * u, s
 
 
+def _rmsprop(p: np.ndarray, g: np.ndarray, s: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    v = 0.99 * s[0] + (1 - 0.99) * g * g
+    return p - LR * g / (np.sqrt(v) + 1e-8), [v]
+
+
+def _lion(p: np.ndarray, g: np.ndarray, s: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    u = np.sign(0.9 * s[0] + (1 - 0.9) * g)
+    return p - LR * u, [0.99 * s[0] + (1 - 0.99) * g]
+
+
 CASES: dict[str, tuple[rules.Rule, Plain, int]] = {
     "SGD": (rules.SGD(), lambda p, g, s: (p - LR * g, s), 0),
     "Momentum": (rules.Momentum(0.9), _momentum, 1),
+    "RMSprop": (rules.RMSprop(), _rmsprop, 1),
+    "Lion": (rules.Lion(), _lion, 1),
     "Adam": (rules.Adam(), _adam, 2),
     "LARS": (rules.lars(), _lars, 1),
     "LAMB": (rules.lamb(), _lamb, 2),

@@ -1,15 +1,20 @@
 """Updates by blocks of small stacks and cut tensors equal those of whole tensors, new or in place."""
 
+import gc
+import math
 import operator
 import threading
+import weakref
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pytest
 from rule_samples import alone
 
 from lrsched import rules
+from lrsched._core.check import Choice
+from lrsched._core.value import value
 from lrsched._spaces.ops import COMMON
 from lrsched.rules._blocks import blocks as _blocks
 from lrsched.rules._blocks import loops as _loops
@@ -46,10 +51,11 @@ SUMMING = [
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """Let blocks be small, and used for the smallest update."""
+    """Let blocks be small, and used for the smallest update; no array is updated by itself that can be stacked."""
     monkeypatch.setattr(_memory, "NUMPY", SIZES)
     monkeypatch.setattr(_memory, "TORCH", SIZES)
     monkeypatch.setattr(_blocks, "MANY", 0)
+    monkeypatch.setattr(_loops, "better", lambda *given: False)
 
 
 @pytest.fixture
@@ -571,30 +577,142 @@ def test_torch_is_not_written_where_it_differentiates(used):
     assert p.grad.unique().tolist() == [1.0]
 
 
+@pytest.fixture
+def looped(monkeypatch):
+    """Let all arrays that can be updated by themselves be so, and return a list of the numbers of arrays."""
+    found: list[int] = []
+    monkeypatch.setattr(_loops, "better", lambda *given: True)
+    run = _loops.Looped.run
+
+    def noted(self, update):
+        found.append(sum(map(len, self.those)))
+        run(self, update)
+
+    monkeypatch.setattr(_loops.Looped, "run", noted)
+    return found
+
+
+@pytest.mark.parametrize("donate", [False, True])
+@pytest.mark.parametrize("rule", ELEMENTWISE, ids=repr)
+def test_loops_over_arrays_give_the_same_bits(rule, donate, whole, looped):
+    start, *gradients = problem([shape for shape in SHAPES if np.prod(shape) <= LENGTH] * 2)
+    expected = trained(whole, rule, start, gradients)
+    found = trained(rules.apply, rule, copies(start), gradients, donate=donate)
+    assert_same(found, expected)
+    # Those without a dimension lie in stacks.
+    assert looped or any(x.ndim == 0 for x in arrays_of(found)[len(start) :])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16])
+def test_loops_are_for_arrays_of_the_working_dtype(dtype, whole, looped):
+    start, *gradients = problem([(5,), (3, 4)] * 3, dtype)
+    assert_same(trained(rules.apply, rules.Adam(), start, gradients), trained(whole, rules.Adam(), start, gradients))
+    assert bool(looped) == (dtype == np.float64)
+
+
+def test_tensors_that_differ_in_rate_or_rank_have_loops_of_their_own(whole, looped):
+    start, *gradients = problem([(5,), (3, 4), (5,), (2, 2)])
+    rule, rates = rules.AdamW(min_ndim=2), [0.1, 0.1, 0.2, 0.3]
+    expected = trained(whole, rule, start, gradients, lr=rates)
+    assert_same(trained(rules.apply, rule, start, gradients, lr=rates), expected)
+    assert looped == [1, 1, 1, 1] * 3
+    looped.clear()
+    trained(rules.apply, rules.Adam(), start, gradients)
+    assert looped == [4] * 3
+
+
+def agree(rule, pairs):
+    """Return whether the numbers of a learned body are those of the rule at each rate and step."""
+    p, g = (np.linspace(0.1, 1.0, 4, dtype=np.float64) for _ in range(2))
+    slots = rules.init(rule, [p])
+    for lr, step in pairs:
+        one = rules.apply(rule, [p], [g], slots, lr=lr, step=step)
+        other = rule.delta(p, g, slots[0], lr=lr, step=step)
+        pairs_of = zip(arrays_of(one), [p + other[0], *arrays_of(([], [other[1]]))], strict=True)
+        if not all(map(np.array_equal, *zip(*pairs_of, strict=True))):
+            return False
+    return True
+
+
+def draws(count):
+    rng = np.random.default_rng(7)
+    steps = (10 ** rng.uniform(0, 6, count)).astype(int) - 1
+    return list(zip((10 ** rng.uniform(-8, 2, count)).tolist(), steps.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("rule", ELEMENTWISE, ids=repr)
+def test_numbers_that_were_learned_are_those_of_the_rule(rule, looped):
+    assert agree(rule, draws(25))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ELEMENTWISE, ids=repr)
+def test_numbers_that_were_learned_are_those_of_the_rule_at_thousands_of_steps(rule, looped):
+    assert agree(rule, draws(1000))
+
+
+@value
+class LooksAtNumbers(rules.Rule):
+    """Computes its rate in a way that is no formula, or no formula that arrays compute alike."""
+
+    how: Annotated[str, Choice(("branch", "equal", "float", "kind", "table", "slots"))] = "branch"
+
+    def slots(self, full):
+        return ()
+
+    def body(self, context, ps, gs, slots):
+        lr, step = context.lr, context.step
+        if self.how == "branch":
+            lr = lr if step < 3 else 0.5 * lr
+        elif self.how == "equal":
+            lr = 2.0 * lr if step == 3 else lr
+        elif self.how == "float":
+            lr = float(lr) * math.exp(-step)
+        elif self.how == "kind":
+            lr = lr + 1.0 if isinstance(step, int) and step > 2 else lr
+        elif self.how == "table":
+            lr = lr * [1.0, 0.5, 0.25, 2.0, 3.0][step]
+        elif self.how == "slots":
+            lr = lr if step in (0, 1, 2) else 0.0
+        return [lr * g for g in gs], slots
+
+
+@pytest.mark.parametrize("how", ["branch", "equal", "float", "kind", "table", "slots"])
+def test_rules_may_look_at_rate_and_step(how, whole, looped):
+    rule, (start, g, *_) = LooksAtNumbers(how), problem([(5,)] * 3)
+    assert_same(trained(rules.apply, rule, start, [g] * 5), trained(whole, rule, start, [g] * 5))
+
+
+def test_what_is_learned_of_a_rule_keeps_no_array():
+    start, *gradients = problem([(50,)] * 3)
+    kept = [weakref.ref(x) for x in (*start, *gradients[0])]
+    rule = rules.Momentum(0.8125)
+    found = trained(rules.apply, rule, start, gradients[:1] * 3)
+    del start, gradients, found
+    gc.collect()
+    assert [one() for one in kept] == [None] * 6
+
+
 @pytest.mark.parametrize("rule", [rules.SGD(), rules.Momentum(0.9), rules.Momentum(0.9, nesterov=True), rules.lars()])
-def test_arrays_of_a_medium_size_are_updated_in_place_one_by_one_to_the_same_bits(rule, monkeypatch):
+def test_arrays_of_a_medium_size_are_updated_one_by_one_to_the_same_bits(rule, monkeypatch, looped):
     rng = np.random.default_rng(0)
+    monkeypatch.setattr(_memory, "NUMPY", replace(SIZES, small=2**13, block=2**13))
 
-    monkeypatch.setattr(_memory, "NUMPY", replace(SIZES, small=2**13))
-
-    def updated(shortest):
-        monkeypatch.setattr(_loops, "SHORTEST", shortest)
-        called.clear()
+    def updated(how):
+        monkeypatch.setattr(_loops, "better", how)
+        looped.clear()
         ps = [x.copy() for x in start]
         own = rules.init(rule, ps)
         for t in range(3):
             new, own = rules.apply(rule, ps, gs, own, lr=0.1, step=t, donate=True)
             assert all(map(operator.is_, new, ps))
-        return [*ps, *(x for one in own for x in one)], list(called)
+        return [*ps, *(x for one in own for x in one)], list(looped)
 
-    called = []
-    loop = _loops.loop
-    monkeypatch.setattr(_loops, "loop", lambda *given: called.append(given) or loop(*given))
     shapes = [(600,), (30, 40), (7,), (), (2, 1000)] * 20
     start, gs = ([np.asarray(rng.standard_normal(shape, np.float32)) for shape in shapes] for _ in range(2))
-    one, other = updated(10**9), updated(512)
+    one, other = updated(lambda *given: False), updated(lambda loop, those, shape: np.prod(shape) >= 512)
     assert not one[1]
-    assert len(other[1]) == 3 * (1 if rule == rules.lars() else 3)
+    assert other[1] == 3 * [20 if rule == rules.lars() else 60]
     assert all(map(np.array_equal, one[0], other[0]))
 
 

@@ -17,6 +17,9 @@ Sums go by passes too. Of a stack, which holds whole tensors, they are known at 
 p in LAMB, one pass takes the first sums of all blocks, another one, with these known, the next, and a last one writes
 the results. A total over all tensors is known once every tensor has given its part.
 
+NumPy arrays of some hundred elements up to a block, and few of them of any size, are not stacked but updated one after
+the other by a loop that is written for the body (`loops`), if this computes each element by itself.
+
 Several threads (`threads`) share the tensors of a large update, and the blocks of a tensor that is most of it.
 """
 
@@ -33,17 +36,10 @@ from lrsched.rules._blocks.passes import Stack
 from lrsched.rules._blocks.recording import Recording, Update
 from lrsched.rules._blocks.threads import share
 from lrsched.rules._ops.context import Context
-from lrsched.rules._ops.slots import SHAPE, Lists, flat, listed, rows
+from lrsched.rules._ops.slots import SHAPE, Lists, listed, rows
 
 # Tensors, or elements in all, from which on blocks pay.
 MANY, LARGE = 64, 2**18
-
-
-def _numbers(shape: tuple[int, ...], slots: Any) -> list[bool] | None:
-    """Return for each array of the slots whether it is one number; None if one is neither that nor like the tensor."""
-    if not isinstance(slots, tuple) or not all(one.shape in (shape, ()) for one in flat(slots)):
-        return None
-    return [one.shape != shape for one in flat(slots)]
 
 
 def _pay(lists: Lists) -> bool:
@@ -68,27 +64,40 @@ def _packs(lists: Lists, library: Library, those: Sequence[int]) -> list[Sequenc
     return [those[k : k + most] for k in range(0, len(those), most)]
 
 
-def _stacks(
-    update: Update, lists: Lists, context: Context, slots: Sequence[Any], numbers: dict[Any, list[bool]]
-) -> tuple[list[tuple[Recording, Stack]], list[tuple[Recording, Sequence[int]]]] | None:
-    """Return each stack, and what is for loops, with the recorded body; None if the body cannot be recorded."""
+def _divided(
+    update: Update, lists: Lists, context: Context, pays: bool
+) -> tuple[list[tuple[Recording, Stack]], list[loops.Looped]] | None:
+    """Return each stack with the recorded body, and what is for loops.
+
+    None if the body cannot be recorded, or if that does not pay.
+    """
     known: dict[Any, Recording] = {}
-    found, single = [], []
+    stacks: list[tuple[Recording, Stack]] = []
+    looped: list[loops.Looped] = []
     for own, those in _bundles(lists, context):
-        shape = tuple(update.olds[0][those[0]].shape)
-        whole = math.prod(shape) <= update.library.sizes().block
-        key = (id(own), len(shape), whole)
-        if key not in known:
+        shape = lists.shapes[those[0]]
+        form, possible = lists.expected[shape], loops.takes(update, lists, shape, those)
+        found = loops.body_of(update, lists, shape)(own) if possible else None
+        if found is None and not pays:
+            return None
+        recording = None
+        if found is None or (pays and not loops.better(found[0], those, shape)):
+            whole = math.prod(shape) <= update.library.sizes().block
+            key = (id(own), len(shape), whole, form.kind)
             try:
-                known[key] = Recording(update, own, len(shape), slots[those[0]], numbers[shape], whole)
+                if key not in known:
+                    known[key] = Recording(update, own, len(shape), form.slots, form.numbers or (), whole)
             except (AttributeError, TypeError):
                 return None
-        if loops.takes(update, known[key], those, numbers[shape]):
-            single.append((known[key], those))
-        else:
+            recording = known[key]
+            if possible and found is None and recording.elementwise:
+                found = loops.loop_for(recording, update.donate)
+        if found is not None and (not pays or loops.better(found[0], those, shape)):
+            loops.add(looped, *found, those)
+        elif recording is not None:
             packs = _packs(lists, update.library, those)
-            found += [(known[key], Stack(update, known[key], pack, numbers[shape])) for pack in packs]
-    return found, single
+            stacks += [(recording, Stack(update, recording, pack, form.numbers or ())) for pack in packs]
+    return stacks, looped
 
 
 def in_stacks(rule: Any, xp: Ops, ps: Sequence[Array], slots: Sequence[Any]) -> Sequence[Any]:
@@ -121,7 +130,7 @@ def in_blocks(
     *,
     add: bool,
     donate: bool,
-) -> tuple[list[Array], Sequence[Any]] | None:
+) -> tuple[Sequence[Array], Sequence[Any]] | None:
     """Do one update of tensors whose rule packs, and return the parameter and the slots of each.
 
     Args:
@@ -138,24 +147,25 @@ def in_blocks(
         None where blocks cannot be or do not pay; nothing has been done then.
     """
     library = library_for(xp, donate) if lists else None
-    if library is None or lists is None or not _pay(lists):
+    if library is None or lists is None:
+        return None
+    pays = _pay(lists)
+    if any(form.numbers is None for form in lists.expected.values()) or not (pays or lists.plain):
         return None
     count, olds = len(lists.shapes), lists.olds
-    kinds = {shape: _numbers(shape, one) for shape, one in lists.expected.items()}
-    numbers = {shape: one for shape, one in kinds.items() if one is not None}
-    if len(numbers) < len(kinds) or not (lists.plain or all(map(library.plain, (lists.gs, *olds)))):
+    if not (lists.plain or all(map(library.plain, (lists.gs, *olds)))):
         return None
     uniform = all(dtype == wide for dtype in lists.dtypes)
-    news: list[list[Array]] = [[None] * count for _ in olds]
+    news: list[Any] = [[None] * count for _ in olds]
     update = Update(lists.rule, xp, library, wide, add, donate, lists.gs, olds, dtypes, uniform, news)
-    parts = _stacks(update, lists, context, slots, numbers)
+    parts = _divided(update, lists, context, pays)
     if parts is None:
         return None
-    stacks, single = parts
+    stacks, looped = parts
     if stacks:
         _work(update, stacks, lists.elements)
-    for recording, those in single:
-        loops.loop(update, recording, those)
+    for one in looped:
+        one.run(update)
     new, *own = news
     if donate and all(map(is_, chain(*own), chain(*olds[1:]))):
         return new, slots

@@ -26,6 +26,15 @@ def picked(items: Sequence[Any], those: Sequence[int]) -> list[Any]:
     return [items[i] for i in those]
 
 
+def put(items: Any, those: Sequence[int], contents: Sequence[Any]) -> None:
+    """Put something in the places of some of the items: the inverse of `picked`."""
+    if isinstance(those, range):
+        items[those.start : those.stop] = contents
+    else:
+        for i, content in zip(those, contents, strict=True):
+            items[i] = content
+
+
 class Stack:
     """Tensors that pass through the body together.
 
@@ -204,11 +213,7 @@ class Stack:
                 results = update.library.parts(content, (count, *(() if number else self._tensor)))
                 if update.donate:
                     results = self._handed(results, given, dtype, self._stacked and not number)
-            if isinstance(self._those, range):
-                new[self._those.start : self._those.stop] = results
-            else:
-                for i, result in zip(self._those, results, strict=True):
-                    new[i] = result
+            put(new, self._those, results)
 
     def _handed(self, made: list[Array], given: list[Array], dtype: Any, borrowed: bool) -> list[Array]:
         """Return the arrays given with what was made written into them, or, where that cannot be, what was made.

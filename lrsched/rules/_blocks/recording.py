@@ -10,7 +10,7 @@ from typing import Any
 
 from lrsched._spaces.ops import Array, Ops
 from lrsched.rules._blocks.memory import Library
-from lrsched.rules._blocks.tape import Program, Sums, Tape, needed_for, program
+from lrsched.rules._blocks.tape import Program, Sums, Tape, Traced, needed_for, program
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.slots import flat, refilled
 
@@ -46,7 +46,7 @@ class Update:
     olds: Sequence[Sequence[Array]]
     dtypes: Sequence[Any]
     uniform: bool
-    news: list[list[Array]]
+    news: list[Any]
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,10 @@ class Recording:
             tape.combine()
         self.g = g.index
         self.inputs = [p.index, *(x.index for x in olds)]
-        raw = {place for one in tape.operations if one.name == "power" for place in one.inputs}
+        # Exponents stay Python numbers, and so does what a formula is to give.
+        self.raw = {place for one in tape.operations if one.name == "power" for place in one.inputs}
         self.constants = {
-            place: number if place in raw else library.constant(number, update.wide)
+            place: number if place in self.raw or isinstance(number, Traced) else library.constant(number, update.wide)
             for place, number in tape.constants.items()
         }
         own = {*self.inputs, self.g, *(one.output for one in tape.operations)}

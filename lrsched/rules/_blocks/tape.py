@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 from lrsched._core.needed import needed
 from lrsched._spaces.ops import COMMON, Array, Ops
@@ -38,11 +38,18 @@ RETURNING: dict[str, Callable[..., Array]] = {
 }
 
 
+class Recorder(Protocol):
+    """Records operations."""
+
+    def record(self, name: str, *inputs: Any) -> "Traced":
+        """Add an operation and return its result."""
+
+
 class Traced:
     """Stands for an array while the body is recorded.
 
     Args:
-        tape: which records.
+        tape: which records what is done to it.
         index: the place of the array on the tape.
         number: one number a tensor.
         truth: of truth values.
@@ -51,11 +58,16 @@ class Traced:
     __array_ufunc__ = None  # so that scalars of NumPy leave the operators to this class
     __slots__ = ("index", "number", "tape", "truth")
 
-    def __init__(self, tape: "Tape", index: int, number: bool = False, truth: bool = False) -> None:
+    def __init__(self, tape: "Recorder", index: int, number: bool = False, truth: bool = False) -> None:
         self.tape, self.index, self.number, self.truth = tape, index, number, truth
 
     def __bool__(self) -> bool:
         raise TypeError("the body of a rule may not branch on the values of arrays")
+
+    def __eq__(self, other: object) -> Any:
+        raise TypeError("the body of a rule may not compare arrays")
+
+    __hash__ = None  # type: ignore[assignment]  # as what cannot be compared has none
 
 
 def _operator(name: str, swapped: bool = False) -> Any:
@@ -142,9 +154,13 @@ class Tape:
             self._numbers.add(self.places - 1)
         return Traced(self, self.places - 1, number, truth)
 
+    def holds(self, content: Any) -> TypeGuard[Traced]:
+        """Return whether something is an array of this tape; all else are constants to it."""
+        return isinstance(content, Traced) and content.tape is self
+
     def place(self, content: Any) -> int:
         """Return the place of an array or of a constant."""
-        if isinstance(content, Traced):
+        if self.holds(content):
             return content.index
         self.constants[self.places] = content
         self.places += 1
@@ -152,16 +168,16 @@ class Tape:
 
     def record(self, name: str, *inputs: Any) -> Traced:
         """Add an operation and return its result."""
-        if name == "where" and inputs[0].number and any(isinstance(x, Traced) and not x.number for x in inputs):
+        if name == "where" and inputs[0].number and any(self.holds(x) and not x.number for x in inputs):
             name = "choose"  # one truth value a tensor
         if name == "multiply" and any(isinstance(x, float) and x == 1.0 for x in inputs):
-            return next(x for x in inputs if isinstance(x, Traced))
+            return next(x for x in inputs if self.holds(x))
         if name == "multiply":
             for x, c in (inputs, inputs[::-1]):
-                if isinstance(x, Traced) and not isinstance(c, Traced) and x.index in self._scaled:
+                if self.holds(x) and not self.holds(c) and x.index in self._scaled:
                     number, y = self._scaled[x.index]
                     return self.record(name, self.record(name, c, number), y)
-        arrays = [x for x in inputs if isinstance(x, Traced)]
+        arrays = [x for x in inputs if self.holds(x)]
         truth = (name in RETURNING and name != "power") or all(x.truth for x in arrays)
         made = self.new(all(x.number for x in arrays), truth)
         self.operations.append(Operation(name, tuple(map(self.place, inputs)), made.index, made.number, truth))
@@ -196,7 +212,11 @@ class Tape:
         """Return the context with which the body of one tensor, or of several of so many dimensions, is recorded."""
 
         def function(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda *xs: self.record(name, *xs) if any(isinstance(x, Traced) for x in xs) else real(*xs)
+            def call(*xs: Any) -> Any:
+                own = next((x for x in xs if isinstance(x, Traced)), None)
+                return real(*xs) if own is None else own.tape.record(name, *xs)
+
+            return call
 
         traced: dict[str, Any] = {name: function(name, getattr(self.xp, name)) for name in (*COMMON, "where")}
         xp = replace(self.xp, **traced, cast=lambda x, dtype: x)
@@ -215,7 +235,7 @@ class Tape:
 
     def _term(self, x: Traced) -> tuple[int, ...]:
         """Return the two arrays whose product `x` is, if their sum of products can be had at once, or else `x`."""
-        if self.dots and isinstance(x, Traced):
+        if self.dots and self.holds(x):
             for one in reversed(self.operations):
                 if one.output == x.index:
                     whole = one.name == "multiply" and not self.constants.keys() & set(one.inputs)

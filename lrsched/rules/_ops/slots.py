@@ -9,7 +9,7 @@ makes tuples of them again. Arrays of other libraries are checked one by one: th
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -33,13 +33,6 @@ class Expecting(NamedTuple):
 
     def __call__(self, value: float, shape: tuple[int, ...] | None = None) -> Any:
         return Expected(self.shape if shape is None else shape)
-
-
-def alike(a: Any, b: Any) -> bool:
-    """Return whether two structures are the same but for the arrays in them."""
-    if type(a) is not type(b) or not isinstance(a, tuple):
-        return not (isinstance(a, tuple | None) or isinstance(b, tuple | None)) or (a is None and b is None)
-    return len(a) == len(b) and all(map(alike, a, b))
 
 
 def flat(slots: tuple[Any, ...]) -> list[Array]:
@@ -73,6 +66,55 @@ def columns(slots: Sequence[tuple[Any, ...]]) -> list[Sequence[Array]] | None:
     return found
 
 
+class SlotForm(NamedTuple):
+    """What the slots of a tensor must be.
+
+    Args:
+        slots: stand-ins for arrays, in their structure.
+        shapes: of these.
+        numbers: for each whether it is one number; None if one is neither that nor of the shape of the tensor.
+        kind: the structure, to compare.
+    """
+
+    slots: Any
+    shapes: tuple[Any, ...]
+    numbers: tuple[bool, ...] | None
+    kind: Any
+
+
+class SlotForms(dict[Any, SlotForm]):
+    """The slots that a rule keeps of a tensor, by its shape.
+
+    Attributes:
+        learned: what else has been found out about the rule, by what it depends on.
+    """
+
+    def __init__(self, rule: Any) -> None:
+        self._rule = rule
+        self.packs: bool = rule.packs
+        self.learned: dict[Any, Any] = {}
+
+    def __missing__(self, shape: Any) -> SlotForm:
+        """Find them out."""
+        slots = self._rule.slots(Expecting(shape))
+        shapes = tuple(one.shape for one in flat(slots)) if isinstance(slots, tuple) else ()
+        fits = isinstance(slots, tuple) and all(one in (shape, ()) for one in shapes)
+        numbers = tuple(one != shape for one in shapes) if fits else None
+        self[shape] = form = SlotForm(slots, shapes, numbers, kind_of(slots))
+        return form
+
+
+def kind_of(slots: Any) -> Any:
+    """Return what is the same for slots of the same structure."""
+    return (type(slots), *map(kind_of, slots)) if isinstance(slots, tuple) else slots is None
+
+
+@lru_cache(maxsize=256)
+def forms_of(rule: Any) -> SlotForms:
+    """Return the slots that a rule keeps of tensors."""
+    return SlotForms(rule)
+
+
 @dataclass(frozen=True)
 class Lists:
     """The tensors of an update, column by column.
@@ -92,9 +134,14 @@ class Lists:
     plain: bool = False
 
     @cached_property
-    def expected(self) -> dict[tuple[int, ...], Any]:
+    def forms(self) -> SlotForms:
+        """What is known of the rule."""
+        return forms_of(self.rule)
+
+    @cached_property
+    def expected(self) -> dict[tuple[int, ...], SlotForm]:
         """For each shape what the slots must be."""
-        return {shape: self.rule.slots(Expecting(shape)) for shape in set(self.shapes)}
+        return {shape: self.forms[shape] for shape in set(self.shapes)}
 
     @cached_property
     def dtypes(self) -> set[Any]:

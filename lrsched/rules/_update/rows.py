@@ -16,7 +16,7 @@ from lrsched._spaces.ops import Array, Ops, described, ops_of, same_shape, shape
 from lrsched.arguments import checked
 from lrsched.rules._ops.context import Context
 from lrsched.rules._ops.requests import next_request
-from lrsched.rules._ops.slots import Expecting, alike
+from lrsched.rules._ops.slots import Expecting, kind_of
 from lrsched.rules._update.run import map_arrays, working_dtype
 
 WIDTH = 1024
@@ -149,7 +149,7 @@ class Rows:
         _check_rule("Rows.update(rule)", rule)
         for name, x in (("p", p), ("g", g)):
             _ops(f"Rows.update({name})", x, self._shape)
-        if not alike(rule.slots(Expecting(self._shape)), slots):
+        if kind_of(rule.slots(Expecting(self._shape))) != kind_of(slots):
             raise TypeError(f"Rows.update(slots) must be what Rows.init(rule, ...) gave, got {described(slots)}")
         for name, scalar in (("lr", lr), ("step", step)):
             _check_scalar(f"Rows.update({name}=...)", scalar)

@@ -11,7 +11,7 @@ from lrsched._core.check import LARGEST, short
 from lrsched._spaces.ops import FLOATS, Array, Ops, described, dtype_name, ops_of, same_shape, shape_of
 from lrsched.rules._blocks.blocks import in_blocks
 from lrsched.rules._ops.context import Context, shared
-from lrsched.rules._ops.slots import DTYPE, SHAPE, Expected, Expecting, Lists, alike, columns, flat, listed
+from lrsched.rules._ops.slots import DTYPE, SHAPE, Expected, Expecting, Lists, columns, kind_of, listed
 
 # What the names of the dtypes of scalars begin with.
 NUMBERS = ("float", "bfloat", "int", "uint")
@@ -139,11 +139,14 @@ def _usual(rule: Body, ps: Sequence[Array], gs: Sequence[Array], slots: Sequence
         return None
     if len(lists.dtypes) > 1 and len({*map(DTYPE, ps), *map(DTYPE, gs)}) > 1:
         return None
-    if not all(alike(one, slots[0]) for one in lists.expected.values()):
+    kind, wanted = kind_of(slots[0]), lists.expected
+    if any(form.kind != kind for form in wanted.values()):
         return None
-    wanted = {shape: [one.shape for one in flat(slots)] for shape, slots in lists.expected.items()}
     for i, column in enumerate(found):
-        fitting = [wanted[shape][i] for shape in shapes] if len(wanted) > 1 else [wanted[shapes[0]][i]] * len(shapes)
+        if all(form.shapes[i] == shape for shape, form in wanted.items()):
+            fitting = shapes
+        else:
+            fitting = [wanted[shape].shapes[i] for shape in shapes]
         if list(map(SHAPE, column)) != fitting:
             return None
     return lists
