@@ -92,7 +92,7 @@ def page(measured: Measured) -> str:
     """Return the whole page with these figures."""
     blocks = [_HEAD, _overview(measured), _request()]
     blocks += [_library(name, measured) for name in sorted(samples.LIBRARIES)]
-    words = "\n".join(f"| `{name}` | {text} |" for name, text in sorted(CODES.items()))
+    words = "\n".join(f"| `{name}` | {code.severity} | {code.words} |" for name, code in sorted(CODES.items()))
     return "\n\n".join([*blocks, _FOOT + words]) + "\n"
 
 
@@ -127,8 +127,8 @@ it of any other call, too, and what has to change in numbers that were written f
 _FOOT = """\
 ## Remarks
 
-| code | |
-|---|---|
+| code | severity | |
+|---|---|---|
 """
 
 

@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from lrsched._draw.milestones import Milestone, milestones
     from lrsched._draw.svg import svg
     from lrsched._draw.terminal import plot_text
+    from lrsched._lint.codes import LintWarning, Remark
+    from lrsched._lint.lint import lint
     from lrsched._translate.deepspeed import to_deepspeed
     from lrsched._translate.source import to_source
     from lrsched._translate.trainer import to_hf_kwargs
@@ -82,8 +84,11 @@ __version__ = "0.1.0"
 # What draws, compares and prints code is loaded when it is first used: training scripts need none of it.
 _LATE = {
     "Equality": "_curves.equality",
+    "LintWarning": "_lint.codes",
     "Milestone": "_draw.milestones",
+    "Remark": "_lint.codes",
     "equality": "_curves.equality",
+    "lint": "_lint.lint",
     "milestones": "_draw.milestones",
     "plot_text": "_draw.terminal",
     "svg": "_draw.svg",
@@ -109,6 +114,7 @@ __all__ = [
     "Hyperbolic",
     "InverseTime",
     "Linear",
+    "LintWarning",
     "Logarithmic",
     "Maximum",
     "Milestone",
@@ -120,6 +126,7 @@ __all__ = [
     "PowerLaw",
     "Product",
     "RectifiedWarmup",
+    "Remark",
     "Repeat",
     "Reverse",
     "Rex",
@@ -139,6 +146,7 @@ __all__ = [
     "flat_cosine",
     "from_config",
     "inverse_sqrt",
+    "lint",
     "milestones",
     "multi_step",
     "noam",

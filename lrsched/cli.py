@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lrsched._command.lint import lint, rate
 from lrsched._command.shared import (
     COMMANDS,
     DTYPES,
@@ -147,6 +148,21 @@ def _print_table(names: Sequence[str], rows: Iterator[tuple[int, list[float]]]) 
 
 
 @command(
+    "lint",
+    "say what does not fit between schedules and a run; exit status 1 if there is an error",
+    TEXTS,
+    option("--steps", metavar="N", type=whole(1), help="length of the run, in --unit: 10000 or 10k"),
+    option("--unit", choices=("update", "epoch"), default="update", help="what one step of the schedule is"),
+    option("--steps-per-epoch", metavar="N", type=whole(1), help="updates of one epoch"),
+    option("--lr", metavar="RATE", type=rate, help="the optimizer's own rate"),
+    option("--strict", action="store_true", help="exit status 1 for warnings too"),
+    option("--json", action="store_true", help="a JSON list with an object for each schedule"),
+)
+def _lint(args: Args) -> int:
+    return lint(args)
+
+
+@command(
     "demo",
     "train a small network with the same schedule in every framework",
     option("--out", metavar="DIR", help="where to write the picture"),
@@ -215,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the name of the program; by default those of the process.
 
     Returns:
-        Exit status: 0, or 2 for arguments that cannot be used.
+        Exit status: 0, 1 where a command says so, or 2 for arguments that cannot be used.
     """
     if sys.stdout is None:  # closed before the process began
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # it stays open

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from lrsched._core.parse import parse_value
 from lrsched._curves import Schedule, is_pending
 
 Args = argparse.Namespace
+# What counts are written with, as in 10k.
+_THOUSANDS = {"k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
 # What is read of a file: a device like /dev/zero has no end.
 MOST_BYTES = 2**26
 
@@ -60,12 +63,16 @@ def command(name: str, description: str, *options: Option) -> Callable[[Callable
 
 
 def whole(low: int, high: int = MAX_STEPS) -> Callable[[str], int]:
-    """Return the argparse type of an int from `low` to `high`, which may be written as a whole float."""
+    """Return the argparse type of an int from `low` to `high`, which may be written as a whole float or as 10k."""
 
     def read(text: str) -> int:
         try:
-            return Int(low, high)("", float(text) if "e" in text.lower() else int(text))
-        except (TypeError, ValueError):
+            digits, thousands = text, 1
+            if text[-1:].lower() in _THOUSANDS:
+                digits, thousands = text[:-1], _THOUSANDS[text[-1].lower()]
+            plain = thousands == 1 and "e" not in digits.lower()
+            return Int(low, high)("", int(digits) if plain else float(Decimal(digits) * thousands))
+        except (ArithmeticError, TypeError, ValueError):
             most = "2**53" if high == MAX_STEPS else high
             raise argparse.ArgumentTypeError(f"must be an int >= {low} and <= {most}, got {short(text)}") from None
 

@@ -262,3 +262,59 @@ def test_a_picture_of_any_size_is_refused(option: str, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         main(["plot", TEXT, option, str(2**53)])
     assert "must be an int >=" in capsys.readouterr().err
+
+
+ONE_EPOCH = ("--steps", "90", "--unit", "epoch", "--steps-per-epoch", "500")
+
+
+def lines(capsys, status: int, *arguments: str) -> list[str]:
+    assert main(["lint", *arguments]) == status
+    done = capsys.readouterr()
+    assert done.err == ""
+    return done.out.splitlines()
+
+
+def test_lint_prints_what_does_not_fit_and_fails_for_errors(capsys):
+    found = lines(capsys, 1, "Warmup(5) >> Cosine(0.1, 0, steps=85)", *ONE_EPOCH)
+    assert found[0].startswith("error: first-epoch-zero: epoch 0 is trained at the rate 0: 500 updates are lost")
+    assert found[1].startswith("  for example Shift(")
+
+
+def test_lint_fails_for_warnings_if_it_is_to_be_strict(capsys):
+    assert lines(capsys, 0, TEXT, "--steps", "12k")[0].startswith("warning: rate-zero: 2000 of 12000")
+    assert lines(capsys, 1, TEXT, "--steps", "12k", "--strict")[0].startswith("warning: rate-zero")
+    assert lines(capsys, 0, TEXT, "--steps", "10k", "--strict")[0].startswith("info: first-update-zero")
+    assert lines(capsys, 1, TEXT, "--lr", "1e-3", "--strict")[0].startswith("warning: peak-differs")
+    assert lines(capsys, 0, "Linear(0.1, 0.01, steps=9)", "--steps", "10", "--strict") == ["nothing to remark"]
+
+
+def test_lint_reads_several_schedules_and_files_and_prints_json(capsys, tmp_path):
+    path = tmp_path / "schedule.json"
+    path.write_text(json.dumps(to_config(SCHEDULE)), encoding="utf-8")
+    found = json.loads("\n".join(lines(capsys, 1, f"@{path}", "Constant(0)", "--steps", "1e4", "--json")))
+    assert [entry["schedule"] for entry in found] == [repr(SCHEDULE), "Constant(0.0)"]
+    assert found[1]["remarks"][0]["severity"] == "error"
+    assert set(found[0]["remarks"][0]) == {"code", "message", "suggestion", "severity"}
+    plain = lines(capsys, 0, TEXT, "Linear(0.1, 0.01, steps=9)")
+    assert plain[0] == repr(SCHEDULE)
+    assert plain[-2:] == ["Linear(0.1, 0.01, steps=9)", "nothing to remark"]
+
+
+@pytest.mark.parametrize(("text", "steps"), [("10k", 10_000), ("1.5M", 1_500_000), ("2G", 2 * 10**9), ("1e3k", 10**6)])
+def test_counts_may_be_written_in_thousands(capsys, text, steps):
+    (first, *_) = lines(capsys, 1, "Constant(0)", "--steps", text)
+    assert f"none of the {steps} updates" in first
+
+
+@pytest.mark.parametrize("text", ["1.0005k", "k", "-1k", "nank", "10kk", "9999999T", "1e999k"])
+def test_counts_that_are_none_are_refused(capsys, text):
+    with pytest.raises(SystemExit, match="2"):
+        main(["lint", TEXT, f"--steps={text}"])
+    assert "must be an int >= 1 and <= 2**53" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "fast"])
+def test_a_rate_that_is_none_is_refused(capsys, text):
+    with pytest.raises(SystemExit, match="2"):
+        main(["lint", TEXT, f"--lr={text}"])
+    assert "must be a finite number > 0" in capsys.readouterr().err

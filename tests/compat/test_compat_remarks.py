@@ -48,6 +48,8 @@ CASES = {
      ("keras", "PolynomialDecay", 0.1, 100, 1e-4), {}),
     "default-length": (("torch", "PolynomialLR", 0.1), {}, "total_iters=5 is a default",
      ("torch", "PolynomialLR", 0.1, 5), {}),
+    "default-peak": (("deepspeed", "WarmupDecayLR", 1000), {}, "is 1e-3, the default of DeepSpeed's warmup_max_lr",
+     ("deepspeed", "WarmupDecayLR", 1000), {"warmup_max_lr": 1e-3}),
     "end-above-rate": (("torch", "CosineAnnealingLR", 1e-3, 100, 0.1), {}, "eta_min=0.1 is above lr=0.001",
      ("torch", "CosineAnnealingLR", 0.1, 100, 1e-3), {}),
     "end-at-last-update": (("maxtext", "create_learning_rate_schedule", 50), {}, "update 49, the last of 50",

@@ -97,7 +97,7 @@ HOUSES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("_spaces", "arguments"),
         ("_curves",),
         ("rules._ops", "feedback", "_recipes", "_draw"),
-        ("rules._blocks",),
+        ("rules._blocks", "_lint"),
         ("rules._update",),
         ("rules._library",),
         ("rules._apply",),

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 from lrsched._core.check import Choice, Int, OneOf, OrNone
 from lrsched._curves import Schedule
+from lrsched._lint.codes import Remark
 from lrsched.arguments import TextOrNone
 from lrsched.compat._remarks import calls, curve
-from lrsched.compat._remarks.facts import Call, Remark, resolved
+from lrsched.compat._remarks.facts import Call, resolved
 from lrsched.compat._remarks.like import like as _like
-from lrsched.compat._remarks.table import BATCHES, CONVENTIONS, Convention
+from lrsched.compat._remarks.table import BATCHES, CODES, CONVENTIONS, Convention
 from lrsched.compat._tools import libraries, library
 
 __all__ = ["Remark", "remarks"]
@@ -53,7 +54,8 @@ def remarks(
         **kwargs: arguments of that function; `last_epoch` may be among them.
 
     Returns:
-        The remarks, each with a code, a message and a suggestion; none for a function that makes no schedule.
+        The remarks, each with a code, a message, a suggestion in words and a severity; none for what makes no
+        schedule. `lint` looks at a schedule by itself, and has the same codes where it sees the same.
 
     Raises:
         ValueError: the library or a function is unknown, an argument is out of range, or `like` names a function that
@@ -86,10 +88,10 @@ def remarks(
         schedule = build(*args, **kwargs)
     except (TypeError, ValueError):
         if found := tuple(calls.ratio(module, convention.warmup, given)):
-            return early + found
+            return _graded(early + found)
         raise
     if not isinstance(schedule, Schedule):
-        return early
+        return _graded(early)
     build = getattr(namespace, name)
     bound = inspect.signature(build).bind(**given)
     bound.apply_defaults()
@@ -114,7 +116,13 @@ def remarks(
         *calls.SINGLE.get((module, name), ()),
     )
     other = _like(call, like) if like is not None else ()
-    return (*early, *other, *(remark for rule in rules for remark in rule(call)))
+    return _graded((*early, *other, *(remark for rule in rules for remark in rule(call))))
+
+
+def _graded(found: tuple[Remark, ...]) -> tuple[Remark, ...]:
+    """Return remarks with the severity of their code, unless they have one above "info" already."""
+    plain = {remark for remark in found if remark.severity == "info"}
+    return tuple(r._replace(severity=CODES[r.code].severity) if r in plain else r for r in found)
 
 
 def _flat(function: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:

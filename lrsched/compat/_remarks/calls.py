@@ -10,7 +10,8 @@ import numpy as np
 from lrsched._core.check import Choice, Real, is_sequence
 from lrsched._curves import Constant
 from lrsched._draw.axis import number
-from lrsched.compat._remarks.facts import Call, Remark
+from lrsched._lint.codes import Remark, said
+from lrsched.compat._remarks.facts import Call
 from lrsched.compat._tools import constraints_of
 from lrsched.compat._tools import number as as_number
 
@@ -219,6 +220,14 @@ def _fastai_momentum(call: Call) -> Iterator[Remark]:
     )
 
 
+def _default_peak(call: Call) -> Iterator[Remark]:
+    """DeepSpeed sets the rate of a default where the optimizer's own was meant."""
+    name = call.convention.rate
+    if name not in call.given and (rate := call.rate) is not None:
+        own = "the optimizer's own rate"
+        yield said("default-peak", f"write {name}=<that rate>", peak=number(rate), name=name, own=own)
+
+
 def _returns(call: Call) -> Iterator[Remark]:
     n, s = call.length, call.schedule
     if n and s(0) != s(n + 1) == s(n + 1000):
@@ -291,6 +300,7 @@ Rule = Callable[[Call], Iterator[Remark]]
 RULES: tuple[Rule, ...] = (defaults, boundaries)
 SINGLE: dict[tuple[str, str], tuple[Rule, ...]] = {
     ("composer", "ConstantScheduler"): (_returns,),
+    ("deepspeed", "WarmupDecayLR"): (_default_peak,),
     ("detectron2", "build_lr_scheduler"): (_solver,),
     ("fastai", "fit_one_cycle"): (_divisors, _fastai_momentum),
     ("gpt_neox", "AnnealingLR"): (_versions, _short_warm_up),

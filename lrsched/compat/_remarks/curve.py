@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from lrsched._draw.axis import number
-from lrsched.compat._remarks.facts import TINY, Call, Remark
+from lrsched._lint.codes import Remark, said
+from lrsched.compat._remarks.facts import TINY, Call
 from lrsched.compat._remarks.table import BATCHES, LEFT
 
 # A rate below this part of the first is next to nothing.
@@ -22,11 +23,8 @@ def warm_up(call: Call) -> Iterator[Remark]:
     if s(0) == 0.0 < call.top:
         first = next((t for t in range(1, 4) if s(t) > 0.0), 0)
         then = f"; {call.one} {first} is the first that moves, with {number(s(first))}" if first else ""
-        yield Remark(
-            "first-update-zero",
-            f"{call.one} 0 has the rate 0{then}",
-            "to begin with a step of the line, as torchtitan and OLMo-core do, use Shift(schedule, 1)",
-        )
+        wanted = "to begin with a step of the line, as torchtitan and OLMo-core do, use Shift(schedule, 1)"
+        yield said("first-update-zero", wanted, which=f"{call.one} 0 has", then=then)
     twice = w >= 2 and s(0) == s(1) < s(2)
     if twice:
         yield Remark(
@@ -49,11 +47,11 @@ def warm_up(call: Call) -> Iterator[Remark]:
             f"for theirs count {'one more' if call.peak < w else 'one less'} and compare with lrsched.equality",
         )
     if w >= 3 and 2 * max(abs(s(w - 1) - s(w - 2)), abs(s(w + 1) - s(w))) < abs(s(w) - s(w - 1)):
-        yield Remark(
+        yield said(
             "jump-after-warmup",
-            f"the rate jumps from {number(s(w - 1))} to {number(s(w))} at step {w}, where the warm-up ends",
             "let the warm-up end at the first rate of what follows",
-        )
+            before=number(s(w - 1)), after=number(s(w)), step=w,
+        )  # fmt: skip
     rate = call.rate
     if rate and call.top < rate * (1 - 1e-3):
         yield Remark(
@@ -126,6 +124,7 @@ def end(call: Call) -> Iterator[Remark]:
             "raises-after-end",
             f"{call.library} raises after {call.length} steps; here {number(s(call.length))} is held",
             f"make {call.convention.length} the number of {call.many} of the training",
+            "error" if call.horizon else "info",
         )
     lowest = min(call.after, key=lambda item: item[1], default=(0, 0.0))
     if lowest[1] < -TINY * call.top:
@@ -133,6 +132,7 @@ def end(call: Call) -> Iterator[Remark]:
             "negative-after-end",
             f"the rate falls below 0 after step {call.low}: {number(lowest[1])} at step {lowest[0]}",
             "cut it: Hold(schedule, n) holds the value of step n, clip(schedule, low=0.0) its height",
+            "error" if call.horizon else "info",
         )
     if kind != "fall" or not call.length:
         return
@@ -141,15 +141,17 @@ def end(call: Call) -> Iterator[Remark]:
             "restarts-after-end",
             f"the curve begins anew: {number(call.bottom)} at step {call.low}, {number(s(call.low + 1))} at the next",
             "where one decay is meant, make the length at least that of the training",
+            "warning" if call.horizon else "info",
         )
     else:
         highest = max(call.after, key=lambda item: item[1], default=(0, 0.0))
         if highest[1] > call.bottom + 1e-9 * call.top and call.low >= call.warmup:
-            yield Remark(
+            yield said(
                 "rises-after-end",
-                f"the rate rises again after step {call.low}: {number(highest[1])} at step {highest[0]}",
                 f"stop there, or hold it: Hold(schedule, {call.low})",
-            )
+                "warning" if call.horizon else "info",
+                low=call.low, rate=number(highest[1]), step=highest[0],
+            )  # fmt: skip
 
 
 def training(call: Call) -> Iterator[Remark]:
@@ -160,41 +162,40 @@ def training(call: Call) -> Iterator[Remark]:
     name, unit = call.convention.length, call.convention.unit
     if unit == "epoch":
         if n == h and (epoch or 2) > 1:
-            yield Remark(
+            yield said(
                 "length-looks-like-updates",
-                f"{_written(call, name)} counts epochs by default, and the training has {h} updates",
                 f"step the scheduler every update, or write the number of epochs{f', {h // epoch}' if epoch else ''}",
-            )
+                "" if epoch else "warning",
+                what=_written(call, name), how=" by default", run=f"the training has {h} updates",
+            )  # fmt: skip
         return
     alike = n <= _SOME and h >= 10 * n and h % n == 0 if epoch is None else epoch > 1 and n * epoch == h
     if alike:
-        yield Remark(
+        yield said(
             "length-looks-like-epochs",
-            f"{_written(call, name)} counts {call.many}, and the training has {h} of them, {h // n} times as many",
             f"if these are epochs, step the scheduler once an epoch or write {name}={h}",
-        )
+            "" if epoch else "warning",
+            what=_written(call, name), many=call.many, run=f"the training has {h} of them, {h // n} times as many",
+        )  # fmt: skip
     elif call.convention.kind == "cycle":
         if s(h - 1) > (call.top + call.bottom) / 2:
-            yield Remark(
-                "cut-cycle",
-                f"the training ends with {number(s(h - 1))}, in the upper half of a cycle",
-                "choose the cycles so that the last one ends with the training",
-            )
+            wanted = "choose the cycles so that the last one ends with the training"
+            yield said("cut-cycle", wanted, rate=number(s(h - 1)), where="the upper half")
     elif call.convention.kind == "fall" and call.low + 1 < h and not (call.restarts or _rises(call)):
-        yield Remark(
+        yield said(
             "ends-before-training",
-            f"the last {h - call.low} of {h} {call.many} all have the rate {number(call.bottom)}",
             f"make {name} fit the training",
-        )
+            "warning" if call.bottom <= _NOTHING * call.top else "",
+            left=h - call.low, steps=h, many=call.many, rate=number(call.bottom),
+        )  # fmt: skip
     elif (
         call.convention.kind in ("fall", "one-cycle") and call.low > h + 1 and s(h - 1) > call.bottom + 0.01 * call.top
     ):
-        yield Remark(
+        yield said(
             "ends-after-training",
-            f"the training ends with {number(s(h - 1))}, {s(h - 1) / call.top:.0%} of the highest rate: the curve goes "
-            f"on to step {call.low}",
             f"make {name} fit the training",
-        )
+            rate=number(s(h - 1)), part=s(h - 1) / call.top, end=call.low,
+        )  # fmt: skip
 
 
 def _rises(call: Call) -> bool:
@@ -240,11 +241,11 @@ def pace(call: Call) -> Iterator[Remark]:
     if call.convention.kind == "factor" and s(steps - 1) < _NOTHING * s(0):
         base = call.number("gamma") or call.number("decay_rate")
         per = f"{base ** (1 / call.epoch):.8g}" if base and call.epoch else f"gamma ** (1 / {call.many} of an epoch)"
-        yield Remark(
+        yield said(
             "decays-per-update",
-            f"after {steps} {call.many} the rate is {number(s(steps - 1))}, {s(steps - 1) / s(0):.1g} of the first",
             f"a factor of each epoch is stepped once an epoch; as a factor of each {call.one} it is {per}",
-        )
+            steps=steps, many=call.many, rate=number(s(steps - 1)), part=s(steps - 1) / s(0),
+        )  # fmt: skip
     later = call.horizon - 1 if call.horizon else call.peak + _SOME
     if call.convention.kind == "slow" and later > call.peak and s(later) > 0.95 * call.top:
         yield Remark(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,20 +19,6 @@ from lrsched.compat._remarks.table import Convention
 TINY = 1e-12
 # The warm-up and the length of the curve that shows whether the one is part of the other.
 _PROBE = (4, 40)
-
-
-class Remark(NamedTuple):
-    """Something about a schedule of another library that people trip over.
-
-    Args:
-        code: a short name of the kind of remark, always the same.
-        message: what happens, in the numbers of this call.
-        suggestion: what to write instead, or to look at.
-    """
-
-    code: str
-    message: str
-    suggestion: str
 
 
 @dataclass(frozen=True)

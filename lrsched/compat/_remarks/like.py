@@ -7,7 +7,8 @@ from typing import Any
 from lrsched._curves import Schedule
 from lrsched._curves.equality import Equality, equality
 from lrsched._draw.axis import number
-from lrsched.compat._remarks.facts import Call, Remark
+from lrsched._lint.codes import Remark
+from lrsched.compat._remarks.facts import Call
 from lrsched.compat._remarks.table import CONVENTIONS
 from lrsched.compat._tools import library
 
