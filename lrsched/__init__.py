@@ -13,6 +13,7 @@ from lrsched._core.config import from_config, to_config
 from lrsched._core.offers import PICTURES
 from lrsched._curves import (
     Batches,
+    Budget,
     Chain,
     Constant,
     Cooldown,
@@ -46,6 +47,7 @@ from lrsched._curves import (
     Sum,
     Table,
     Tanh,
+    Template,
     Triangular,
     Warmup,
     Warp,
@@ -99,6 +101,7 @@ _LATE = {
 
 __all__ = [
     "Batches",
+    "Budget",
     "Chain",
     "Constant",
     "Cooldown",
@@ -136,6 +139,7 @@ __all__ = [
     "Sum",
     "Table",
     "Tanh",
+    "Template",
     "Triangular",
     "Warmup",
     "Warp",

@@ -22,6 +22,8 @@ from typing import Any, Generic, Protocol, TypeGuard, TypeVar, Union, get_args, 
 import numpy as np
 from numpy.typing import NDArray
 
+from lrsched._core.units import quantity
+
 # Float64 counts exactly to here; a longer schedule could not be evaluated exactly.
 MAX_STEPS = 2**53
 # No integer step of an array is larger.
@@ -58,7 +60,8 @@ def short(content: object) -> str:
         text = repr(content)
     except (RecursionError, ValueError):  # ValueError: an int too large to print
         text = f"a {type(content).__name__} too large to print"
-    return text if len(text) <= 80 else text[:77] + "..."
+    text = text if len(text) <= 80 else text[:77] + "..."
+    return text + getattr(type(content), "advice", "")
 
 
 def is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
@@ -86,7 +89,8 @@ def _fail(kind: type[Exception], where: str, must: str, value: Any) -> Exception
         try:
             float(value)
         except ValueError:
-            pass
+            if must.startswith("an int") and quantity(value):
+                hint = f"; Budget(steps=...)({value!r}) is a number of updates, and parse(text) reads units in a text"
         else:
             hint = " (a text: YAML reads 1e-3 as text, write 1.0e-3)"
     return kind(f"{where} must be {must}, got {short(value)}{hint}")

@@ -11,3 +11,5 @@ from typing import Any
 CLASSES: dict[str, dict[str, type[Any]]] = {}
 # What a notebook shows of a value: family -> a function that returns text and picture by MIME type.
 PICTURES: dict[str, Callable[[Any], dict[str, Any]]] = {}
+# What texts of a family may call beside its classes: family -> name -> function.
+CALLS: dict[str, dict[str, Callable[..., Any]]] = {}

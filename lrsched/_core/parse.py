@@ -3,6 +3,8 @@
 A text is a call of a known name with numbers, strings, None, True, False, tuples, lists and other values, combined by
 `>>`, `*`, `+` and `**`. Everything else is a ValueError that names line and column. Reading takes time linear in the
 text: brackets lie on a stack of the reader, not on that of Python, and a run of numbers is one token.
+
+A length may have a unit, '5%' or 5%: a call with one in it is not made, but becomes a template.
 """
 
 import ast
@@ -15,7 +17,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 from lrsched._core.check import short
-from lrsched._core.offers import CLASSES
+from lrsched._core.offers import CALLS, CLASSES
+from lrsched._core.units import BARE, has_units, quantity
 from lrsched._core.value import Value
 
 # A schedule of ten thousand parts fits; a longer text is an accident or an attack.
@@ -28,7 +31,7 @@ MAX_EXPLAINED = 10_000
 
 _NUMBER = r"(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9][0-9_]*)?"
 _TOKEN = re.compile(
-    rf"(?:\s|\\\n|#[^\n]*)*+(?:(?P<number>0[xXoObB]\w+|{_NUMBER}(?!\w))|(?P<name>[^\W\d]\w*)"
+    rf"(?:\s|\\\n|#[^\n]*)*+(?:(?P<length>{BARE})|(?P<number>0[xXoObB]\w+|{_NUMBER}(?!\w))|(?P<name>[^\W\d]\w*)"
     r"|(?P<text>'(?:[^'\\\n]|\\.)*+'|\"(?:[^\"\\\n]|\\.)*+\")|(?P<sign>\*\*|>>|[-+*(),=\[\]])|(?P<end>\Z))"
 )
 _JSON_NUMBER = r"-?[0-9]++(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
@@ -131,7 +134,8 @@ class _Reader:
     """Reads a text from left to right; at any place it expects an operand, or what may follow one."""
 
     def __init__(self, text: str, kind: str) -> None:
-        self.text, self.kind, self.known = text, kind, CLASSES[kind]
+        self.text, self.kind = text, kind
+        self.known: dict[str, Callable[..., Any]] = {**CLASSES[kind], **CALLS.get(kind, {})}
         self.place = self.operators = 0
         self.open = [_Bracket("", 0)]
 
@@ -141,7 +145,9 @@ class _Reader:
 
     def refuse(self, at: int, message: str = "invalid syntax") -> NoReturn:
         """Raise the error about what is not of this form, named as Python does."""
-        foreign = _foreign(self.text, self.kind) if len(self.text) <= MAX_EXPLAINED else None
+        short_enough = len(self.text) <= MAX_EXPLAINED
+        # A unit is no Python: in its place a number of the same width.
+        foreign = _foreign(re.sub(BARE, _as_wide, self.text), self.kind) if short_enough else None
         if foreign is not None:
             raise ValueError(foreign) from None
         self.fail(at, message)
@@ -183,12 +189,23 @@ class _Reader:
 
     def constant(self, kind: str, token: str, at: int) -> Any:
         try:
+            if kind == "length":
+                return self.length(token, at)
             if kind == "text":
-                return ast.literal_eval(token) if "\\" in token else token[1:-1]
+                content = ast.literal_eval(token) if "\\" in token else token[1:-1]
+                return (self.kind == "schedule" and quantity(content)) or content
             whole = token.replace("_", "").isdecimal() or token[1:2] in tuple("xXoObB")
             return int(token, 0) if whole else float(token)
         except (ValueError, SyntaxError) as error:
             self.refuse(at, str(error))
+
+    def length(self, token: str, at: int) -> Any:
+        """Return the length that a text without quotes says; a number of updates is a plain number."""
+        found = quantity(token)
+        if found is None or self.kind != "schedule":
+            self.fail(at, f"a {self.kind} has no lengths with units, got {token}")
+        whole = found.unit == "ba" and not token.endswith("ba") and found.number.denominator == 1
+        return int(found.number) if whole else found
 
     def take_name(self, name: str, at: int) -> bool:
         inner, following = self.open[-1], _TOKEN.match(self.text, self.place)
@@ -255,8 +272,11 @@ class _Reader:
             grouped = inner.sign == "(" and inner.items and not inner.commas
             self.open[-1].operands.append(inner.items[0] if grouped else tuple(inner.items))
             return False
+        make = self.known[inner.name]
+        if has_units(inner.items) or has_units([*inner.named.values()]):
+            make = CLASSES["template"]["Template"].of(inner.name, make)
         try:
-            self.open[-1].operands.append(self.known[inner.name](*inner.items, **inner.named))
+            self.open[-1].operands.append(make(*inner.items, **inner.named))
         except (TypeError, ValueError) as error:
             self.fail(inner.at, str(error))
         return False
@@ -278,6 +298,10 @@ class _Reader:
             except (TypeError, ValueError) as error:
                 self.fail(at, str(error))
         return operands[-1]
+
+
+def _as_wide(length: re.Match[str]) -> str:
+    return "1".ljust(len(length[0]))
 
 
 _FORM = (ast.BinOp, ast.Call, ast.Name, ast.Tuple, ast.List, ast.UnaryOp, ast.keyword, ast.expr_context)

@@ -7,6 +7,7 @@ further ones, `field(init=False)`, which `_check` sets; they are no part of the 
 """
 
 import inspect
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
@@ -96,16 +97,8 @@ class Value:
 
     def __repr__(self) -> str:
         """Return the text that builds this value: `eval(repr(s)) == s`."""
-        parts = []
-        named = False
-        for i, f in enumerate(self._arguments):
-            content = getattr(self, f.name)
-            if (f.default is not None and content == f.default) or f.default is content:
-                named = True
-                continue
-            named = named or i >= self.positional
-            parts.append(f"{f.name}={content!r}" if named else repr(content))
-        return f"{type(self).__name__}({', '.join(parts)})"
+        told = [(f.name, f.default, getattr(self, f.name)) for f in self._arguments]
+        return call_text(type(self).__name__, told, self.positional)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """Print the same text in IPython and Hypothesis, which would list fields that are not part of the value."""
@@ -115,6 +108,25 @@ class Value:
         """Return what a notebook shows: the text, and a picture where one is offered for the family."""
         picture = PICTURES.get(self.kind)
         return {"text/plain": repr(self)} if picture is None else picture(self)
+
+
+def call_text(name: str, arguments: Iterable[tuple[str, Any, Any]], positional: int) -> str:
+    """Return the text of a call.
+
+    Args:
+        name: what is called.
+        arguments: name, default and content of each; one that is its default is left out.
+        positional: how many leading ones are written without their names.
+    """
+    parts = []
+    named = False
+    for i, (argument, default, content) in enumerate(arguments):
+        if (default is not None and content == default) or default is content:
+            named = True
+            continue
+        named = named or i >= positional
+        parts.append(f"{argument}={content!r}" if named else repr(content))
+    return f"{name}({', '.join(parts)})"
 
 
 def children(item: Value) -> list[Value]:

@@ -3,6 +3,7 @@
 Other rooms take them from here. `equality`, which few need, they take from its file.
 """
 
+from lrsched._curves.budget import Budget, StepsOrPart, share
 from lrsched._curves.combine import Combination, Maximum, Minimum, Power, Product, Sum, clip
 from lrsched._curves.cycles import MAX_CYCLES, Repeat, Triangular
 from lrsched._curves.decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
@@ -23,12 +24,14 @@ from lrsched._curves.ramps import (
     Tanh,
 )
 from lrsched._curves.schedule import Chain, Complete, Constant, Schedule, bounded, corners, is_pending, parse
+from lrsched._curves.template import Template
 from lrsched._curves.warmup import SHAPES, Cooldown, Warmup
 
 __all__ = [
     "SHAPES",
     "Batches",
     "Blend",
+    "Budget",
     "Chain",
     "Combination",
     "Complete",
@@ -51,6 +54,7 @@ __all__ = [
     "Minimum",
     "Monomial",
     "NormalizedExponential",
+    "StepsOrPart",
     "Polynomial",
     "Power",
     "PowerLaw",
@@ -66,6 +70,7 @@ __all__ = [
     "Sum",
     "Table",
     "Tanh",
+    "Template",
     "Triangular",
     "Warmup",
     "Warp",
@@ -74,4 +79,5 @@ __all__ = [
     "corners",
     "is_pending",
     "parse",
+    "share",
 ]

@@ -471,26 +471,29 @@ def _give_heights(parts: list[Schedule]) -> None:
             parts[i] = part.resolve(parts[i + 1](0))
 
 
-def parse(text: str) -> Schedule:
+def parse(text: str) -> Any:
     """Build the schedule that a text describes: the inverse of `repr`.
 
     Args:
-        text: what `repr` of a schedule prints, for example `"Warmup(500) >> Cosine(3e-4, 0, steps=9_500)"`.
+        text: what `repr` of a schedule prints, for example `"Warmup(500) >> Cosine(3e-4, 0, steps=9_500)"`; calls of
+            recipes too. Lengths may have units, `Warmup(5%)` or `Warmup('3ep')`, and 10k is 10000.
 
     Returns:
-        The schedule; `parse(repr(s)) == s`. Nothing but the constructors of schedules is ever called.
+        The schedule; `parse(repr(s)) == s`. A text with units gives a `Template`. Nothing but the constructors of
+        schedules and the recipes is ever called.
 
     Raises:
         TypeError: `text` is not a str.
         ValueError: the text is not a schedule; the message names line and column.
 
     Examples:
-        >>> from lrsched import parse
+        >>> from lrsched import Budget, parse
         >>> parse("Warmup(2) >> Constant(0.1)")
         Linear(0.0, 0.1, steps=2) >> Constant(0.1)
+        >>> parse("Warmup(5%) >> Constant(0.1)").build(Budget(steps=1000))
+        Linear(0.0, 0.1, steps=50) >> Constant(0.1)
     """
     try:
-        schedule: Schedule = parse_value(text, "schedule")
+        return parse_value(text, "schedule")
     except ValueError as error:
         raise ValueError(f"parse(text): {error}") from None
-    return schedule

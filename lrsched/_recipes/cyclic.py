@@ -4,14 +4,15 @@ import math
 from typing import Annotated
 
 from lrsched._core.check import Real
-from lrsched._curves import Cosine, Exponential, Geometric, Linear, Repeat, Schedule, Triangular
-from lrsched._recipes.recipes import Inner, rest
-from lrsched.arguments import Length, LengthOrNone, Positive, Rate, checked
+from lrsched._curves import Cosine, Exponential, Geometric, Linear, Repeat, Schedule, Triangular, share
+from lrsched._recipes.recipes import rest
+from lrsched._recipes.shared import LengthOrPart, recipe, renamed
+from lrsched.arguments import Length, LengthOrNone, Positive, Rate
 
 AtLeastOne = Annotated[float, Real(low=1.0)]
 
 
-@checked
+@recipe
 def sgdr(peak: Rate, steps: Length, end: Rate = 0.0, stretch: AtLeastOne = 2.0) -> Schedule:
     """Cosine annealing with warm restarts, without end.
 
@@ -31,7 +32,7 @@ def sgdr(peak: Rate, steps: Length, end: Rate = 0.0, stretch: AtLeastOne = 2.0) 
     return Repeat(Cosine(peak, end, steps), stretch=stretch)
 
 
-@checked
+@recipe
 def triangular2(low: Rate, high: Rate, up: Length, down: LengthOrNone = None) -> Schedule:
     """A triangular wave whose height halves after each cycle.
 
@@ -52,7 +53,7 @@ def triangular2(low: Rate, high: Rate, up: Length, down: LengthOrNone = None) ->
     return low + Repeat(rise >> Linear(rise.end, 0.0, up if down is None else down), scale=0.5)
 
 
-@checked
+@recipe
 def exp_range(low: Rate, high: Rate, up: Length, rate: Positive, down: LengthOrNone = None) -> Schedule:
     """A triangular wave whose height shrinks by `rate` at each step.
 
@@ -77,7 +78,7 @@ def _span(name: str, low: float, high: float) -> float:
     return Real(low=low)(f"{name}(high=...)", high) - low
 
 
-@checked
+@recipe
 def range_test(start: Positive, end: Positive, steps: Length) -> Schedule:
     """The learning-rate range test: a geometric rise from `start` to `end`.
 
@@ -96,16 +97,16 @@ def range_test(start: Positive, end: Positive, steps: Length) -> Schedule:
     return Geometric(start, end, steps)
 
 
-@checked
+@recipe
 def one_cycle(
-    peak: Rate, steps: Length, warmup: Length, start_divisor: Positive = 25.0, end_divisor: Positive = 1e4
+    peak: Rate, steps: Length, warmup: LengthOrPart, start_divisor: Positive = 25.0, end_divisor: Positive = 1e4
 ) -> Schedule:
     """The one-cycle policy: half a cosine up, then half a cosine down.
 
     Args:
         peak: highest learning rate, > 0.
         steps: all updates.
-        warmup: updates of the rise, >= 1, fewer than `steps`.
+        warmup: updates of the rise, >= 1, fewer than `steps`; or a part of `steps`, in (0, 1).
         start_divisor: the cycle starts at `peak / start_divisor`, > 0.
         end_divisor: and ends at its start divided by this, > 0.
 
@@ -117,27 +118,28 @@ def one_cycle(
     References:
         Smith & Topin, Super-Convergence, 2018. arXiv:1708.07120
     """
-    start = peak / start_divisor
-    fall = Cosine(peak, start / end_divisor, rest("one_cycle(steps=...)", steps, warmup))
-    return Cosine(start, peak, warmup) >> fall
+    start, rise = peak / start_divisor, share("one_cycle(warmup=...)", steps, warmup, low=1)
+    fall = Cosine(peak, start / end_divisor, rest("one_cycle(steps=...)", steps, rise))
+    return Cosine(start, peak, rise) >> fall
 
 
-@checked
-def slanted_triangular(peak: Rate, steps: Length, cut: Inner = 0.1, ratio: AtLeastOne = 32.0) -> Schedule:
+@renamed(cut="warmup")
+@recipe
+def slanted_triangular(peak: Rate, steps: Length, warmup: LengthOrPart = 0.1, ratio: AtLeastOne = 32.0) -> Schedule:
     """A short rise from `peak / ratio` and a long fall back to it.
 
     Args:
         peak: highest learning rate, >= 0.
         steps: all updates, >= 2.
-        cut: part of the steps that rises, in (0, 1).
+        warmup: part of the steps that rises, in (0, 1), rounded down; or updates, >= 1.
         ratio: how much smaller the lowest rate is, >= 1.
 
     Examples:
-        >>> slanted_triangular(1.0, steps=100, cut=0.1, ratio=4.0)
+        >>> slanted_triangular(1.0, steps=100, warmup=0.1, ratio=4.0)
         Linear(0.25, 1.0, steps=10) >> Linear(1.0, 0.25, steps=90)
 
     References:
         Howard & Ruder, Universal Language Model Fine-tuning, 2018, eq. 3. arXiv:1801.06146
     """
-    low, rise = peak / ratio, max(math.floor(steps * cut), 1)
+    low, rise = peak / ratio, int(warmup) if warmup >= 1 else max(math.floor(steps * warmup), 1)
     return Linear(low, peak, rise) >> Linear(peak, low, rest("slanted_triangular(steps=...)", steps, rise))

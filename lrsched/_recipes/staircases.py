@@ -9,10 +9,11 @@ from typing import Annotated
 from lrsched._core.check import Int, Many, Real, short
 from lrsched._curves import Constant, Epochs, Exponential, Linear, Schedule, Table
 from lrsched._recipes.decimals import powers
-from lrsched.arguments import Length, Lengths, Positive, Rate, Rates, checked
+from lrsched._recipes.shared import recipe
+from lrsched.arguments import Length, Lengths, Positive, Rate, Rates
 
 
-@checked
+@recipe
 def step_decay(start: Rate, factor: Positive, every: Length) -> Schedule:
     """The rate times `factor` after each `every` steps, without end.
 
@@ -28,7 +29,7 @@ def step_decay(start: Rate, factor: Positive, every: Length) -> Schedule:
     return Epochs(Exponential(start, factor), every)
 
 
-@checked
+@recipe
 def multi_step(start: Rate, factor: Rate, milestones: Lengths) -> Schedule:
     """The rate times `factor` at each milestone.
 
@@ -53,7 +54,7 @@ def multi_step(start: Rate, factor: Rate, milestones: Lengths) -> Schedule:
     return piecewise_constant(unique, [levels[0], *(levels[bisect_right(milestones, bound)] for bound in unique)])
 
 
-@checked
+@recipe
 def piecewise_constant(boundaries: Lengths, values: Rates) -> Schedule:
     """A staircase of given values; the value changes at its boundary.
 
@@ -82,7 +83,7 @@ def _differences(where: str, steps: Sequence[int]) -> list[int]:
     return lengths
 
 
-@checked
+@recipe
 def piecewise_linear(
     steps: Annotated[Sequence[int], Many(Int(low=0), least=2)],
     values: Annotated[Sequence[float], Many(Real(low=0.0), least=2)],
@@ -105,7 +106,7 @@ def piecewise_linear(
     return Schedule.sequence(parts)
 
 
-@checked
+@recipe
 def chebyshev(
     start: Rate,
     doublings: Annotated[int, Int(low=0, high=16)],

@@ -1,9 +1,12 @@
 """Local times and tables that are more than a number: clocks that run slower or faster, lists of values, cycles."""
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import accumulate
 from math import gcd
+from operator import mul, sub
 from typing import Any
 
 import numpy as np
@@ -83,6 +86,30 @@ class Values:
     def __init__(self, numbers: Sequence[float]) -> None:
         self.numbers = numbers
         self.array = np.array(numbers)
+
+
+class Counts:
+    """What is counted by the steps: each from `starts[i]` on, until the next one, counts `rates[i]` more.
+
+    Args:
+        starts: increasing steps, the first one 0.
+        rates: whole numbers >= 1, one for each.
+    """
+
+    def __init__(self, starts: Sequence[int], rates: Sequence[int]) -> None:
+        self.starts, self.rates = starts, rates
+        gained = map(mul, rates, map(sub, starts[1:], starts))
+        self.counts: list[int] = [*accumulate(gained, initial=0)]
+
+    def at(self, t: Fraction | int) -> Fraction | int:
+        """Return the exact count at a time, a part of a step counted in proportion."""
+        i = bisect_right(self.starts, t) - 1
+        return self.counts[i] + self.rates[i] * (t - self.starts[i])
+
+    def when(self, count: Fraction | int) -> Fraction:
+        """Return the exact time of a count."""
+        i = max(bisect_right(self.counts, count) - 1, 0)
+        return self.starts[i] + Fraction(count - self.counts[i]) / self.rates[i]
 
 
 class Cycles:

@@ -119,8 +119,11 @@ def test_the_table_of_wrong_arguments_is_long():
         (lambda: ls.piecewise_constant([5], [1, 2, 3]), "one value more than there are boundaries, got 3 for 1"),
         (lambda: ls.piecewise_linear([1, 5], [1, 2]), r"piecewise_linear\(steps=...\) must begin with 0"),
         (lambda: ls.triangular2(1.0, 0.5, up=3), r"triangular2\(high=...\) must be a finite number >= 1, got 0.5"),
-        (lambda: ls.slanted_triangular(1.0, 10, cut=1.0), r"slanted_triangular\(cut=...\) must be .* > 0 and < 1"),
-        (lambda: ls.flat_cosine(1.0, 10, flat=0.0), r"flat_cosine\(flat=...\) must be .* > 0 and < 1"),
+        (
+            lambda: ls.slanted_triangular(1.0, 10, warmup=0.0),
+            r"warmup=...\) must be an int >= 1 .* between 0 and 1, got 0.0",
+        ),
+        (lambda: ls.flat_cosine(1.0, 10, hold=0.0), r"flat_cosine\(hold=...\) must be an int >= 1 .* between 0 and 1"),
         (lambda: ls.one_cycle(1.0, 10, 3, start_divisor=0.0), r"one_cycle\(start_divisor=...\) must be .* > 0"),
         (lambda: ls.noam(0, 10), r"noam\(model_size=...\) must be an int >= 1"),
         (lambda: ls.chebyshev(1.0, 17), r"chebyshev\(doublings=...\) must be an int >= 0 and <= 16"),

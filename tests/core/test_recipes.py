@@ -119,14 +119,14 @@ def test_slanted_triangular_follows_its_paper():
 
 
 def test_tri_stage_ends_in_an_exponential():
-    schedule = ls.tri_stage(1.0, warmup=10, hold=20, decay=40, start_scale=0.1, end_scale=0.01)
+    schedule = ls.tri_stage(1.0, warmup=10, hold=20, cooldown=40, start_scale=0.1, end_scale=0.01)
     assert [schedule(t) for t in (0, 5, 10, 29, 30)] == pytest.approx([0.1, 0.55, 1.0, 1.0, 1.0])
     assert schedule(50) == pytest.approx(math.exp(math.log(0.01) * 20 / 40))
     assert schedule(70) == 0.01
 
 
 def test_flat_cosine_power_schedule_and_range_test():
-    assert ls.flat_cosine(1.0, 100, flat=0.6)(80) == pytest.approx(0.5)
+    assert ls.flat_cosine(1.0, 100, hold=0.6)(80) == pytest.approx(0.5)
     schedule = ls.power_schedule(1.0, warmup=100, steps=1_000, cooldown=200, power=0.51)
     assert schedule(400) == pytest.approx((400 / 100) ** -0.51)
     assert schedule(900) == pytest.approx((800 / 100) ** -0.51 / 2)

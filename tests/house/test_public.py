@@ -50,7 +50,21 @@ WITHOUT_INSTANCES = {
 }
 TWO = (ls.Linear(1.0, 0.5, steps=4), ls.Constant(0.5, steps=3))
 # What the fields of a value are tried with.
-CONTENTS = (0.5, 2, 1.5, 1000, (1, 2), (0.5, 0.25), TWO[0], TWO, SGD(), L2(0.1), (L2(0.1),), (L2(0.1), SGD()))
+CONTENTS = (
+    0.5,
+    2,
+    1.5,
+    1000,
+    (1, 2),
+    (0.5, 0.25),
+    TWO[0],
+    TWO,
+    SGD(),
+    L2(0.1),
+    (L2(0.1),),
+    (L2(0.1), SGD()),
+    "Constant(1)",
+)
 
 
 def sample(cls: Any) -> Any:

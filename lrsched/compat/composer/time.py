@@ -1,15 +1,13 @@
 """Composer's texts for times, what turns them into updates, and when its Trainer looks at them."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from lrsched._core.check import Flag, OrNone
+from lrsched._core.units import read_length
 from lrsched._curves import MAX_CYCLES, Constant, Epochs, Schedule, Table
 from lrsched.compat._tools import Default, LengthOrNone, Positive, delayed, must
-
-_TIME = re.compile(r"([-+.\deE_]+)\s*(ep|ba|dur)")
 
 
 @dataclass(frozen=True)
@@ -20,15 +18,11 @@ class TimeText:
         """Return value and unit, or raise, naming `where`."""
         if not isinstance(value, str):
             raise TypeError(f"{where} must be a text such as '10ep', '500ba' or '0.3dur', got {value!r}")
-        match = _TIME.fullmatch(value)
-        try:
-            number = float(match[1]) if match else -1.0
-        except ValueError:
-            number = -1.0
-        must(match is not None and number >= 0.0, where, "a text such as '10ep', '500ba' or '0.3dur'", value)
-        unit = match[2] if match else ""
+        number, scale, unit = read_length(value) or (0, "", "")
+        known = unit in ("ep", "ba", "dur") and not scale
+        must(known, where, "a text such as '10ep', '500ba' or '0.3dur'", value)
         must(unit == "dur" or number == int(number), where, f"a whole number of {unit!r}", value)
-        return number, unit
+        return float(number), unit
 
     def wrong(self) -> Iterator[Any]:
         """Yield values that must be refused."""
