@@ -148,7 +148,8 @@ class Course:
     @cached_property
     def cycle(self) -> tuple[int, int] | None:
         """The first step of the cycle in which the run ends and that of the next, where the curve has restarts."""
-        return _cycle(self.schedule, self.last)
+        found = _cycle(self.schedule, self.last)
+        return None if found is None else (max(found[0], 0), max(found[1], self.total))
 
     @cached_property
     def clock(self) -> int:

@@ -185,6 +185,8 @@ def standard(course: Course) -> Schedule:
     """Return a schedule that fits any run: what is suggested where nothing of the given one can stay."""
     known = course.summit if 1e-6 <= course.summit < 1.0 else 1e-3
     peak, steps = course.lr or known, max(course.total - 1, 1)
+    if course.total == 1:
+        return Constant(peak)
     stride = math.ceil(course.total / 2**23)
     cosine = Cosine(peak, 0.01 * peak, steps=max(steps // stride, 1))
     return Epochs(cosine, stride) if stride > 1 else cosine

@@ -323,7 +323,9 @@ class RuleOptimizer(Optimizer):
             return
         for group, schedule in zip(self.param_groups, self._schedules, strict=True):
             if schedule is not None:
-                group["lr"] = schedule(group["updates"])
+                group["lr"] = rate = schedule(group["updates"])
+                if not rate:
+                    self._rates.ended(group, schedule)
         self._rates.left = [*map(_rate, self.param_groups)]
 
     def scheduler(self) -> ScheduleLR:

@@ -1,7 +1,6 @@
 """What the schedules of an optimizer leave in its groups, and what becomes of it when others write there."""
 
 import math
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from lrsched import Schedule
+from lrsched_torch._scheduler.watch import alarm, level, tell_ended
 from lrsched_torch._shared.captured import Captured, capturing, numbers
 
 Group = dict[str, Any]
@@ -28,7 +28,7 @@ class LeftRates:
         self.left: list[Any] | None = None
         self._versions: list[tuple[Any, int]] = []  # of rates on a device, which are written in place
         self._new = True  # whether no update was done, as far as we know
-        self._made = self._warned = self._free = False
+        self._made = self._warned = self._free = self._ended = False
 
     @contextmanager
     def freely(self) -> Iterator[None]:
@@ -64,6 +64,12 @@ class LeftRates:
             if schedule is not None and not (self._made or (self._new and "initial_lr" not in group)):
                 self._put_back(i, group, schedule, captured)
 
+    def ended(self, group: Group, schedule: Schedule) -> None:
+        """Say once of a rate of 0 that its schedule ended long ago."""
+        if not self._ended and group["updates"] >= alarm(schedule):
+            self._ended = True
+            tell_ended("RuleOptimizer", schedule.length, group["updates"])
+
     def again(self) -> None:
         """Look closer in the next step, as a state was loaded."""
         self.left, self._versions, self._new, self._made = None, [], True, False
@@ -86,7 +92,7 @@ class LeftRates:
                     f"overwritten with {rate:.6g} before update {int(done)}, by a scheduler or by hand. Hand a trainer "
                     "`optimizer.scheduler()`; if another is to set the rate, write RuleOptimizer(..., lr=<a number>)",
                     UserWarning,
-                    stacklevel=_level(),
+                    stacklevel=level(),
                 )
         if captured is None:
             group["lr"] = schedule(group["updates"])
@@ -100,12 +106,3 @@ def _idle(groups: Sequence[Group]) -> bool:
         return False
     gs = (p.grad for group in groups for p in group["params"])
     return not any(g is not None and (g.layout is not torch.strided or bool(g.any())) for g in gs)
-
-
-def _level() -> int:
-    """Return how far up the code lies that has called `step`."""
-    inside = ("torch", "lrsched_torch", "contextlib")
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
-        level, frame = level + 1, frame.f_back
-    return level

@@ -21,13 +21,16 @@ def hooked(optimizer: Optimizer) -> Optimizer:
     return optimizer
 
 
-def tell(scheduler: S, event: str, method: Callable[[S], None]) -> None:
+def tell(scheduler: S, event: str, method: Callable[[S], None]) -> RemovableHandle | None:
     """Have a method of a scheduler called at an event of its optimizer, which does not keep the scheduler alive.
 
     Args:
         scheduler: the scheduler. When it is gone the hook is too, and copies of the optimizer have none.
         event: "step_post", "load_state_dict_pre" or "load_state_dict_post".
         method: what is called.
+
+    Returns:
+        What ends it, or None if the optimizer has no hooks.
     """
 
     def call(optimizer: Optimizer, *_: Any) -> None:
@@ -36,6 +39,8 @@ def tell(scheduler: S, event: str, method: Callable[[S], None]) -> None:
             method(one)
 
     optimizer = hooked(scheduler.optimizer)
-    if "_optimizer_step_post_hooks" in vars(optimizer):
-        handle: RemovableHandle = getattr(optimizer, f"register_{event}_hook")(call)
-        known = ref(scheduler, lambda _: handle.remove())
+    if "_optimizer_step_post_hooks" not in vars(optimizer):
+        return None
+    handle: RemovableHandle = getattr(optimizer, f"register_{event}_hook")(call)
+    known = ref(scheduler, lambda _: handle.remove())
+    return handle

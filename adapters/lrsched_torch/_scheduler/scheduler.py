@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import EPOCH_DEPRECATION_WARNING, LRScheduler
 from lrsched import Schedule
 from lrsched_torch._scheduler.hooks import hooked, tell
 from lrsched_torch._scheduler.wanted import exactly, number, whole, wrong
+from lrsched_torch._scheduler.watch import LoopWatch, look
 
 # Of the state dictionary; a reader refuses what is newer.
 FORMAT = 1
@@ -65,6 +66,11 @@ class ScheduleLR(LRScheduler):
             another argument is of the wrong kind.
         ValueError: the number of schedules is not the number of groups, or a group has no entry `field`.
 
+    Warns:
+        LintWarning: what is seen of the loop does not fit the schedule: ten updates at rate 0 before the first `step`,
+            one `step` for many updates of a schedule of 1000 steps or more, or steps long after the schedule has ended
+            at 0.
+
     Examples:
         >>> import torch
         >>> from lrsched import Linear
@@ -76,6 +82,9 @@ class ScheduleLR(LRScheduler):
         >>> sgd.param_groups[0]["lr"]
         0.05
     """
+
+    # The count of steps at which the loop is looked at again.
+    _look = 1
 
     def __init__(
         self,
@@ -121,6 +130,8 @@ class ScheduleLR(LRScheduler):
             group.setdefault("initial_lr", float(group["lr"]))
         super().__init__(optimizer, last_epoch)
         self._attach()
+        if any(self.schedules):
+            LoopWatch(self)
         if scaler is not None:
             self._count()
             self.scaler = scaler
@@ -295,12 +306,15 @@ class ScheduleLR(LRScheduler):
         skipped = getattr(self.optimizer, "step_was_skipped", False) if told is None else self._skipped(told)
         if skipped and not self._is_initial:
             return
-        if self._step_count == 1 and not _stepped(self.optimizer):
-            warnings.warn(
-                f"{name}() was called before `optimizer.step()`, so no update uses the first value; call it after each",
-                UserWarning,
-                stacklevel=3,
-            )
+        if self._step_count >= self._look:
+            if self._step_count == 1 and not _stepped(self.optimizer):
+                warnings.warn(
+                    f"{name}() was called before `optimizer.step()`, so no update uses the first value; call it after "
+                    "each",
+                    UserWarning,
+                    stacklevel=3,
+                )
+            self._look = look(self)
         if metric is not None:
             self._take(metric)
         self._update_lr(epoch)
