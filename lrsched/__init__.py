@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lrsched._core.config import from_config, to_config
+from lrsched._core.functions import register
 from lrsched._core.offers import PICTURES
 from lrsched._curves import (
     Batches,
@@ -18,10 +19,12 @@ from lrsched._curves import (
     Constant,
     Cooldown,
     Cosine,
+    Curve,
     Epochs,
     Exponential,
     ExponentialWarmup,
     Extend,
+    Function,
     Geometric,
     Harmonic,
     Hold,
@@ -37,6 +40,7 @@ from lrsched._curves import (
     Power,
     PowerLaw,
     Product,
+    Ramp,
     RectifiedWarmup,
     Repeat,
     Reverse,
@@ -106,11 +110,13 @@ __all__ = [
     "Constant",
     "Cooldown",
     "Cosine",
+    "Curve",
     "Epochs",
     "Equality",
     "Exponential",
     "ExponentialWarmup",
     "Extend",
+    "Function",
     "Geometric",
     "Harmonic",
     "Hold",
@@ -128,6 +134,7 @@ __all__ = [
     "Power",
     "PowerLaw",
     "Product",
+    "Ramp",
     "RectifiedWarmup",
     "Remark",
     "Repeat",
@@ -161,6 +168,7 @@ __all__ = [
     "plot_text",
     "power_schedule",
     "range_test",
+    "register",
     "sgdr",
     "slanted_triangular",
     "step_decay",

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from compat_live import Part, tests
 
-from lrsched import Cosine, InverseTime, Linear, compat, rules
+from lrsched import Constant, Cosine, Exponential, InverseTime, Linear, compat, rules
 
 # Updates that are compared.
 COUNT = 120
@@ -134,8 +134,10 @@ _TORCH = {
     "CosineAnnealingWarmRestarts": {"lr": 0.1, "T_0": 10, "T_mult": 2},
     "CyclicLR": {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 20},
     "ExponentialLR": {"lr": 0.1, "gamma": 0.95},
+    "LambdaLR": {"lr": 0.1, "lr_lambda": Exponential(1.0, 0.95)},
     "LinearLR": {"lr": 0.1, "start_factor": 0.25, "total_iters": 10},
     "MultiStepLR": {"lr": 0.1, "milestones": [30, 80]},
+    "MultiplicativeLR": {"lr": 0.1, "lr_lambda": Constant(0.95)},
     "OneCycleLR": {"max_lr": 0.1, "total_steps": 100},
     "PolynomialLR": {"lr": 0.1, "total_iters": 100, "power": 2.0},
     "SWALR": {"lr": 0.1, "swa_lr": 0.05, "anneal_epochs": 10},

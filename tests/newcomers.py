@@ -12,45 +12,29 @@ from samples import ENDLESS, RAMPS, Curve, weighted
 
 import lrsched
 from lrsched import rules
-from lrsched._core.check import Real
 from lrsched._core.offers import CLASSES
-from lrsched._core.value import value
-from lrsched._curves.ramps import Blend
-from lrsched._curves.schedule import Schedule
+from lrsched.arguments import Rate, Real
 
 
-@value
-class Smoothstep(Blend):
+class Smoothstep(lrsched.Ramp):
     """A cubic that begins and ends level.
 
     The weight of `end` is `3 x**2 - 2 x**3` with x = t / steps.
     """
 
-    def fall(self, x: Any, y: Any, space: Any) -> Any:
-        """Return (1 + 2 x) y**2."""
-        return y * y * (1.0 + (x + x))
-
-    def rise(self, x: Any, y: Any, space: Any) -> Any:
-        """Return (1 + 2 y) x**2."""
-        return x * x * (1.0 + (y + y))
+    def curve(self, x: Any, y: Any, space: Any) -> Any:
+        """Return start (1 + 2 x) y**2 + end (1 + 2 y) x**2."""
+        return self.start * (y * y * (1.0 + (x + x))) + self.end * (x * x * (1.0 + (y + y)))
 
 
-@value
-class Fading(Schedule):
+class Fading(lrsched.Curve):
     """A decay without end: `start / sqrt(1 + t)`."""
 
-    start: Annotated[float, Real(low=0.0)]
+    start: Rate
 
-    @property
-    def length(self) -> None:
-        """None: it goes on."""
-        return
-
-    def _reach(self, t: float) -> tuple[float, float]:
-        return 0.0, self.start
-
-    def _at(self, t: Any, space: Any) -> Any:
-        return self.start / space.sqrt(1.0 + space.real(t))
+    def at(self, t: Any, space: Any) -> Any:
+        """Return start / sqrt(1 + t)."""
+        return self.start / space.sqrt(1.0 + t)
 
 
 class PowerSignSlots(NamedTuple):
@@ -59,7 +43,6 @@ class PowerSignSlots(NamedTuple):
     m: Any
 
 
-@value
 class PowerSign(rules.Local):
     """Longer steps where gradient and mean agree: `-lr * exp(sign(g) * sign(m)) * g`.
 

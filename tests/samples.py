@@ -123,6 +123,12 @@ def between(value: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda s, t: mp.mpf(s.end) if t >= s.steps else value(s, t / s.steps)
 
 
+@ls.register
+def falling(t: Any) -> Any:
+    """A function of a user."""
+    return 0.5 / (1 + t)
+
+
 def _hyperbolic(s: Any, x: Any) -> Any:
     n, u, t = s.steps, s.upper, x * s.steps
     return 1 - mp.sqrt((n - t) * (2 * u - n - t) / (mp.mpf(n) * (2 * u - n)))
@@ -228,9 +234,11 @@ BOUNDED = [
         lambda a: ls.Table(a.rates), lambda s, t: mp.mpf(s.values[min(math.floor(t), len(s.values) - 1)]), clock=True
     ),
     Curve(lambda a: ls.Warp(a.ramp, a.power), _warped, rough=True),
+    Curve(lambda a: ls.Function(falling, a.length), lambda s, t: s.f(min(t, mp.mpf(s.steps)))),
 ]
 # Those without.
 ENDLESS = [
+    Curve(lambda a: ls.Function(falling), lambda s, t: s.f(t)),
     Curve(lambda a: ls.Constant(a.rate), lambda s, t: mp.mpf(s.value)),
     Curve(
         lambda a: ls.Exponential(a.rate, a.factor, a.scale),

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,7 +52,8 @@ class LRCallback(keras.callbacks.Callback):
     The rate that was last set appears in the history as `learning_rate`.
 
     Args:
-        schedule: a schedule of lrsched, whose steps are epochs or updates, or a rule of `lrsched.feedback`.
+        schedule: a schedule of lrsched or a function of the step, whose steps are epochs or updates, or a rule of
+            `lrsched.feedback`.
         unit: "epoch" or "batch".
         monitor: the name in the logs that a feedback rule observes.
         backup: a file for the state of the rule, in JSON: read when training begins if it is there, written after each
@@ -83,7 +84,7 @@ class LRCallback(keras.callbacks.Callback):
     @checked
     def __init__(
         self,
-        schedule: Schedule | feedback.Feedback,
+        schedule: Schedule | Callable[[Any], Any] | feedback.Feedback,
         unit: Annotated[str, Choice(("epoch", "batch"))] = "epoch",
         *,
         monitor: Annotated[str, OneOf(str, "a name in the logs")] = "val_loss",

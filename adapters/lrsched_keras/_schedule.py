@@ -1,5 +1,6 @@
 """A schedule as the `learning_rate` of a Keras optimizer."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import keras
@@ -9,12 +10,13 @@ from lrsched.arguments import Length, checked
 
 
 def complete(where: str, schedule: Any) -> Schedule:
-    """Return a schedule that has a value at every step.
+    """Return a schedule, or a function of the step as one, that has a value at every step.
 
     Raises:
         TypeError: it is not a schedule of lrsched.
         ValueError: it is a `Warmup` or `Cooldown`, or ends with one, whose height is missing.
     """
+    schedule = Schedule.of(schedule)
     if not isinstance(schedule, Schedule):
         raise TypeError(f"{where} must be a schedule of lrsched such as Cosine(0.1, 0.0, steps=100), got {schedule!r}")
     # What is still missing shows at one of the two ends.
@@ -37,7 +39,7 @@ class LRSchedule(keras.optimizers.schedules.LearningRateSchedule):
     rate of the last of its batches, `Batches(s, n)(j)`: so do Keras's own schedules, and those of `compat.keras`.
 
     Args:
-        schedule: a schedule of lrsched; its steps are optimizer updates.
+        schedule: a schedule of lrsched, or a function of the step; its steps are optimizer updates.
         gradient_accumulation_steps: batches for each update, at least 1.
 
     Raises:
@@ -57,7 +59,7 @@ class LRSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     @checked
-    def __init__(self, schedule: Schedule, *, gradient_accumulation_steps: Length = 1) -> None:
+    def __init__(self, schedule: Schedule | Callable[[Any], Any], *, gradient_accumulation_steps: Length = 1) -> None:
         self.schedule = complete("LRSchedule(schedule)", schedule)
         self.gradient_accumulation_steps = gradient_accumulation_steps
 

@@ -17,7 +17,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
-from typing import Any, Generic, Protocol, TypeGuard, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -387,13 +387,55 @@ def constraints(cls: type) -> tuple[tuple[str, str, Constraint], ...]:
     """Return `(field, where, constraint)` for each annotated field of the dataclass `cls`."""
     plan = _PLANS.get(cls)
     if plan is None:
-        plan = tuple(
-            (f.name, f"{cls.__name__}({f.name}=...)", f.type.__metadata__[0])
-            for f in fields(cls)
-            if hasattr(f.type, "__metadata__")
-        )
+        kinds = _annotations(cls)
+        plan = tuple((f.name, f"{cls.__name__}({f.name}=...)", constraint_of(kinds[f.name])) for f in fields(cls))
         _PLANS[cls] = plan
     return plan
+
+
+def _annotations(cls: type) -> dict[str, Any]:
+    """Return the annotation of each field; under `from __future__ import annotations` they are texts."""
+    kinds = {f.name: f.type for f in fields(cls)}
+    if any(isinstance(kind, str) for kind in kinds.values()):
+        kinds.update(get_type_hints(cls, include_extras=True))
+    return kinds
+
+
+def constraint_of(annotation: Any) -> Constraint:
+    """Return the constraint that an annotation holds, or what one without demands.
+
+    Examples:
+        >>> constraint_of(tuple[float, ...])("rates", [1, 2])
+        (1.0, 2.0)
+    """
+    if hasattr(annotation, "__metadata__"):
+        told = [item for item in annotation.__metadata__ if hasattr(item, "wrong")]
+        return told[0] if told else constraint_of(annotation.__origin__)
+    inner = get_args(annotation)
+    if len(inner) == 2 and inner[1] is type(None):
+        return OrNone(constraint_of(inner[0]))
+    if get_origin(annotation) is tuple and inner[1:] == (...,):
+        return Many(constraint_of(inner[0]), least=0)
+    return _BY_TYPE.get(annotation, Lasting())
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """Anything that is hashable, as what does not change is."""
+
+    def __call__(self, where: str, value: Any) -> Any:
+        try:
+            hash(value)
+        except TypeError:
+            raise _fail(TypeError, where, "hashable, such as a tuple in place of a list", value) from None
+        return value
+
+    def wrong(self) -> Iterator[Any]:
+        """Yield values of each kind that must be refused."""
+        yield from ([1], {1: 2}, {3})
+
+
+_BY_TYPE: dict[Any, Constraint] = {float: Real(), int: Int(-MAX_STEPS), bool: Flag(), str: OneOf(str, "a text")}
 
 
 def check_fields(instance: object) -> None:

@@ -5,11 +5,12 @@ the format version. Reading is strict: what is unknown, missing or of the wrong 
 the place, and nothing but the constructors of known values ever runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from typing import Any
 
-from lrsched._core.check import is_sequence, short
+from lrsched._core.check import constraints, is_sequence, short
+from lrsched._core.functions import StepFunction, check_functions, is_function, named, saved
 from lrsched._core.value import MAX_DEPTH, Value, find
 
 FORMAT = 1
@@ -30,6 +31,7 @@ def to_config(item: Value) -> dict[str, Any]:
 
     Raises:
         TypeError: `item` is not a value of this library.
+        ValueError: it holds a function that is not registered.
 
     Examples:
         >>> from lrsched import Linear, to_config
@@ -49,19 +51,29 @@ def _encode(content: Any) -> Any:
         return config
     if isinstance(content, tuple):
         return [_encode(part) for part in content]
-    return content
+    return saved(content) if is_function(content) else content
 
 
-def from_config(config: Any) -> Any:
+class _Reading:
+    """What is left of the budget of entries, and the functions that the caller knows."""
+
+    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        self.left, self.functions = MAX_NODES, functions
+
+
+def from_config(config: Any, *, functions: Mapping[str, Callable[..., Any]] | None = None) -> Any:
     """Build the value that `to_config` wrote.
 
     Args:
         config: the dictionary, as read from JSON. Fields that have a default may be missing.
+        functions: what names of functions in it stand for, beside those that the program has registered. Nothing is
+            ever imported, and no function called that is in neither.
 
     Returns:
         The value; `from_config(to_config(s)) == s`.
 
     Raises:
+        TypeError: `functions` is no dictionary of functions.
         ValueError: anything is unknown, missing, too deep or of the wrong kind; the message names the place.
 
     Examples:
@@ -77,26 +89,26 @@ def from_config(config: Any) -> Any:
             f"{_ROOT}.format must be {FORMAT}, got {short(version)}: written by another version of lrsched?"
         )
     rest = {key: content for key, content in config.items() if key != "format"}
-    return _decode(rest, _ROOT, [MAX_NODES], 0)
+    return _decode(rest, _ROOT, _Reading(check_functions("from_config", functions)), 0)
 
 
-def _decode(content: Any, where: str, budget: list[int], depth: int) -> Any:
-    budget[0] -= 1
-    if budget[0] < 0:
+def _decode(content: Any, where: str, reading: _Reading, depth: int) -> Any:
+    reading.left -= 1
+    if reading.left < 0:
         raise ValueError(f"{where} must not hold more than {MAX_NODES} entries")
     # A value and the list that holds it are two levels of JSON.
     if depth > 2 * MAX_DEPTH:
         raise ValueError(f"{where} must not nest deeper than {MAX_DEPTH} levels")
     if is_sequence(content):
-        return tuple(_decode(part, f"{where}[{i}]", budget, depth + 1) for i, part in enumerate(content))
+        return tuple(_decode(part, f"{where}[{i}]", reading, depth + 1) for i, part in enumerate(content))
     if isinstance(content, Mapping):
-        return _decode_value(content, where, budget, depth)
+        return _decode_value(content, where, reading, depth)
     if content is None or isinstance(content, str | int | float):
         return content
     raise ValueError(f"{where} must be JSON, got {short(content)}")
 
 
-def _decode_value(config: Mapping[Any, Any], where: str, budget: list[int], depth: int) -> Value:
+def _decode_value(config: Mapping[Any, Any], where: str, reading: _Reading, depth: int) -> Value:
     name = config.get("type")
     cls = find(name) if isinstance(name, str) else None
     if cls is None:
@@ -109,7 +121,13 @@ def _decode_value(config: Mapping[Any, Any], where: str, budget: list[int], dept
     for key, f in known.items():
         if key not in given and f.default is MISSING:
             raise ValueError(f"{where} is a {name} and must have the field {key!r}")
-    arguments = {key: _decode(part, f"{where}.{key}", budget, depth + 1) for key, part in given.items()}
+    arguments = {key: _decode(part, f"{where}.{key}", reading, depth + 1) for key, part in given.items()}
+    for key, _, rule in constraints(cls):
+        if isinstance(rule, StepFunction) and key in arguments:
+            try:
+                arguments[key] = named(arguments[key], reading.functions)
+            except ValueError as error:
+                raise ValueError(f"{where}.{key}: {error}") from None
     try:
         built: Value = cls(**arguments)
     except (TypeError, ValueError) as error:

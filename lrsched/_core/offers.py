@@ -9,6 +9,8 @@ from typing import Any
 
 # The classes that texts, configurations and operators may name: family -> name -> class.
 CLASSES: dict[str, dict[str, type[Any]]] = {}
+# The functions of the step that texts and configurations may name, as programs have registered them.
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
 # What a notebook shows of a value: family -> a function that returns text and picture by MIME type.
 PICTURES: dict[str, Callable[[Any], dict[str, Any]]] = {}
 # What texts of a family may call beside its classes: family -> name -> function.

@@ -13,10 +13,11 @@ import json
 import operator
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from lrsched._core.check import short
+from lrsched._core.functions import check_functions, named
 from lrsched._core.offers import CALLS, CLASSES
 from lrsched._core.units import BARE, has_units, quantity
 from lrsched._core.value import Value
@@ -60,12 +61,13 @@ _OPERATORS = {
 _SIGNS = {"-": _Operator("UnaryOp", 4, operator.neg), "+": _Operator("UnaryOp", 4, operator.pos)}
 
 
-def parse_value(text: str, kind: str) -> Any:
+def parse_value(text: str, kind: str, functions: Mapping[str, Callable[..., Any]] | None = None) -> Any:
     """Build the value of the family `kind` that a text describes.
 
     Args:
         text: what `repr` of the value prints; line breaks, comments and `_` in numbers are allowed.
         kind: "schedule", "rule", ...: only names of this family are known.
+        functions: what names of functions stand for, beside those that are registered.
 
     Returns:
         The value.
@@ -78,7 +80,7 @@ def parse_value(text: str, kind: str) -> Any:
         raise TypeError(f"parse(text) must get a str, got {short(text)}")
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"parse(text) must get at most {MAX_CHARACTERS} characters, got {len(text)}")
-    built = _Reader(text, kind).read()
+    built = _Reader(text, kind, check_functions("parse", functions)).read()
     if not isinstance(built, Value):
         raise ValueError(f"the text must describe a {kind}, got {short(text)}")
     return built
@@ -133,8 +135,8 @@ class _Bracket:
 class _Reader:
     """Reads a text from left to right; at any place it expects an operand, or what may follow one."""
 
-    def __init__(self, text: str, kind: str) -> None:
-        self.text, self.kind = text, kind
+    def __init__(self, text: str, kind: str, functions: Mapping[str, Callable[..., Any]]) -> None:
+        self.text, self.kind, self.functions = text, kind, functions
         self.known: dict[str, Callable[..., Any]] = {**CLASSES[kind], **CALLS.get(kind, {})}
         self.place = self.operators = 0
         self.open = [_Bracket("", 0)]
@@ -214,8 +216,16 @@ class _Reader:
             if name in inner.named:
                 self.refuse(at, f"keyword argument repeated: {name}")
             inner.argument = name
-        elif sign != "(":
+        elif sign != "(" and name.lower() in ("nan", "inf", "infinity"):
+            self.refuse(at, f"{name!r} is no finite number")
+        elif sign != "(" and name in self.known:
             self.refuse(at, f"{name!r} must be called: write {name}(...)")
+        elif sign != "(":
+            try:
+                inner.operands.append(named(name, self.functions))
+            except ValueError as error:
+                self.refuse(at, str(error))
+            return False
         elif name not in self.known:
             self.refuse(at, f"{name!r} is not a known {self.kind}; known are {', '.join(sorted(self.known))}")
         self.place = following.end()  # type: ignore[union-attr]  # it has a sign

@@ -23,17 +23,6 @@ T = TypeVar("T")
 settle = object.__setattr__
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def value(cls: type[T]) -> type[T]:
-    """Make a class a frozen dataclass that keeps the `repr` of `Value`."""
-    # eq=False: comparing and hashing by content stand in `Value` once, not in generated code in each class.
-    made: Any = dataclass(frozen=True, repr=False, eq=False)(cls)
-    # What follows from the others is no part of the value: `dataclasses.fields` and `asdict` do not tell it.
-    made.__dataclass_fields__ = {name: f for name, f in made.__dataclass_fields__.items() if f.init}
-    made._arguments = fields(made)
-    return cls
-
-
 class _Signature:
     """What `inspect.signature` of a class returns, made when it is asked for; an instance has that of its call."""
 
@@ -43,11 +32,13 @@ class _Signature:
         return plain_signature(inspect.signature(cls.__init__.__get__(cls)))
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Value:
     """A frozen dataclass that is checked when built and prints as the text that builds it.
 
-    A family of values (schedules, rules, ...) sets `kind` on its base class. A leaf is found by its name in
-    `CLASSES[kind]`; no two families share a name.
+    A class that extends it is made one where it is defined: its fields are its annotations. A family of values
+    (schedules, rules, ...) sets `kind` on its base class. A leaf is found by its name in `CLASSES[kind]`; no two
+    families share a name, and nobody takes that of a class of this library.
     """
 
     kind: ClassVar[str] = ""
@@ -58,11 +49,16 @@ class Value:
     __signature__ = _Signature()
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
-        """Register the class under its name, unless it is abstract."""
+        """Make the class a frozen dataclass, and register it under its name unless it is abstract."""
         super().__init_subclass__(**kwargs)
+        # eq=False: comparing and hashing by content stand here once, not in generated code in each class.
+        made: Any = dataclass(frozen=True, repr=False, eq=False)(cls)
+        # What follows from the others is no part of the value: `dataclasses.fields` and `asdict` do not tell it.
+        made.__dataclass_fields__ = {name: f for name, f in made.__dataclass_fields__.items() if f.init}
+        cls._arguments = fields(made)
         if cls.kind and not abstract and not cls.__name__.startswith("_"):
             known = find(cls.__name__)
-            if known is not None and known.kind != cls.kind:
+            if known is not None and (known.kind != cls.kind or (_is_ours(known) and not _is_ours(cls))):
                 raise TypeError(f"{cls.__name__} is already the name of a {known.kind}")
             CLASSES.setdefault(cls.kind, {})[cls.__name__] = cls
 
@@ -127,6 +123,15 @@ def call_text(name: str, arguments: Iterable[tuple[str, Any, Any]], positional: 
         named = named or i >= positional
         parts.append(f"{argument}={content!r}" if named else repr(content))
     return f"{name}({', '.join(parts)})"
+
+
+def value(cls: type[T]) -> type[T]:
+    """Return the class: to extend `Value` is enough."""
+    return cls
+
+
+def _is_ours(cls: type[Any]) -> bool:
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def children(item: Value) -> list[Value]:

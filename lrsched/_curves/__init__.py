@@ -6,7 +6,8 @@ Other rooms take them from here. `equality`, which few need, they take from its 
 from lrsched._curves.budget import Budget, StepsOrPart, share
 from lrsched._curves.combine import Combination, Maximum, Minimum, Power, Product, Sum, clip
 from lrsched._curves.cycles import MAX_CYCLES, Repeat, Triangular
-from lrsched._curves.decays import Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
+from lrsched._curves.decays import Curve, Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
+from lrsched._curves.function import Function
 from lrsched._curves.modifiers import Batches, Epochs, Extend, Hold, Reverse, Shift, Stretch, Table, Warp
 from lrsched._curves.ramps import (
     Blend,
@@ -23,7 +24,17 @@ from lrsched._curves.ramps import (
     Rex,
     Tanh,
 )
-from lrsched._curves.schedule import Chain, Complete, Constant, Schedule, bounded, corners, is_pending, parse
+from lrsched._curves.reading import parse
+from lrsched._curves.schedule import (
+    Chain,
+    Complete,
+    Constant,
+    Schedule,
+    ScheduleLike,
+    bounded,
+    corners,
+    is_pending,
+)
 from lrsched._curves.template import Template
 from lrsched._curves.warmup import SHAPES, Cooldown, Warmup
 
@@ -38,10 +49,12 @@ __all__ = [
     "Constant",
     "Cooldown",
     "Cosine",
+    "Curve",
     "Epochs",
     "Exponential",
     "ExponentialWarmup",
     "Extend",
+    "Function",
     "Geometric",
     "Harmonic",
     "Hold",
@@ -65,6 +78,7 @@ __all__ = [
     "Reverse",
     "Rex",
     "Schedule",
+    "ScheduleLike",
     "Shift",
     "Stretch",
     "Sum",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lrsched._core.check import MAX_STEPS, Int, OrNone, plain, short
 from lrsched._core.units import KNOWN, Quantity, quantity
-from lrsched._core.value import Value, settle, value
+from lrsched._core.value import Value, settle
 from lrsched._curves.combine import Combination, Power
 from lrsched._curves.modifiers import Epochs, Hold
 from lrsched._curves.schedule import Chain, Complete, Constant, Schedule
@@ -173,7 +173,6 @@ def share(where: str, steps: int, part: int | float, low: int = 0) -> int:
 _ARGUMENTS = {"dur": "steps", "ep": "steps_per_epoch", "tok": "tokens_per_step", "sp": "samples_per_step"}
 
 
-@value
 class Budget(Value):
     """How long a run is: what turns lengths in other units into updates.
 

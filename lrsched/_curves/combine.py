@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from lrsched._core.check import HORIZON, Many, short
-from lrsched._core.value import settle, value
+from lrsched._core.value import settle
 from lrsched._curves.schedule import FEW, Associative, Complete, Constant, Schedule, count_of, is_pending
 from lrsched._spaces.arrays import LARGEST_32
 from lrsched._spaces.scalar import SCALAR
@@ -30,7 +30,6 @@ class Totals(NamedTuple):
     parts: Ends
 
 
-@value
 class Combination(Associative, abstract=True):
     """Schedules combined step by step by one associative operation; each sees the same clock."""
 
@@ -139,7 +138,6 @@ def _written(outer: Schedule, parts: Sequence[Schedule], symbol: str) -> str:
     return f" {symbol} ".join(texts)
 
 
-@value
 class Product(Combination):
     """The product of schedules, step by step: what `a * b` builds.
 
@@ -158,7 +156,6 @@ class Product(Combination):
         return a * b if self._narrow else space.times(a, b)
 
 
-@value
 class Sum(Combination):
     """The sum of schedules, step by step: what `a + b` builds.
 
@@ -182,7 +179,6 @@ class Sum(Combination):
         return a + b
 
 
-@value
 class Minimum(Combination):
     """The smallest of several schedules at each step.
 
@@ -199,7 +195,6 @@ class Minimum(Combination):
         return space.minimum(a, b)
 
 
-@value
 class Maximum(Combination):
     """The largest of several schedules at each step.
 
@@ -216,7 +211,6 @@ class Maximum(Combination):
         return space.maximum(a, b)
 
 
-@value
 class Power(Schedule):
     """One schedule to the power of another: what `a ** b` builds.
 

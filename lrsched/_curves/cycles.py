@@ -9,7 +9,7 @@ from itertools import accumulate, islice
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import HORIZON, MAX_STEPS, Choice, Int, OrNone, Real
-from lrsched._core.value import settle, value
+from lrsched._core.value import settle
 from lrsched._curves.ramps import Linear
 from lrsched._curves.schedule import Complete, Schedule, bounded
 from lrsched._spaces.arrays import LARGEST_32
@@ -26,7 +26,6 @@ _EARLY = 200
 ROUNDING = ("none", "once", "each")
 
 
-@value
 class Repeat(Schedule):
     """A schedule that starts again when it has ended: warm restarts.
 
@@ -192,7 +191,6 @@ class Repeat(Schedule):
         return current * factor if self._largest <= LARGEST_32 else space.times(current, factor)
 
 
-@value
 class Triangular(Schedule):
     """A triangular wave between two values: the cyclical learning rate.
 

@@ -7,15 +7,31 @@ from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import Real
-from lrsched._core.value import settle, value
+from lrsched._core.value import settle
 from lrsched._curves.schedule import Schedule
 from lrsched._spaces.arrays import LARGEST_32
 from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
 
 
-class Decay(Schedule, abstract=True):
-    """A curve without an end, in `t`, the real number of steps."""
+class Curve(Schedule, abstract=True):
+    """A curve without an end: extend it and write `at`, the value after `t` steps.
+
+    The fields are annotations, as in a dataclass; each is checked by its annotation. `at` gets `t` as a number, an
+    array of any library or what stands for one, so it computes with `+ - * / **` and the functions of `space`: `sin`,
+    `exp`, `expm1`, `log`, `log1p`, `sqrt`, `minimum`, `maximum`, and `where` in place of `if`. The values must be
+    finite. `Hold(curve, steps=n)` gives it a length.
+
+    Examples:
+        >>> from lrsched import Curve, parse
+        >>> class Fading(Curve):
+        ...     start: float
+        ...
+        ...     def at(self, t, space):
+        ...         return self.start / space.sqrt(1.0 + t)
+        >>> Fading(0.1)(3), parse("Fading(0.1)") == Fading(0.1)
+        (0.05, True)
+    """
 
     @property
     def length(self) -> None:
@@ -23,19 +39,18 @@ class Decay(Schedule, abstract=True):
         return
 
     @abstractmethod
-    def curve(self, t: Any, space: Space) -> Any:
+    def at(self, t: Any, space: Space) -> Any:
         """Return the value after `t` steps."""
 
     def _reach(self, t: float) -> tuple[float, float]:
-        first, last = self.curve(0.0, SCALAR), self.curve(float(t), SCALAR)  # each of these curves is monotone
+        first, last = self.at(0.0, SCALAR), self.at(float(t), SCALAR)  # each of the curves below is monotone
         return min(first, last), max(first, last)
 
     def _at(self, t: Any, space: Space) -> Any:
-        return self.curve(space.real(t), space)
+        return self.at(space.real(t), space)
 
 
-@value
-class Exponential(Decay):
+class Exponential(Curve):
     """Exponential decay, `start * rate ** (t / steps)`.
 
     `Epochs(Exponential(...), n)` is its staircase. A natural decay `start * exp(-gamma * t)` is exact as
@@ -61,7 +76,7 @@ class Exponential(Decay):
             return space.exponential(t, self.start, math.log(self.rate) / self.steps)
         return super()._at(t, space)
 
-    def curve(self, t: Any, space: Space) -> Any:
+    def at(self, t: Any, space: Space) -> Any:
         """Return start * exp(log(rate) * t / steps)."""
         if self.start == 0.0 or self.rate == 1.0:
             return space.full(t, self.start)
@@ -74,8 +89,7 @@ class Exponential(Decay):
         return self.start * half * half
 
 
-@value
-class InverseTime(Decay):
+class InverseTime(Curve):
     """Inverse time decay, `start / (1 + rate * t / steps)`.
 
     Args:
@@ -96,15 +110,14 @@ class InverseTime(Decay):
     steps: Annotated[float, Real(low=1e-9)] = 1.0
     positional: ClassVar[int] = 2
 
-    def curve(self, t: Any, space: Space) -> Any:
+    def at(self, t: Any, space: Space) -> Any:
         """Return start / (1 + rate t / steps)."""
         if self.start > 0.0 and max(self.rate, self.start) > space.largest:
             return space.exp(math.log(self.start) - space.log(1.0 + space.times(t / self.steps, self.rate)))
         return self.start / (1.0 + t / self.steps * self.rate)
 
 
-@value
-class PowerLaw(Decay):
+class PowerLaw(Curve):
     """A power of the time, `start * (1 + t / timescale) ** -power`.
 
     After a warm-up of W steps `PowerLaw(peak, power=0.5, timescale=W)` is the inverse square root
@@ -130,7 +143,7 @@ class PowerLaw(Decay):
     power: Annotated[float, Real(low=-10.0, high=100.0)] = 0.5
     timescale: Annotated[float, Real(low=1e-9)] = 1.0
 
-    def curve(self, t: Any, space: Space) -> Any:
+    def at(self, t: Any, space: Space) -> Any:
         """Return start * (1 + t / timescale) ** -power."""
         if self.start == 0.0:
             return space.full(t, 0.0)
@@ -140,8 +153,7 @@ class PowerLaw(Decay):
         return self.start * (base**-self.power if self.power >= 0.0 else space.raised(base, -self.power))
 
 
-@value
-class ExponentialWarmup(Decay):
+class ExponentialWarmup(Curve):
     """A factor that approaches `end` exponentially: multiply a schedule by it.
 
     At step t it is `end * (1 - exp(-(t + 1) / timescale))`.
@@ -161,7 +173,7 @@ class ExponentialWarmup(Decay):
     end: Annotated[float, Real(low=0.0)] = 1.0
     timescale: Annotated[float, Real(low=1e-9)] = 1000.0
 
-    def curve(self, t: Any, space: Space) -> Any:
+    def at(self, t: Any, space: Space) -> Any:
         """Return -end * expm1(-(t + 1) / timescale)."""
         gone = -space.expm1(-(t + 1.0) / self.timescale)
         return self.end * gone if self.end <= LARGEST_32 else space.times(gone, self.end)
@@ -178,8 +190,7 @@ def _bernoulli(count: int) -> tuple[float, ...]:
 _SERIES = _bernoulli(10)
 
 
-@value
-class RectifiedWarmup(Decay):
+class RectifiedWarmup(Curve):
     """The rectification of RAdam, a factor that rises to 1: multiply a schedule by it.
 
     With `R = 2 / (1 - b2) - 1` and `r(n) = R - 2 * n * b2**n / (1 - b2**n)` it is, at step t,
@@ -225,7 +236,7 @@ class RectifiedWarmup(Decay):
         small = self._excess + n - 2.0 * (n * (near * tail))
         return space.where(few, small, self._limit - 2.0 * (n * space.exp(-far) / -space.expm1(-far)))
 
-    def curve(self, t: Any, space: Space) -> Any:
+    def at(self, t: Any, space: Space) -> Any:
         """Return the rectification at n = t + first."""
         r, limit = self._length_of(t + float(self._first), space), self._limit
         return space.sqrt((r - 4.0) / (limit - 4.0) * ((r - 2.0) / (limit - 2.0)) * (limit / r))

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import Int, Many, Real, Steps
-from lrsched._core.value import settle, value
+from lrsched._core.value import settle
 from lrsched._curves.ramps import Cosine, Geometric, Linear, Monomial, NormalizedExponential, Ramp, complement
 from lrsched._curves.schedule import Complete, Schedule, bounded
 from lrsched._spaces.clock import Clock, Values, clock, simple
@@ -15,7 +15,6 @@ from lrsched._spaces.scalar import SCALAR
 from lrsched._spaces.space import Space
 
 
-@value
 class Hold(Schedule):
     """A schedule cut after `steps` steps: it holds the value it would have then.
 
@@ -53,7 +52,6 @@ class Hold(Schedule):
         return space.before(t, self.steps, self.schedule._at, self._end)
 
 
-@value
 class Shift(Schedule):
     """A schedule that begins `steps` steps after its start: `s(t + steps)`.
 
@@ -100,7 +98,6 @@ class Shift(Schedule):
         return self.schedule._at(space.later(t, self._exact), space)
 
 
-@value
 class Stretch(Schedule):
     """A schedule that runs `factor` times slower: `s(t / factor)`.
 
@@ -143,7 +140,6 @@ class Stretch(Schedule):
         return self.schedule._at(t if self.factor == 1.0 else clock(t).slower(self._exact), space)
 
 
-@value
 class Epochs(Schedule):
     """A schedule that counts epochs: `s(t // steps_per_epoch)`.
 
@@ -181,7 +177,6 @@ class Epochs(Schedule):
         return self.schedule._at(space.turn(t, self.steps_per_epoch)[0], space)
 
 
-@value
 class Batches(Schedule):
     """A schedule that counts batches, of which n make an update: `s(n * t + n - 1)`.
 
@@ -221,7 +216,6 @@ class Batches(Schedule):
         return self.schedule._at(space.last_of(t, self.batches_per_update, self.schedule.length), space)
 
 
-@value
 class Reverse(Schedule):
     """A schedule that runs backwards: `s(s.length - t)`.
 
@@ -259,7 +253,6 @@ class Reverse(Schedule):
         return self.schedule._at(space.back(t, self.length), space)
 
 
-@value
 class Extend(Schedule):
     """A ramp whose formula goes on after its end, instead of holding it.
 
@@ -317,7 +310,6 @@ class Extend(Schedule):
         return ramp.curve(space.real(t) / float(n), space.rest(t, n) / float(n), space)
 
 
-@value
 class Warp(Schedule):
     """A ramp on a bent clock: at step t it has the value of `N * (t / N) ** power`.
 
@@ -372,7 +364,6 @@ class Warp(Schedule):
         return space.bounded(t, ramp.steps, self._bent, ramp.end)
 
 
-@value
 class Table(Schedule):
     """A list of values, one a step; the last one holds.
 

@@ -10,7 +10,7 @@ from dataclasses import field
 from typing import Annotated, Any, ClassVar
 
 from lrsched._core.check import Int, Real
-from lrsched._core.value import settle, value
+from lrsched._core.value import settle
 from lrsched._curves.schedule import Schedule
 from lrsched._spaces.arrays import LARGEST_32
 from lrsched._spaces.clock import Clock
@@ -20,9 +20,25 @@ from lrsched._spaces.space import Space
 HALF_PI = math.pi / 2
 
 
-@value
 class Ramp(Schedule, abstract=True):
-    """A curve from `start` to `end` in `steps` steps, which holds `end` from then on."""
+    """A curve from `start` to `end`, which it then holds: extend it and write `curve`.
+
+    `curve` gets `x`, the part of the steps that is gone, and `y = 1 - x`, as numbers, arrays of any library or what
+    stands for them: see `Curve`. What falls to zero is written in the one that vanishes with it.
+
+    Args:
+        start: value at step 0, finite and >= 0.
+        end: value at step `steps` and after, finite and >= 0; may exceed `start`.
+        steps: length in optimizer updates, at least 1.
+
+    Examples:
+        >>> from lrsched import Ramp, Warmup
+        >>> class Smoothstep(Ramp):
+        ...     def curve(self, x, y, space):
+        ...         return self.start * y * y * (1.0 + 2.0 * x) + self.end * x * x * (1.0 + 2.0 * y)
+        >>> Warmup(10) >> Smoothstep(0.5, 0.0, steps=40)
+        Linear(0.0, 0.5, steps=10) >> Smoothstep(0.5, 0.0, steps=40)
+    """
 
     start: Annotated[float, Real(low=0.0)]
     end: Annotated[float, Real(low=0.0)]
@@ -48,7 +64,6 @@ class Ramp(Schedule, abstract=True):
         return space.bounded(t, steps, self.curve, self.end)
 
 
-@value
 class Blend(Ramp, abstract=True):
     """A ramp whose value is a weighted mean of `start` and `end`.
 
@@ -88,7 +103,6 @@ class Blend(Ramp, abstract=True):
         return self._low + (span * weight if span <= LARGEST_32 else space.times(weight, span))
 
 
-@value
 class Linear(Blend):
     """A straight line from `start` to `end`.
 
@@ -113,7 +127,6 @@ class Linear(Blend):
         return x
 
 
-@value
 class Cosine(Blend):
     """Half a cosine wave from `start` to `end`.
 
@@ -144,7 +157,6 @@ class Cosine(Blend):
         return root * root
 
 
-@value
 class Polynomial(Blend):
     """A power of the part left: `end + (start - end) * (1 - t / steps) ** power`.
 
@@ -175,7 +187,6 @@ class Polynomial(Blend):
         return complement(y, x, self.power, space)
 
 
-@value
 class Monomial(Blend):
     """A power of the part gone: `start + (end - start) * (t / steps) ** power`.
 
@@ -229,7 +240,6 @@ def complement(x: Any, y: Any, power: float, space: Space) -> Any:
     return -space.expm1(power * space.log_of(x, y))
 
 
-@value
 class Geometric(Ramp):
     """A straight line on a logarithmic axis.
 
@@ -266,7 +276,6 @@ class Geometric(Ramp):
         return space.where(first, self.start, self.end) * space.exp(space.where(first, x, -y) * rate)
 
 
-@value
 class Harmonic(Ramp):
     """A ramp whose reciprocal is a straight line.
 
@@ -299,7 +308,6 @@ class Harmonic(Ramp):
         return self.start / (y + x * (self.start / self.end))
 
 
-@value
 class Rex(Blend):
     """Reflected exponential.
 
@@ -327,7 +335,6 @@ class Rex(Blend):
         return x / (1.0 + y)
 
 
-@value
 class Tanh(Blend):
     """A hyperbolic tangent.
 
@@ -371,7 +378,6 @@ class Tanh(Blend):
         return 1.0 / (1.0 + space.exp(-2.0 * (self.lower * y + self.upper * x)))
 
 
-@value
 class NormalizedExponential(Blend):
     """An exponential that meets both ends.
 
@@ -411,7 +417,6 @@ class NormalizedExponential(Blend):
         return space.expm1(log * x) / math.expm1(log)
 
 
-@value
 class Hyperbolic(Blend):
     """A branch of a hyperbola, nearly the same at its beginning for every length.
 
@@ -449,7 +454,6 @@ class Hyperbolic(Blend):
         return x * ((spare + 1.0 + y) / (spare + 1.0)) / (1.0 + self.fall(x, y, space))
 
 
-@value
 class Logarithmic(Blend):
     """A logarithm of the step: the weight of `end` is `log(1 + t) / log(1 + steps)`.
 

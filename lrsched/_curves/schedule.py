@@ -5,7 +5,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import accumulate, islice, pairwise
@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched._core.check import MAX_STEPS, Int, Many, OneOf, OrNone, Real, short
+from lrsched._core.functions import is_function
 from lrsched._core.offers import CLASSES
-from lrsched._core.parse import parse_value
-from lrsched._core.value import MAX_DEPTH, Value, children, settle, value
+from lrsched._core.value import MAX_DEPTH, Value, children, settle
 from lrsched._spaces.compile import compiled
 from lrsched._spaces.namespace import evaluate
 from lrsched._spaces.scalar import SCALAR
-from lrsched._spaces.space import Curve, Space
+from lrsched._spaces.space import AtTime, Space
 from lrsched.arguments import checked
 
 # Compiling takes as long as some hundred calls.
@@ -124,9 +124,13 @@ class Schedule(Value, abstract=True):
         return float(self._at(step, SCALAR))
 
     def __rshift__(self, other: Any) -> "Schedule":
+        other = self.of(other)
         if not isinstance(other, Schedule):
             return NotImplemented
         return other if _vanishes(self) else self if _vanishes(other) else _chained(self, other)
+
+    def __rrshift__(self, other: Any) -> "Schedule":
+        return self.of(other) >> self if is_function(other) else NotImplemented
 
     def __mul__(self, other: Any) -> "Schedule":
         return _combine("Product", self, other)
@@ -147,6 +151,11 @@ class Schedule(Value, abstract=True):
         return _combine("Power", other, self)
 
     @staticmethod
+    def of(content: Any) -> Any:
+        """Return a function of the step as a schedule, `Function(f)`, and anything else as it is."""
+        return CLASSES["schedule"]["Function"](content) if is_function(content) else content
+
+    @staticmethod
     @checked
     def sequence(parts: Annotated[Iterable[Any], OneOf(Iterable, "schedules")]) -> "Schedule":
         """Return one or more schedules one after the other, as `>>` between each two of them would."""
@@ -155,8 +164,13 @@ class Schedule(Value, abstract=True):
         return kept[0] if len(kept) == 1 and isinstance(kept[0], Schedule) else Chain(kept)
 
 
+# What a schedule may be given as: one, or a function of the step.
+ScheduleLike = Schedule | Callable[[Any], Any]
+
+
 def _combine(name: str, left: Any, right: Any) -> Schedule:
     """Return the node of that name over two operands; the nodes themselves are defined on top of this module."""
+    left, right = Schedule.of(left), Schedule.of(right)
     if not all(isinstance(part, Schedule | int | float | np.integer | np.floating) for part in (left, right)):
         return NotImplemented  # type: ignore[no-any-return]  # as Python's operators want it
     combine: Any = CLASSES["schedule"][name]
@@ -168,7 +182,7 @@ def _combine(name: str, left: Any, right: Any) -> Schedule:
 class Pending(Schedule, abstract=True):
     """A part of a chain that takes its height from its neighbour: `Warmup` and `Cooldown`."""
 
-    steps: int
+    steps: Annotated[int, Int(low=0)]
     # Where the neighbour stands: 1 for the part after, -1 for the part before.
     side: ClassVar[int]
 
@@ -221,7 +235,7 @@ def _is_open(family: type[Any]) -> bool:
 
 @dataclass(frozen=True)
 class Complete:
-    """A constraint: a complete schedule; a number stands for a constant one if `lift` is set."""
+    """A constraint: a complete schedule, or a function of the step; a number is a constant one if `lift` is set."""
 
     lift: bool = False
     bounded: bool = False
@@ -229,10 +243,11 @@ class Complete:
 
     def __call__(self, where: str, content: Any) -> Schedule:
         """Return the schedule, or raise an error that names `where`."""
+        content = Schedule.of(content)
         if not isinstance(content, Schedule):
             if self.lift:
                 return Constant(Real(low=0.0)(where, content))
-            raise TypeError(f"{where} must be a schedule, got {short(content)}")
+            raise TypeError(f"{where} must be a schedule or a function of the step, got {short(content)}")
         if is_pending(content) and not self.pending:
             raise ValueError(
                 f"{where} must be complete, but a height is missing in {content!r}: chain it with >> first"
@@ -243,7 +258,7 @@ class Complete:
 
     def wrong(self) -> Iterator[Any]:
         """Yield values of each kind that must be refused."""
-        yield from ("0.1", None, [0.1], lambda step: 0.1)
+        yield from ("0.1", None, [0.1], Constant)
         if not self.lift:
             yield 0.1
         if not self.pending:
@@ -252,7 +267,6 @@ class Complete:
             yield Constant(0.1)
 
 
-@value
 class Constant(Schedule):
     """The same value at every step.
 
@@ -289,8 +303,8 @@ class Associative(Schedule, abstract=True):
 
     parts: tuple[Schedule, ...]
     # Parts and left and right operand of what an operator made.
-    _count: int = 1
-    _operands: tuple[Schedule, Schedule]
+    _count: int = field(default=1, init=False)
+    _operands: tuple[Schedule, Schedule] = field(init=False)
 
     if not TYPE_CHECKING:
 
@@ -340,7 +354,6 @@ def count_of(cls: type[Associative], node: Any) -> int:
     return node._count if isinstance(node, cls) else 1
 
 
-@value
 class Chain(Associative):
     """Schedules one after the other, each on its own clock: what `a >> b` builds.
 
@@ -362,7 +375,7 @@ class Chain(Associative):
 
     parts: Annotated[tuple[Schedule, ...], Many(Complete(pending=True), least=2)]
     _starts: tuple[int, ...] = field(init=False)
-    _curves: tuple[Curve, ...] = field(init=False)
+    _curves: tuple[AtTime, ...] = field(init=False)
     _length: int | None = field(init=False)
     _ends: tuple[Schedule, Schedule] = field(init=False)
     _lazy: ClassVar[tuple[str, ...]] = ("parts", "_starts", "_curves")
@@ -469,31 +482,3 @@ def _give_heights(parts: list[Schedule]) -> None:
         part = parts[i]
         if isinstance(part, Pending) and part.side == 1 and not isinstance(parts[i + 1], Pending):
             parts[i] = part.resolve(parts[i + 1](0))
-
-
-def parse(text: str) -> Any:
-    """Build the schedule that a text describes: the inverse of `repr`.
-
-    Args:
-        text: what `repr` of a schedule prints, for example `"Warmup(500) >> Cosine(3e-4, 0, steps=9_500)"`; calls of
-            recipes too. Lengths may have units, `Warmup(5%)` or `Warmup('3ep')`, and 10k is 10000.
-
-    Returns:
-        The schedule; `parse(repr(s)) == s`. A text with units gives a `Template`. Nothing but the constructors of
-        schedules and the recipes is ever called.
-
-    Raises:
-        TypeError: `text` is not a str.
-        ValueError: the text is not a schedule; the message names line and column.
-
-    Examples:
-        >>> from lrsched import Budget, parse
-        >>> parse("Warmup(2) >> Constant(0.1)")
-        Linear(0.0, 0.1, steps=2) >> Constant(0.1)
-        >>> parse("Warmup(5%) >> Constant(0.1)").build(Budget(steps=1000))
-        Linear(0.0, 0.1, steps=50) >> Constant(0.1)
-    """
-    try:
-        return parse_value(text, "schedule")
-    except ValueError as error:
-        raise ValueError(f"parse(text): {error}") from None

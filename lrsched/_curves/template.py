@@ -15,7 +15,7 @@ from lrsched._core.check import MAX_STEPS, Int, Many, OneOf, OrNone, Real, Steps
 from lrsched._core.offers import CALLS
 from lrsched._core.parse import parse_value
 from lrsched._core.units import Quantity, has_units
-from lrsched._core.value import MAX_DEPTH, Value, call_text, settle, value
+from lrsched._core.value import MAX_DEPTH, Value, call_text, settle
 from lrsched._curves.budget import Budget, Scale, StepsOrPart, read
 from lrsched._curves.combine import Power
 from lrsched._curves.modifiers import Batches, Epochs, Stretch
@@ -47,7 +47,6 @@ class _Join(NamedTuple):
     depth: int
 
 
-@value
 class Template(Value):
     """A schedule whose lengths are in units of a run that is not known yet.
 

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, ClassVar
 
-from lrsched._core.check import Choice, Int, Real
-from lrsched._core.value import value
+from lrsched._core.check import Choice, Real
 from lrsched._curves.ramps import Cosine, Linear, Monomial, NormalizedExponential, Polynomial
 from lrsched._curves.schedule import Pending, Schedule
 
@@ -21,7 +20,6 @@ _SHAPES: dict[str, tuple[Callable[[float, float, int], Schedule], Callable[[floa
 SHAPES = tuple(_SHAPES)
 
 
-@value
 class Warmup(Pending):
     """A rise to the first value of the schedule that follows it.
 
@@ -41,7 +39,6 @@ class Warmup(Pending):
         Goyal et al., Accurate, Large Minibatch SGD, 2017, section 2.2. arXiv:1706.02677
     """
 
-    steps: Annotated[int, Int(low=0)]
     start: Annotated[float, Real(low=0.0)] = 0.0
     shape: Annotated[str, Choice(SHAPES)] = "linear"
     side: ClassVar[int] = 1
@@ -51,7 +48,6 @@ class Warmup(Pending):
         return _SHAPES[self.shape][1](self.start, height, self.steps)
 
 
-@value
 class Cooldown(Pending):
     """A fall from the last value of the schedule before it.
 
@@ -71,7 +67,6 @@ class Cooldown(Pending):
         Zhai et al., Scaling Vision Transformers, 2022, section 3.5 (cool-down). arXiv:2106.04560
     """
 
-    steps: Annotated[int, Int(low=0)]
     end: Annotated[float, Real(low=0.0)] = 0.0
     shape: Annotated[str, Choice(SHAPES)] = "linear"
     side: ClassVar[int] = -1

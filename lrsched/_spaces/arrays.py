@@ -7,7 +7,7 @@
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ import numpy as np
 from lrsched._core.check import LARGEST
 from lrsched._spaces.clock import Clock, Cycles, Values
 from lrsched._spaces.clocked import Clocked
-from lrsched._spaces.ops import Ops
-from lrsched._spaces.space import Curve, Part
+from lrsched._spaces.functions import Function, numbers_of, on_known, traced
+from lrsched._spaces.ops import Ops, root_module, same_shape, shape_of
+from lrsched._spaces.space import AtTime, Part
 
 INT64 = 2**63 - 1
 LEAST_32, LARGEST_32 = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
@@ -78,7 +79,7 @@ class Arrays(Clocked):
     sqrt: Callable[[Any], Any]
     maximum: Callable[[Any, Any], Any]
 
-    def run(self, curve: Curve, t: Any) -> Any:
+    def run(self, curve: AtTime, t: Any) -> Any:
         """Return the curve at any steps: negative ones count as 0, and what is not finite gives NaN."""
         if self.top is None:
             good = self.ops.isfinite(t)
@@ -179,7 +180,7 @@ class Arrays(Clocked):
             return curve(x, y, self)
         return self.where(inside, curve(self.where(inside, x, 0.5), self.where(inside, y, 0.5), self), end)
 
-    def before(self, t: Any, n: int, curve: Curve, end: float) -> Any:
+    def before(self, t: Any, n: int, curve: AtTime, end: float) -> Any:
         """Return `curve(t)` before step `n`, and `end` from there on."""
         inside = self.less(t, n)
         if inside is None:
@@ -194,7 +195,7 @@ class Arrays(Clocked):
             return self._replaced(t, ~inside)
         return self.minimum(t, n - 1) if self.counts(t) else self.where(inside, t, 0.5)
 
-    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Curve]) -> Any:
+    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[AtTime]) -> Any:
         """Return the value of the piece that owns each step, in its local time."""
         levels = _levels(curves) if len(curves) >= STAIRS and type(t) is not Clock else None
         if levels is not None:
@@ -237,6 +238,38 @@ class Arrays(Clocked):
             t = self.at_least(self.turn(t, 1)[0], 0)
         i = self.index(t if self.beyond(t, last) else self.minimum(t, last))
         return self.ops.take(self.constant(values.array, i), i)
+
+    def value_of(self, f: Function, t: Any) -> Any:
+        """Return what a function of the user gives at each step: on the array, or step by step."""
+        t = self.real(t) if type(t) is Clock else t
+        known = self.known(t)
+        if known is None:
+            return traced(self, f, t)
+        found = on_known(f, self.spellings(t), known, self.fitting(t))
+        return self.constant(numbers_of(f, known), self.cast(t)) if found is None else found
+
+    def known(self, t: Any) -> np.ndarray[Any, Any] | None:
+        """Return steps as an array of NumPy, or None in traced code."""
+        return np.asarray(t)
+
+    def spellings(self, t: Any) -> Iterator[Any]:
+        """Yield copies of the steps as a function may want them: as floats, which do not overflow, and as they are."""
+        yield self.cast(t) + 0.0
+        yield t + 0
+
+    def fitting(self, t: Any) -> Callable[[Any], Any]:
+        """Return what makes values of this library, in the shape of the steps, floats of it and of NumPy."""
+
+        def fits(found: Any) -> tuple[Any, Any] | None:
+            if root_module(type(found)) != root_module(type(t)) or not same_shape(shape_of(found), shape_of(t)):
+                return None
+            return self.cast(found), self.known(found)
+
+        return fits
+
+    def tried(self, f: Function) -> bool:
+        """Return whether a function that is about to be traced gives the same on an array as step by step."""
+        return True
 
     def grow(self, factor: float, number: Any) -> Any:
         """Return `factor ** number` for whole numbers."""

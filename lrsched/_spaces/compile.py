@@ -7,13 +7,15 @@ the function that one would write by hand, from the same formulas as everything 
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from lrsched._core.check import LOG_LARGEST
 from lrsched._core.needed import needed_lines
 from lrsched._spaces.clock import Clock, Cycles, Values
+from lrsched._spaces.functions import Function, number_of
 from lrsched._spaces.scalar import SCALAR, Plain
-from lrsched._spaces.space import Curve, Part
+from lrsched._spaces.space import AtTime, Part
 
 # A function beyond this is slower to make than the calls it saves.
 MAX_LINES = 500
@@ -76,6 +78,17 @@ class Symbol:
     def __neg__(self) -> "Symbol":
         return self.code.let(f"-{self.name}", self.whole)
 
+    def __bool__(self) -> bool:
+        raise TypeError("what a symbol stands for is not known yet")
+
+    def __eq__(self, other: object) -> "Symbol":  # type: ignore[override]  # as arrays do it
+        return Symbol(self.code, f"{self.name} == {text(other)}")
+
+    def __ne__(self, other: object) -> "Symbol":  # type: ignore[override]
+        return Symbol(self.code, f"{self.name} != {text(other)}")
+
+    __hash__ = object.__hash__
+
     def __lt__(self, other: Any) -> "Symbol":
         return Symbol(self.code, f"{self.name} < {text(other)}")
 
@@ -125,7 +138,7 @@ class Code(Plain):
         self.line(f"{name} = {expression}")
         return Symbol(self, name, whole)
 
-    def constant(self, content: Sequence[Any]) -> str:
+    def constant(self, content: Any) -> str:
         name = self.fresh()
         self.known[name] = content
         return name
@@ -200,10 +213,10 @@ class Code(Plain):
 
         return self.branch(self.under(t, n), ramp, lambda: end)
 
-    def before(self, t: Any, n: int, curve: Curve, end: float) -> Any:
+    def before(self, t: Any, n: int, curve: AtTime, end: float) -> Any:
         return self.branch(self.less(t, n), lambda: curve(t, self), lambda: end)
 
-    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Curve]) -> Any:
+    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[AtTime]) -> Any:
         if len(starts) == 1:
             return curves[0](t.ahead(-starts[0]) if type(t) is Clock else t - starts[0], self)
         half = len(starts) // 2
@@ -212,6 +225,9 @@ class Code(Plain):
             lambda: self.pieces(t, starts[:half], curves[:half]),
             lambda: self.pieces(t, starts[half:], curves[half:]),
         )
+
+    def value_of(self, f: Function, t: Any) -> Symbol:
+        return self.let(f"{self.constant(partial(number_of, f))}({text(self.real(t))})")
 
     def power(self, x: Any, y: Any, p: float) -> Any:
         return self.let(f"{text(x)} ** {text(p)} if {text(x)} <= 1.0 else grow({text(x)}, {text(p)})")
@@ -260,7 +276,7 @@ class Code(Plain):
         return number, Clock(elapsed, unit=unit, left=left, end=cycles.period)
 
 
-def compiled(curve: Curve) -> Number:
+def compiled(curve: AtTime) -> Number:
     """Return a function that gives what `curve` gives at a whole step >= 0.
 
     Args:
@@ -274,7 +290,8 @@ def compiled(curve: Curve) -> Number:
         result = text(curve(Symbol(code, "t", True), code))
         source = "\n".join(["def number(t):", *needed_lines(code.lines, result), f" return {result}"])
         exec(compile(source, "<schedule>", "exec"), code.known)
-    except (OverflowError, RecursionError, SyntaxError):  # too many lines, or levels of indentation
+    # Too many lines, or levels of indentation; or a curve of the user that asks what a symbol does not know.
+    except (ArithmeticError, AttributeError, RecursionError, SyntaxError, TypeError, ValueError):
         return lambda t: float(curve(t, SCALAR))
     number: Number = code.known["number"]
     return number

@@ -2,19 +2,39 @@
 
 import math
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from lrsched._spaces.arrays import Arrays
 from lrsched._spaces.clock import Clock
+from lrsched._spaces.functions import PROBES, Function, on_known
 from lrsched._spaces.ops import Ops
 from lrsched._spaces.single import constants, exponential
-from lrsched._spaces.space import Curve
+from lrsched._spaces.space import AtTime
+
+
+def is_plain(t: Any) -> bool:
+    """Return whether a tensor of torch has its values, and nothing records what is done with it."""
+    torch = sys.modules["torch"]
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or type(t) is not torch.Tensor:
+        return False
+    try:
+        modes = torch._C._len_torch_dispatch_stack() + torch._C._len_torch_function_stack()
+        return not modes and not torch._C._functorch.is_functorch_wrapped_tensor(t)
+    except AttributeError:  # another version, which cannot be asked
+        return False
 
 
 class TorchSpace(Arrays):
     """torch tensors, on the device of the step."""
+
+    def known(self, t: Any) -> np.ndarray[Any, Any] | None:
+        if not is_plain(t) or t.device.type == "meta":
+            return None
+        t = t.detach().cpu()
+        return (t if t.dtype != self.ops.bfloat16 else t.float()).numpy()  # type: ignore[no-any-return]
 
     def apart(self, product: Any) -> Any:
         # Inductor fuses products with sums where the device can.
@@ -35,6 +55,17 @@ class JaxSpace(Arrays):
         self.single = not self.double
         self._exponential = sys.modules["jax"].jit(exponential(ops.module))  # one call where nothing is traced
 
+    def known(self, t: Any) -> np.ndarray[Any, Any] | None:
+        return None if isinstance(t, sys.modules["jax"].core.Tracer) else np.asarray(t)
+
+    def spellings(self, t: Any) -> Iterator[Any]:
+        return iter([*super().spellings(t)][::-1])  # of the two, integers count exactly beyond 2**24
+
+    def tried(self, f: Function) -> bool:
+        with sys.modules["jax"].ensure_compile_time_eval():
+            probes = self.ops.module.asarray(PROBES)
+            return on_known(f, self.spellings(probes), np.array(PROBES), self.fitting(probes)) is not None
+
     def exponential(self, t: Any, start: float, rate: float) -> Any:
         rate, ahead = rate / math.log(2.0), 0.0
         if type(t) is Clock and t.unit is None:
@@ -46,7 +77,7 @@ class JaxSpace(Arrays):
     def grow(self, factor: float, number: Any) -> Any:
         return self.exponential(number, 1.0, math.log(factor)) if self.single else super().grow(factor, number)
 
-    def run(self, curve: Curve, t: Any) -> Any:
+    def run(self, curve: AtTime, t: Any) -> Any:
         with np.errstate(over="ignore"):  # a number beyond float32 becomes inf
             return super().run(curve, t)
 
@@ -55,6 +86,14 @@ class TensorFlowSpace(Arrays):
     """tf.Tensors, eager or in a graph."""
 
     fuses = True
+
+    def known(self, t: Any) -> np.ndarray[Any, Any] | None:
+        return t.numpy() if hasattr(t, "numpy") and self.ops.module.executing_eagerly() else None
+
+    def tried(self, f: Function) -> bool:
+        with self.ops.module.init_scope():
+            probes = self.ops.constant(np.array(PROBES), None, None)
+            return on_known(f, self.spellings(probes), np.array(PROBES), self.fitting(probes)) is not None
 
     def whole(self, t: Any, n: Any) -> Any:
         # The quotient of floats may be that with a reciprocal, and off by its rounding: only the remainder is exact.

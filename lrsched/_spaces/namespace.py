@@ -12,11 +12,11 @@ import numpy as np
 
 from lrsched._core.check import LARGEST, is_sequence, short
 from lrsched._spaces.arrays import INT64, Arrays
-from lrsched._spaces.frameworks import JaxSpace, TensorFlowSpace, TorchSpace
+from lrsched._spaces.frameworks import JaxSpace, TensorFlowSpace, TorchSpace, is_plain
 from lrsched._spaces.numpy import NumPySpace
 from lrsched._spaces.ops import array_api, ops_named, root_module
 from lrsched._spaces.scalar import SCALAR
-from lrsched._spaces.space import Curve
+from lrsched._spaces.space import AtTime
 
 # One block of float64 temporaries stays in the second-level cache.
 BLOCK = 8192
@@ -50,13 +50,7 @@ def _torch_step(t: Any) -> tuple[Any, Arrays]:
 def _is_memory(t: Any) -> bool:
     """Return whether a tensor of torch is many whole numbers in memory, and nothing records what is done with it."""
     torch = sys.modules["torch"]
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or type(t) is not torch.Tensor:
-        return False
-    try:
-        modes = torch._C._len_torch_dispatch_stack() + torch._C._len_torch_function_stack()
-        if modes or torch._C._functorch.is_functorch_wrapped_tensor(t):
-            return False
-    except AttributeError:  # another version, which cannot be asked
+    if not is_plain(t):
         return False
     whole = t.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
     return whole and t.device.type == "cpu" and t.layout == torch.strided and t.numel() >= BLOCK
@@ -121,7 +115,7 @@ def _kind_error(step: Any) -> TypeError:
     )
 
 
-def evaluate(curve: Curve, step: Any, xp: ModuleType | None = None) -> Any:
+def evaluate(curve: AtTime, step: Any, xp: ModuleType | None = None) -> Any:
     """Return `curve(step, space)` for a step of any supported library.
 
     Args:
@@ -171,7 +165,7 @@ def _array(steps: Any) -> np.ndarray[Any, Any]:
         raise _kind_error(steps) from None
 
 
-def _evaluate_numpy(curve: Curve, steps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _evaluate_numpy(curve: AtTime, steps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     kind = steps.dtype.kind
     if kind not in "iuf":
         raise _kind_error(steps)

@@ -8,7 +8,7 @@ import numpy as np
 from lrsched._spaces.arrays import Arrays
 from lrsched._spaces.clock import Clock
 from lrsched._spaces.ops import ops_named
-from lrsched._spaces.space import Curve, Part, Space
+from lrsched._spaces.space import AtTime, Part, Space
 
 
 class NumPySpace(Arrays):
@@ -32,7 +32,7 @@ class NumPySpace(Arrays):
 
         return self.before(t, n, ramp, end)
 
-    def before(self, t: Any, n: int, curve: Curve, end: float) -> Any:
+    def before(self, t: Any, n: int, curve: AtTime, end: float) -> Any:
         inside = self.less(t, n)
         if inside is None or inside.all():
             return curve(t, self)
@@ -41,7 +41,7 @@ class NumPySpace(Arrays):
             value[inside] = curve(t[inside], self)
         return value
 
-    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Curve]) -> Any:
+    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[AtTime]) -> Any:
         steps, edges = t, list(starts)
         if type(t) is Clock:
             if t.unit is not None:
@@ -62,7 +62,7 @@ class NumPySpace(Arrays):
     def _since(self, t: Any, start: int) -> Any:
         return t.ahead(-start) if type(t) is Clock else t - start
 
-    def _pieces_of_cycles(self, t: Clock, starts: Sequence[int], curves: Sequence[Curve]) -> Any:
+    def _pieces_of_cycles(self, t: Clock, starts: Sequence[int], curves: Sequence[AtTime]) -> Any:
         value = np.empty(t.steps.shape)
         todo = np.ones(t.steps.shape, dtype=bool)
         for start, end, curve in zip(starts, [*starts[1:], None], curves, strict=True):

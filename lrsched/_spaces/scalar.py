@@ -8,7 +8,8 @@ from typing import Any
 from lrsched._core.check import LARGEST, LOG_LARGEST
 from lrsched._spaces.clock import Clock, Cycles, Values
 from lrsched._spaces.clocked import Clocked
-from lrsched._spaces.space import Curve, Part
+from lrsched._spaces.functions import Function, number_of
+from lrsched._spaces.space import AtTime, Part
 
 
 class Plain(Clocked):
@@ -82,6 +83,9 @@ class Scalar(Plain):
         except (OverflowError, ZeroDivisionError):  # 0.0 to a negative power
             return math.inf
 
+    def value_of(self, f: Function, t: Any) -> float:
+        return number_of(f, self.real(t) if type(t) is Clock else t)
+
     def bounded(self, t: Any, n: int, curve: Part, end: float) -> Any:
         if type(t) is not Clock:
             return end if t >= n else curve(t / n, (n - t) / n, self)
@@ -90,10 +94,10 @@ class Scalar(Plain):
         x, y = self.parts(t, n)
         return curve(max(x, 0.0), max(y, 0.0), self)
 
-    def before(self, t: Any, n: int, curve: Curve, end: float) -> Any:
+    def before(self, t: Any, n: int, curve: AtTime, end: float) -> Any:
         return curve(t, self) if self.less(t, n) else end
 
-    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[Curve]) -> Any:
+    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence[AtTime]) -> Any:
         if type(t) is not Clock:
             i = bisect_right(starts, t) - 1
             return curves[i](t - starts[i], self)

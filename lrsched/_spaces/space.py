@@ -92,16 +92,19 @@ class Space(Protocol):
     def take(self, values: Values, t: Any) -> Any:
         """Return the value of a table at each step, the last one for ever."""
 
+    def value_of(self, f: Callable[[Any], Any], t: Any) -> Any:
+        """Return what a function of the user gives at each step."""
+
     def bounded(self, t: Any, n: int, curve: "Part", end: float) -> Any:
         """Return `curve(t / n, (n - t) / n)` before step n, and `end` from there on."""
 
-    def before(self, t: Any, n: int, curve: "Curve", end: float) -> Any:
+    def before(self, t: Any, n: int, curve: "AtTime", end: float) -> Any:
         """Return `curve(t)` before step n, and `end` from there on."""
 
-    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence["Curve"]) -> Any:
+    def pieces(self, t: Any, starts: Sequence[int], curves: Sequence["AtTime"]) -> Any:
         """Return the value of the piece that owns each step, in its own local time."""
 
 
 # A function of a local time, and one of the parts of its steps that are gone and left; each gets its space too.
-Curve = Callable[[Any, Space], Any]
+AtTime = Callable[[Any, Space], Any]
 Part = Callable[[Any, Any, Space], Any]

@@ -4,11 +4,12 @@ It computes what the curve computes, so any curve has it for nothing; but it has
 gives the formula of the textbook.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from lrsched._core.check import short
 from lrsched._spaces.compile import Code, Symbol, text
-from lrsched._spaces.space import Curve
+from lrsched._spaces.space import AtTime
 from lrsched._translate.dialects import Dialect
 
 
@@ -32,8 +33,19 @@ class Transcript(Code):
         # What is negated is no name, which a power would take without its sign.
         return Symbol(self, self.to.name(f"({expression})" if expression[0] == "-" else expression, "v"), whole)
 
-    def constant(self, content: Sequence[Any]) -> str:
+    def constant(self, content: Any) -> str:
         raise TypeError("to_source(...) must get curves of operations on numbers: one with a table needs a rule")
+
+    def value_of(self, f: Callable[[Any], Any], t: Any) -> Any:
+        try:
+            found = f(self.real(t))
+            text(found)
+        except Exception as error:  # whatever a function of the user makes of a symbol
+            raise TypeError(
+                f"to_source(...) must get functions of + - * / // % ** alone, got {short(f)}: list its values, "
+                "Table([f(t) for t in range(n)])"
+            ) from error
+        return found
 
     def call(self, name: str, a: Any) -> Symbol:
         return self.let(self.to.dialect.call(name, text(a)))
@@ -74,7 +86,7 @@ class Transcript(Code):
         return self.where(condition, first(), second())
 
 
-def traced(lines: Lines, curve: Curve, t: str, whole: bool = True) -> str:
+def traced(lines: Lines, curve: AtTime, t: str, whole: bool = True) -> str:
     """Return the value of a curve at the time `t`, whole steps or parts of them, after the lines of its operations."""
     space = Transcript(lines)
     return text(curve(Symbol(space, lines.name(t), whole), space))

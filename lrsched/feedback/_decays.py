@@ -3,7 +3,6 @@
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._core.check import Int, OrNone, Real
-from lrsched._core.value import value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._space import INF, Number, Space, finite
 
@@ -16,7 +15,6 @@ class NewBobState(NamedTuple):
     wait: int  # small improvements that are still forgiven
 
 
-@value
 class NewBob(Feedback):
     """Multiply the rate by `factor` when the metric improves too little on the last.
 
@@ -71,7 +69,6 @@ class ABELState(NamedTuple):
     reached: bool  # whether the norm has passed a minimum since the last cut
 
 
-@value
 class ABEL(Feedback):
     """Multiply the rate by `factor` each time the weight norm bounces.
 

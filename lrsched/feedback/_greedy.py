@@ -4,7 +4,7 @@ from dataclasses import field
 from typing import Annotated, Any, NamedTuple
 
 from lrsched._core.check import Choice, Int, Real
-from lrsched._core.value import settle, value
+from lrsched._core.value import settle
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._compare import MODES, plainly, worst
 from lrsched.feedback._space import Number, Space, finite
@@ -24,7 +24,6 @@ class GreedyLRState(NamedTuple):
     recent: tuple[float, ...]  # the latest `window` metrics, if they are averaged
 
 
-@value
 class GreedyLR(Feedback):
     """Raise the rate after many improvements in a row, lower it after many failures.
 

@@ -3,7 +3,6 @@
 from typing import Annotated, Any, NamedTuple
 
 from lrsched._core.check import Choice, Int, Real
-from lrsched._core.value import value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._compare import MODES, plainly, safely, worst
 from lrsched.feedback._space import Number, Space
@@ -21,7 +20,6 @@ class PlateauState(NamedTuple):
     average: float
 
 
-@value
 class Plateau(Feedback):
     """Multiply the rate by `factor` when the metric has stopped improving.
 

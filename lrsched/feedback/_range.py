@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lrsched._core.check import OneOf, OrNone, Real, Row, short
-from lrsched._core.value import value
 from lrsched.arguments import Count, CountOrNone, Function, Length, Numbers, Positive, Rate, checked
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._space import INF, Number, Space, finite
@@ -26,7 +25,6 @@ class RangeTestState(NamedTuple):
     stop: bool
 
 
-@value
 class RangeTest(Feedback):
     """Stop a range test once the smoothed loss exceeds `ratio` times its best.
 

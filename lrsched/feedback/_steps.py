@@ -3,7 +3,6 @@
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._core.check import Choice, OrNone, Real
-from lrsched._core.value import value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._space import Number, Space, finite
 
@@ -15,7 +14,6 @@ class HypergradientState(NamedTuple):
     norm_sq: float  # of the last gradient
 
 
-@value
 class Hypergradient(Feedback):
     """Raise the rate while successive gradients agree, lower it when they oppose.
 
@@ -83,7 +81,6 @@ class PolyakState(NamedTuple):
     cap: float  # the largest next one
 
 
-@value
 class Polyak(Feedback):
     """Polyak's step size for stochastic gradients.
 
@@ -143,7 +140,6 @@ class DoGState(NamedTuple):
     total: float  # of the squared gradient norms
 
 
-@value
 class DoG(Feedback):
     """Distance over gradients: `max distance / sqrt(sum of norm_sq + eps)`.
 
@@ -193,7 +189,6 @@ class DoWGState(NamedTuple):
     total: float  # of the squared gradient norms, weighted by it
 
 
-@value
 class DoWG(Feedback):
     """Distance over weighted gradients: `r / (sqrt(sum of r * norm_sq) + eps)`.
 

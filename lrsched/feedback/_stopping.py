@@ -3,7 +3,6 @@
 from typing import Annotated, Any, NamedTuple
 
 from lrsched._core.check import Choice, Flag, Int, OrNone, Real
-from lrsched._core.value import value
 from lrsched.feedback._base import Feedback
 from lrsched.feedback._compare import MODES, safely, worst
 from lrsched.feedback._space import INF, Number, Space, finite
@@ -18,7 +17,6 @@ class EarlyStoppingState(NamedTuple):
     stop: bool
 
 
-@value
 class EarlyStopping(Feedback):
     """Stop when the metric has not improved for `patience` evaluations; factor 1.
 
@@ -79,7 +77,6 @@ class DecayOnPlateauThenStopState(NamedTuple):
     stop: bool
 
 
-@value
 class DecayOnPlateauThenStop(Feedback):
     """Divide the rate by `k` at each failure; stop after `patience` at a low rate.
 

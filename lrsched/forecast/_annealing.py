@@ -5,14 +5,12 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from lrsched._core.check import Choice, Many, Real
-from lrsched._core.value import value
 from lrsched.forecast._law import Law
 from lrsched.forecast._multipower import STATUS
 from lrsched.forecast._path import Array, Trace
 from lrsched.forecast._prior import FREE, Prior
 
 
-@value
 class AnnealingLaw(Law):
     """A power of the area under the learning rate, and a reward for annealing that arrives exponentially in steps.
 

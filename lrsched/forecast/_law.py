@@ -43,7 +43,16 @@ class Points(NamedTuple):
     noise: Array  # `(n,)`: standard deviation of log(loss)
 
 
-class Law(Value, abstract=True):
+class _Known:
+    """What every law says of itself, after its parameters."""
+
+    peak: float
+    spread: float
+    covariance: tuple[float, ...]
+    status: str
+
+
+class Law(_Known, Value, abstract=True):
     """A parametric law of the loss under any sequence of learning rates.
 
     A law has parameters (all > 0, named in `parameters`), `peak`, the unit of its rates, and what a fit says about
@@ -57,11 +66,6 @@ class Law(Value, abstract=True):
     parameters: ClassVar[tuple[str, ...]]
     response: ClassVar[str]
     prior: ClassVar[Prior]
-
-    peak: float
-    spread: float
-    covariance: tuple[float, ...]
-    status: str
 
     @staticmethod
     @abstractmethod

@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from lrsched._core.check import Choice, Many, Real
-from lrsched._core.value import value
 from lrsched.forecast._law import Law
 from lrsched.forecast._path import Array, Trace
 from lrsched.forecast._prior import FREE, Prior
@@ -15,7 +14,6 @@ LEAST = 1e-12
 STATUS = ("given", "identified", "unidentified")
 
 
-@value
 class MultiPowerLaw(Law):
     """A power of the area under the learning rate, and a delayed reward for every drop of it.
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from lrsched._core.check import Many, Real
-from lrsched._core.value import Value, value
+from lrsched._core.value import Value
 from lrsched.forecast._path import Array
 
 # Nothing is believed of a parameter with this spread.
@@ -18,7 +18,6 @@ SCALE, ALPHA = 1, 2
 REFERENCE = 20_000.0
 
 
-@value
 class Prior(Value):
     """Independent log-normal beliefs about the parameters of a law.
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from lrsched._core.check import Flag, Int, OneOf, OrNone, Real, short
-from lrsched._core.value import Value, settle, value
+from lrsched._core.value import Value, settle
 from lrsched._curves import Complete, Constant, Hold, Schedule
 from lrsched.arguments import checked
 from lrsched.forecast._explain import Explanation, Fan, explain
@@ -48,7 +48,6 @@ Plan = Annotated[Schedule, Complete()]
 PlanOrNone = Annotated[Schedule | None, OrNone(Complete())]
 
 
-@value
 class ReturnModel(Value):
     """Predicts the loss of a run at its horizon, and advises a better plan where it is sure of one.
 

@@ -11,7 +11,6 @@ import torch
 from rule_samples import SAMPLES
 
 from lrsched import rules
-from lrsched._core.value import value
 from lrsched_torch import RuleOptimizer
 from lrsched_torch._loops import build as _build
 from lrsched_torch._loops import cpp as _cpp
@@ -218,7 +217,6 @@ class _Turned(NamedTuple):
     b: torch.Tensor
 
 
-@value
 class _Turning(rules.Rule):
     """A rule whose slots become what the parameter and the other slot were, and whose update is an old slot."""
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from lrsched import rules
-from lrsched._core.value import value
 from lrsched_torch import RuleOptimizer
 from lrsched_torch._loops import build as _build
 from lrsched_torch._loops import cpp as _cpp
@@ -93,7 +92,6 @@ def test_threads_share_the_work_and_change_nothing(rule):
         assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-@value
 class _BySize(rules.Rule):
     """A rule whose elements take a sum of their tensor and one of all as they are."""
 
@@ -120,7 +118,6 @@ class _One(NamedTuple):
     s: torch.Tensor
 
 
-@value
 class _Remainder(rules.Rule):
     """A rule that subtracts what a product leaves of a slot."""
 

@@ -12,7 +12,6 @@ import torch._inductor
 from rule_samples import SAMPLES
 
 from lrsched import rules
-from lrsched._core.value import value
 from lrsched_torch import RuleOptimizer
 from lrsched_torch._joined import engines as _engines
 from lrsched_torch._loops import build as _build
@@ -162,7 +161,6 @@ def test_a_compiler_that_vanishes_during_the_run_is_not_missed(monkeypatch):
     forget()
 
 
-@value
 class _Peeking(rules.Rule):
     """A rule that no graph can say: it looks at numbers."""
 

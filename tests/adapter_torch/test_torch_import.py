@@ -95,6 +95,44 @@ def test_schedulers_in_schedulers_are_imported_as_torch_runs_them(build: Build, 
     agree(schedules, seen + take(optimizer, scheduler, STEPS))
 
 
+def times(optimizer: Any) -> Any:
+    return lr_scheduler.MultiplicativeLR(optimizer, lambda t: 0.9 + t % 3 / 10)
+
+
+def scaled(optimizer: Any) -> Any:
+    return lr_scheduler.LambdaLR(optimizer, lambda t: 1.0 if t < 4 else 0.5 / t)
+
+
+def halved(optimizer: Any) -> Any:
+    return lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+
+@pytest.mark.parametrize(
+    "parts", [(times, halved), (halved, times), (scaled, times), (times, scaled), (scaled, scaled)]
+)
+@pytest.mark.parametrize("taken", [0, 3, 20])
+@pytest.mark.parametrize("inner", [False, True])
+def test_functions_of_the_step_in_a_sequence_are_imported_as_torch_runs_them(parts: Any, taken: int, inner: bool):
+    optimizer = sgd(0.1, 0.5)
+    made = [part(optimizer) for part in parts]
+    if inner:
+        made[0] = lr_scheduler.SequentialLR(optimizer, [made[0], halved(optimizer)], [5])
+    scheduler = lr_scheduler.SequentialLR(optimizer, made, [9])
+    seen = take(optimizer, scheduler, taken)
+    agree(from_torch(scheduler), seen + take(optimizer, scheduler, STEPS))
+
+
+def test_functions_in_a_product_are_imported_or_refused_as_they_set_the_rate():
+    optimizer = sgd(0.1)
+    scheduler = lr_scheduler.ChainedScheduler([times(optimizer), halved(optimizer)], optimizer)
+    agree(from_torch(scheduler), take(optimizer, scheduler, STEPS))
+    with pytest.raises(ValueError, match="must be a scheduler that multiplies the rate"):
+        from_torch(lr_scheduler.ChainedScheduler([halved(optimizer), scaled(optimizer)], optimizer))
+    sequence = lr_scheduler.SequentialLR(optimizer, [halved(optimizer), times(optimizer)], [3])
+    with pytest.raises(ValueError, match="that multiply beside a sequence, got a MultiplicativeLR"):
+        from_torch(lr_scheduler.ChainedScheduler([halved(optimizer), sequence], optimizer))
+
+
 def test_a_product_that_begins_a_sequence_takes_one_step_more():
     # torch lets the exponential inside take a step at update 0: 0.5 * 0.9, then 0.5 * 0.9**2, ...
     optimizer = sgd(0.5)

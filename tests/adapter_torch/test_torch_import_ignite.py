@@ -365,11 +365,6 @@ REFUSED: dict[str, tuple[Build, type[Exception], str]] = {
         ValueError,
         "one of a SequentialLR, at which it stops",
     ),
-    "a function": (
-        lambda o: live.LRScheduler(lr_scheduler.LambdaLR(o, lambda step: 0.9**step)),
-        ValueError,
-        "without functions of the user",
-    ),
     "shrinking cycles": (
         lambda o: live.CosineAnnealingScheduler(o, "lr", 0.9, 0.5, 9, 0.5),
         ValueError,

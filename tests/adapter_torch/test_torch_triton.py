@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from lrsched import rules
-from lrsched._core.value import value
 from lrsched_torch import RuleOptimizer
 from lrsched_torch._kernels import triton as _triton
 from lrsched_torch._kernels.ops import computed
@@ -63,7 +62,6 @@ class Velocity(NamedTuple):
     v: Any
 
 
-@value
 class Leaning(rules.Rule):
     """A rule that would move more if its slot were written with the norms."""
 
@@ -133,7 +131,6 @@ class Sum(NamedTuple):
     s: Any
 
 
-@value
 class Curved(rules.Rule):
     """A rule with an operation that has no translation."""
 
@@ -226,7 +223,6 @@ def test_another_word_is_refused():
         RuleOptimizer([torch.ones(3)], rules.Adam(), lr=0.1, compile="tritom")
 
 
-@value
 class Flagged(rules.Local):
     """A rule in which a truth of an update meets those of elements."""
 

@@ -12,7 +12,6 @@ import torch
 from test_torch_triton import CASES, inputs_and_result
 
 from lrsched import Cosine, rules
-from lrsched._core.value import value
 from lrsched_torch import RuleOptimizer
 from lrsched_torch._kernels import ops as _ops
 from lrsched_torch._kernels import triton as _triton
@@ -212,7 +211,6 @@ def test_chunks_of_several_blocks_give_the_same(monkeypatch, rule):
     assert_same(*both(train))
 
 
-@value
 class Steady(rules.Local):
     """A rule whose update is not zero where nothing is."""
 
@@ -223,7 +221,6 @@ class Steady(rules.Local):
         return lambda p, g, s: (context.lr * (0.0 * g + 1.0), s)
 
 
-@value
 class Switched(rules.Local):
     """A rule with truths of an update that follow from truths."""
 
@@ -247,7 +244,6 @@ class Velocity(NamedTuple):
     v: Any
 
 
-@value
 class Bent(rules.Rule):
     """A rule whose slot follows from the last norm, for which it is read too."""
 
@@ -260,7 +256,6 @@ class Bent(rules.Rule):
         return [context.at(i).lr * s.v for i, s in enumerate(new)], new
 
 
-@value
 class Late(Bent):
     """A rule whose update follows from the slot as it was, and whose norm from what it will be."""
 

@@ -1,6 +1,7 @@
 """`compat.torch` gives the rates that torch's own schedulers write into the optimizer, step by step."""
 
 import inspect
+import math
 import warnings
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsched import Chain, Constant, Extend, Hold, Linear, Repeat, Table, compat
+from lrsched import Chain, Constant, Extend, Hold, Linear, Repeat, compat
 
 torch = pytest.importorskip("torch")
 lr_scheduler = pytest.importorskip("torch.optim.lr_scheduler")
@@ -359,14 +360,42 @@ def test_what_torch_rejects_is_rejected(name: str, arguments: dict[str, Any]):
         used(optimizer, live(name, optimizer, arguments))
 
 
+LAMBDAS = {
+    "smooth": lambda t: 0.95**t,
+    "stairs": lambda t: 1.0 if t < 7 else 0.5,
+    "a rise": lambda t: 1.0 + math.sin(t) / 2,
+    "a schedule": Linear(1.0, 0.5, 20),
+}
+
+
 @pytest.mark.parametrize("name", ["LambdaLR", "MultiplicativeLR"])
-def test_a_python_function_is_refused_with_what_to_write_instead(name: str):
-    with pytest.raises(ValueError, match=rf"{name}\(lr_lambda=...\) must be a schedule.*Table"):
-        getattr(compat.torch, name)(0.1, lambda step: 0.5)
+@pytest.mark.parametrize("function", LAMBDAS.values(), ids=LAMBDAS)
+@pytest.mark.parametrize("taken", [0, 9])
+def test_a_function_of_the_step_has_the_rates_of_torch_to_the_last_bit(name: str, function: Any, taken: int):
+    optimizer = sgd(0.1, 0.3)
+    scheduler = getattr(lr_scheduler, name)(optimizer, [function, lambda t: 0.5])
+    seen = []
+    for t in range(40):
+        if t == taken:
+            read = from_torch(scheduler)
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    both = list(map(getattr(compat.torch, name), (0.1, 0.3), (function, lambda t: 0.5)))
+    for schedules in (both, read):
+        assert [[schedule(t) for schedule in schedules] for t in range(40)] == seen
+        np.testing.assert_allclose(np.transpose([schedule(np.arange(40)) for schedule in schedules]), seen, rtol=1e-12)
 
 
-def test_the_advice_for_a_python_function_works():
-    assert Table(tuple(0.5 * f for f in (1.0, 0.5, 0.25)))(2) == 0.125
+def test_running_products_are_equal_hashable_and_kept():
+    calls = []
+    product = compat.torch.MultiplicativeLR(1.0, lambda t: calls.append(t) or 0.5)
+    again = compat.torch.MultiplicativeLR(1.0, product.f.factor)
+    assert product == again
+    assert hash(product) == hash(again)
+    calls.clear()
+    assert [product(3), product(3), product(2)] == [0.125, 0.125, 0.25]
+    assert calls == [1, 2, 3]
 
 
 def test_a_scaling_function_is_refused():
@@ -528,11 +557,7 @@ def test_our_own_scheduler_gives_back_its_schedule():
     assert from_torch(adapter.ScheduleLR(sgd(0.5, 0.2), curve, relative=True)) == [0.5 * curve, 0.2 * curve]
 
 
-def test_a_user_function_cannot_be_imported_and_says_so():
-    with pytest.raises(ValueError, match="scheduler without functions of the user"):
-        from_torch(lr_scheduler.LambdaLR(sgd(), lambda step: 0.9**step))
-    with pytest.raises(ValueError, match="a Python function is none"):
-        from_torch(lr_scheduler.MultiplicativeLR(sgd(), lambda step: 0.9))
+def test_a_scale_that_is_a_function_cannot_be_imported_and_says_so():
     with pytest.raises(ValueError, match="without scale_fn"):
         from_torch(lr_scheduler.CyclicLR(sgd(), 0.1, 0.2, scale_fn=lambda x: 0.5))
 

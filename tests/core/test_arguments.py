@@ -10,7 +10,7 @@ from samples import line
 import lrsched as ls
 from lrsched._core import offers
 from lrsched._core.check import Choice, Flag, Int, Many, OneOf, OrNone, Real, Steps, constraints
-from lrsched._core.value import settle, value
+from lrsched._core.value import settle
 from lrsched._curves.schedule import Complete
 
 CLASSES = sorted(offers.CLASSES["schedule"].values(), key=lambda kind: kind.__name__)
@@ -58,7 +58,7 @@ def test_a_name_that_is_set_and_not_declared_is_found():
         def _reach(self, t):
             return 0.0, 0.0
 
-    assert undeclared(value(Odd)()) == ["_cache"]
+    assert undeclared(Odd()) == ["_cache"]
 
 
 WRONG = [

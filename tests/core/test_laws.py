@@ -13,7 +13,7 @@ from strategies import boundary_steps, bounded_schedules, endless_schedules, pen
 
 import lrsched as ls
 from lrsched import Schedule, from_config, parse, to_config
-from lrsched._core.offers import CLASSES
+from lrsched._core.offers import CLASSES, FUNCTIONS
 from lrsched._core.value import children
 from lrsched._curves.schedule import CALLS_BEFORE_COMPILING
 from lrsched._spaces.compile import compiled
@@ -50,7 +50,7 @@ def test_the_text_builds_the_schedule_again(schedule):
 
 @given(schedules())
 def test_python_reads_the_text_as_the_parser_does(schedule):
-    assert eval(repr(schedule), {name: getattr(ls, name) for name in NODES}) == schedule
+    assert eval(repr(schedule), {name: getattr(ls, name) for name in NODES} | FUNCTIONS) == schedule
 
 
 @given(schedules())

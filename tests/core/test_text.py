@@ -48,7 +48,7 @@ HOSTILE_TEXTS = {
     "Constant('1')": r"Constant\(value=...\) must be a finite number",
     "Constant(...)": "Constant is not part of the text form",
     "Constant(b'1')": "Constant is not part of the text form",
-    "Constant(nan)": "'nan' must be called",
+    "Constant(nan)": "'nan' is no finite number",
     "Constant(" + "9" * 400 + ")": r"Constant\(value=...\) must be a finite number",
     "Constant(" + "9" * 10_000 + ")": "line 1|integer string",
     "Constant(1, 2, 3, 4)": "positional argument",
@@ -84,7 +84,7 @@ HOSTILE_TEXTS = {
     "Constant(0.1": r"'\(' was never closed",
     "Constant(0.1]": r"unmatched '\]'|does not match",
     "Table((1, 2, 3, 4, 5, 6, 7, 8, 9, 010, 11))": "leading zeros",
-    "Table((1, 2, 3, 4, 5, 6, 7, 8, 9, NaN, 11))": "'NaN' must be called",
+    "Table((1, 2, 3, 4, 5, 6, 7, 8, 9, NaN, 11))": "'NaN' is no finite number",
     "Constant(steps=3, 5)": "positional argument follows keyword argument",
     r"Warmup(3, shape='\x4')": "escape",
 }

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from feedback_cases import RULES, fold, observation
 from pickles import globals_of, private
+from samples import falling
 
 import lrsched as ls
 from lrsched import pickling, rules
@@ -38,6 +39,8 @@ PUBLIC = {
 LEAVES = {leaf for family in CLASSES.values() for leaf in family.values()}
 # Bases; and what holds the functions of an array library, which is asked for anew with `ops_of`.
 WITHOUT_INSTANCES = {
+    "lrsched.Curve",
+    "lrsched.Ramp",
     "lrsched.Schedule",
     "lrsched.feedback.Feedback",
     "lrsched.rules.Context",
@@ -51,6 +54,7 @@ WITHOUT_INSTANCES = {
 TWO = (ls.Linear(1.0, 0.5, steps=4), ls.Constant(0.5, steps=3))
 # What the fields of a value are tried with.
 CONTENTS = (
+    falling,
     0.5,
     2,
     1.5,

@@ -80,8 +80,7 @@ LEFT = {
 BASES = {"lrsched.Schedule", "lrsched.feedback.Feedback"}
 BASES |= {f"lrsched.rules.{name}" for name in ("Full", "Link", "Local", "Part", "Rule")}
 LEFT |= {f"lrsched.{name}.of_two": "the operators call it" for name in ("Maximum", "Minimum", "Product", "Sum")}
-LEFT |= {f"lrsched.compat.torch.{name}": "it refuses everything" for name in ("LambdaLR", "MultiplicativeLR")}
-LEFT |= {"lrsched.compat.torch.ReduceLROnPlateau": "the same"}
+LEFT |= {"lrsched.compat.torch.ReduceLROnPlateau": "it refuses everything"}
 LEFT |= {f"lrsched.compat.fairseq.{name}": "the same" for name in ("pass_through", "reduce_lr_on_plateau")}
 
 # Values that look wrong and are right, or whose argument a better message does not name, and why.

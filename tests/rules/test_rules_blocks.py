@@ -14,7 +14,6 @@ from rule_samples import alone
 
 from lrsched import rules
 from lrsched._core.check import Choice
-from lrsched._core.value import value
 from lrsched._spaces.ops import COMMON
 from lrsched.rules._blocks import blocks as _blocks
 from lrsched.rules._blocks import loops as _loops
@@ -651,7 +650,6 @@ def test_numbers_that_were_learned_are_those_of_the_rule_at_thousands_of_steps(r
     assert agree(rule, draws(1000))
 
 
-@value
 class LooksAtNumbers(rules.Rule):
     """Computes its rate in a way that is no formula, or no formula that arrays compute alike."""
 

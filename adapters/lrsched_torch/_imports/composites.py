@@ -9,9 +9,11 @@ from torch.optim import lr_scheduler, swa_utils
 
 from lrsched import Constant, Hold, Product, Schedule, Shift
 from lrsched.compat import torch as recipes
-from lrsched_torch._imports.leaves import rate_of, read_leaf, read_swa
+from lrsched_torch._imports.leaves import rate_of, read_leaf, read_product, read_swa
 
+# The first has no value of its own where another scheduler has set the rate.
 _MULTIPLY = (
+    lr_scheduler.MultiplicativeLR,
     lr_scheduler.StepLR,
     lr_scheduler.MultiStepLR,
     lr_scheduler.ConstantLR,
@@ -47,9 +49,10 @@ def _sequential(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
     else:
         parts = [read(first, i, ahead + nested(first))]
     for child, milestone in zip(children[1:], begins, strict=True):
-        if type(child) is swa_utils.SWALR:
-            before = recipes.SequentialLR(parts, begins[: len(parts) - 1])
-            parts.append(read_swa(child, i, before(max(milestone - 1, 0))))
+        if type(child) in (swa_utils.SWALR, lr_scheduler.MultiplicativeLR):  # from the rate that they find
+            found = recipes.SequentialLR(parts, begins[: len(parts) - 1])(max(milestone - 1, 0))
+            is_swa = type(child) is swa_utils.SWALR
+            parts.append(read_swa(child, i, found) if is_swa else read_product(child, i, found, again=True))
         elif type(child) is lr_scheduler.ConstantLR and child.total_iters == 0:
             parts.append(Constant(rate_of(child, i)))  # a part that takes over is at its end already
         else:
@@ -108,7 +111,7 @@ def _chained(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
         return recipes.ChainedScheduler(parts, lr)
     for leaf in leaves_of(scheduler):
         name = type(leaf).__name__ + (" with eta_min" if getattr(leaf, "eta_min", None) else "")
-        if type(leaf) not in _MULTIPLY or name.endswith("eta_min"):
+        if type(leaf) not in _MULTIPLY[1:] or name.endswith("eta_min"):
             raise ValueError(f"from_torch(scheduler) must get schedulers that multiply beside a sequence, got a {name}")
     begun = dict(sorted(resets))
     if 0 not in begun:

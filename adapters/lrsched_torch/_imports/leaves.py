@@ -131,13 +131,26 @@ def read_swa(scheduler: Any, i: int, start: float | None = None) -> Schedule:
     return build((now - (1.0 - part) * end) / part) if part > 0.0 else schedule
 
 
+def read_product(scheduler: Any, i: int, lr: float, again: bool = False) -> Schedule:
+    """Read a scheduler that multiplies the rate it finds; `again` by the factor of its step 0 too."""
+    factor = scheduler.lr_lambdas[i]
+    return recipes.MultiplicativeLR(lr * factor(0) if again else lr, factor)
+
+
 # These take a step at update 0, and not only their first value, where they are not the very part that begins.
-_AGAIN = (lr_scheduler.ExponentialLR, lr_scheduler.PolynomialLR, lr_scheduler.CosineAnnealingLR)
+_AGAIN = (
+    lr_scheduler.MultiplicativeLR,
+    lr_scheduler.ExponentialLR,
+    lr_scheduler.PolynomialLR,
+    lr_scheduler.CosineAnnealingLR,
+)
 
 
 def _again(scheduler: Any, i: int) -> Schedule:
     """Read a scheduler that has taken the step from -1 to 0."""
     lr = rate_of(scheduler, i)
+    if isinstance(scheduler, lr_scheduler.MultiplicativeLR):
+        return read_product(scheduler, i, lr, again=True)
     if isinstance(scheduler, lr_scheduler.ExponentialLR):
         return recipes.ExponentialLR(lr * scheduler.gamma, scheduler.gamma)
     if isinstance(scheduler, lr_scheduler.PolynomialLR):
@@ -151,7 +164,7 @@ def _again(scheduler: Any, i: int) -> Schedule:
 _READERS: dict[type, Callable[[Any, int], Schedule]] = {
     ScheduleLR: _own,
     lr_scheduler.LambdaLR: lambda scheduler, i: read_lambda(scheduler.lr_lambdas[i], rate_of(scheduler, i)),
-    lr_scheduler.MultiplicativeLR: lambda scheduler, i: recipes.MultiplicativeLR(0.0, None),
+    lr_scheduler.MultiplicativeLR: lambda scheduler, i: read_product(scheduler, i, rate_of(scheduler, i)),
     lr_scheduler.StepLR: _plain,
     lr_scheduler.MultiStepLR: _multi_step,
     lr_scheduler.ConstantLR: _plain,

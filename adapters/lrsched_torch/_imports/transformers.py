@@ -6,17 +6,15 @@ from typing import Any
 
 from lrsched import Schedule
 from lrsched.compat import transformers as hf_recipes
+from lrsched.compat.torch import LambdaLR
 
 
 def read_lambda(function: Any, lr: float) -> Schedule:
-    """Return the schedule of a function that transformers has given to a `LambdaLR`."""
+    """Return the schedule of a `LambdaLR`: of a function of transformers the curve, of another the function itself."""
     inner = function.func if isinstance(function, functools.partial) else function
     build = _LAMBDAS.get(getattr(inner, "__name__", ""))
     if build is None or getattr(inner, "__module__", "") != "transformers.optimization":
-        raise ValueError(
-            f"from_torch(scheduler) must get a scheduler without functions of the user, got a LambdaLR of {inner!r}: "
-            "list its values in a Table, or write the curve with the schedules of lrsched"
-        )
+        return LambdaLR(lr, function)
     return build(lr, dict(getattr(function, "keywords", {})))
 
 

@@ -13,7 +13,7 @@ from lrsched import Schedule, rules
 from lrsched_torch._kernels.triton import check_triton
 from lrsched_torch._shared.facts import facts_of
 
-RATE = "must be a finite number >= 0, a 0-d tensor or a schedule"
+RATE = "must be a finite number >= 0, a 0-d tensor, a schedule or a function of the step"
 
 
 def check_rule(rule: Any) -> None:

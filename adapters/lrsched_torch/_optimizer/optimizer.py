@@ -67,7 +67,7 @@ class RuleOptimizer(Optimizer):
             number of steps of this optimizer, which is saved: step t (from 0) uses `lr(t)`, and leaves `lr(t + 1)` in
             the group for the next. So no scheduler is needed. What one writes there, or a hand after the first step,
             does not hold: a warning says so once. A trainer that wants a scheduler gets `optimizer.scheduler()`; where
-            others are to set the rate, give a number.
+            others are to set the rate, give a number. A function of the step is a schedule.
         maximize: go up instead of down.
         compile: compile the rule, at the first step and for tensors of any length, so that nothing compiles again while
             learning rates and steps change. On a CPU to C++ that takes all tensors at once, where they are: it needs
@@ -118,7 +118,7 @@ class RuleOptimizer(Optimizer):
         self,
         params: ParamsT,
         rule: rules.Rule,
-        lr: float | Tensor | Schedule,
+        lr: float | Tensor | Schedule | Callable[[Any], Any],
         *,
         maximize: bool = False,
         compile: bool | Literal["auto", "triton"] = "auto",
@@ -227,6 +227,7 @@ class RuleOptimizer(Optimizer):
         check_groups([group])
         rule = group.get("rule", self.rule) if rule is None else rule
         full = {**self.defaults, "updates": self._done(), **({"lr": schedule} if schedule else {}), **group}
+        full["lr"] = Schedule.of(full["lr"])
         check_group(full, rule, self.compile, self.capturable, self.totals_over)
         if self.flat:
             known = {id(k.group): k.rule for k in self._known}

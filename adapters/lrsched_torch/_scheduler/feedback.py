@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -59,7 +59,7 @@ class FeedbackLR(ScheduleLR):
     def __init__(
         self,
         optimizer: Optimizer,
-        schedule: Schedule | Sequence[Schedule | None] | None,
+        schedule: Schedule | Callable[[Any], Any] | Sequence[Schedule | Callable[[Any], Any] | None] | None,
         rule: feedback.Feedback,
         *,
         relative: bool = False,

@@ -3,7 +3,7 @@
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Real
 from operator import is_, itemgetter
 from typing import Any, TypeVar
@@ -48,7 +48,8 @@ class ScheduleLR(LRScheduler):
     Args:
         optimizer: the optimizer to drive.
         schedule: one schedule for all groups, or a sequence with one for each group, where None leaves a group alone;
-            groups added later take the last.
+            groups added later take the last. A function of the step is one: `lambda t: 0.1 * 0.99**t`, a rate, and with
+            `relative=True` the factor that it is in torch's `LambdaLR`.
         relative: multiply the schedule with the value that each group had at first, kept in the group under
             `"initial_lr"` (`"initial_" + field` for another field). A group added later starts from its own value.
         field: which entry of the groups to write: "lr", "weight_decay", "momentum", or, for one item of a tuple,
@@ -89,7 +90,7 @@ class ScheduleLR(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        schedule: Schedule | Sequence[Schedule | None],
+        schedule: Schedule | Callable[[Any], Any] | Sequence[Schedule | Callable[[Any], Any] | None],
         *,
         relative: bool = False,
         field: str = "lr",
@@ -427,10 +428,12 @@ class ScheduleLR(LRScheduler):
 
 
 def _checked(name: str, schedule: Any, groups: int) -> tuple[Schedule | None, ...]:
+    schedule = Schedule.of(schedule)
     if isinstance(schedule, Schedule):
         return (schedule,)
     where = f"{name}(schedule=...)"
-    if not isinstance(schedule, Sequence) or not all(part is None or isinstance(part, Schedule) for part in schedule):
+    schedule = list(map(Schedule.of, schedule)) if isinstance(schedule, Sequence) else schedule
+    if not isinstance(schedule, list) or not all(part is None or isinstance(part, Schedule) for part in schedule):
         raise wrong(
             TypeError, where, "a schedule or a sequence of schedules, where None leaves a group alone", schedule
         )

@@ -24,6 +24,7 @@ from lrsched._curves import (
     Epochs,
     Exponential,
     Extend,
+    Function,
     Linear,
     Polynomial,
     Product,
@@ -48,6 +49,7 @@ from lrsched.compat.torch.schedules import (
     OneCycleLR,
     PolynomialLR,
     ReduceLROnPlateau,
+    RunningProduct,
     StepLR,
     one_cycle,
 )
@@ -258,4 +260,6 @@ def _multiplies(part: Schedule) -> bool:
         return isinstance(part.schedule, Cosine)
     if isinstance(part, Epochs):
         return isinstance(part.schedule, Exponential)
+    if isinstance(part, Function):
+        return isinstance(part.f, RunningProduct)
     return isinstance(part, Constant | Linear | Polynomial | Exponential)

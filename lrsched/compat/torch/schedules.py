@@ -1,10 +1,13 @@
 """The schedulers of torch that stand alone: decays, warm-ups, cycles, the one-cycle policy."""
 
+from array import array
 from collections.abc import Sequence
+from threading import RLock
 from typing import Annotated, Any, NoReturn
 
 from lrsched._core.check import Choice, Int, Many, OrNone, Real
 from lrsched._curves import (
+    Complete,
     Constant,
     Cosine,
     Epochs,
@@ -13,9 +16,14 @@ from lrsched._curves import (
     Linear,
     NormalizedExponential,
     Polynomial,
+    Product,
     Repeat,
     Schedule,
+    ScheduleLike,
     Triangular,
+)
+from lrsched._curves import (
+    Function as AFunction,
 )
 from lrsched._recipes.cyclic import exp_range, triangular2
 from lrsched._recipes.decimals import powers
@@ -34,35 +42,76 @@ from lrsched.compat._tools import (
     stairs,
 )
 
+AnyFactor = Annotated[ScheduleLike, Complete()]
 PositiveShare = Annotated[float, Real(low=0.0, high=1.0, open_low=True)]
 
 
-def LambdaLR(lr: float, lr_lambda: Any) -> NoReturn:
-    """Refuse: a Python function of the step is no value.
+@checked
+def LambdaLR(lr: Rate, lr_lambda: AnyFactor) -> Schedule:
+    """The rate times a function of the step.
 
-    Write the curve with the schedules of this library, or its first n values as a `Table`.
+    Args:
+        lr: the rate of the group.
+        lr_lambda: the factor of each step, a function or a schedule.
 
-    Raises:
-        ValueError: always.
+    Examples:
+        >>> LambdaLR(0.5, lambda epoch: 0.5**epoch)(2)
+        0.125
     """
-    raise ValueError(_NO_FUNCTION.format("LambdaLR"))
+    return Product((Constant(lr), Complete()("LambdaLR(lr_lambda=...)", lr_lambda)))
 
 
-def MultiplicativeLR(lr: float, lr_lambda: Any) -> NoReturn:
-    """Refuse: a Python function of the step is no value.
+@checked
+def MultiplicativeLR(lr: Rate, lr_lambda: AnyFactor) -> Schedule:
+    """The rate times the factors of all steps so far, `lr * f(1) * f(2) * ... * f(t)`.
 
-    Write the curve with the schedules of this library, or its first n values as a `Table`.
+    The product is computed step by step, and kept: it has no closed form, so no traced code can hold it.
 
-    Raises:
-        ValueError: always.
+    Args:
+        lr: the rate of the group.
+        lr_lambda: the factor of each step after the first, a function or a schedule.
+
+    Examples:
+        >>> MultiplicativeLR(0.5, lambda epoch: 0.5)(2)
+        0.125
     """
-    raise ValueError(_NO_FUNCTION.format("MultiplicativeLR"))
+    return AFunction(RunningProduct(lr, Complete()("MultiplicativeLR(lr_lambda=...)", lr_lambda)))
 
 
-_NO_FUNCTION = (
-    "{}(lr_lambda=...) must be a schedule, and a Python function is none: combine schedules with >>, * and +, or "
-    "list the values, Table(tuple(lr * f(t) for t in range(n)))"
-)
+_GROWING = RLock()
+
+
+class RunningProduct:
+    """A first value times the factors of the steps from 1 on: a function of the step."""
+
+    def __init__(self, first: float, factor: Schedule) -> None:
+        self.first, self.factor = first, factor
+        self._known = array("d", [first])
+
+    def __call__(self, step: float) -> float:
+        """Return the product after that step; between two steps that of the earlier one."""
+        last, known = int(step), self._known
+        if last >= len(known):
+            with _GROWING:  # a schedule may be shared by threads
+                while len(known) <= last:
+                    known.append(known[-1] * self.factor(len(known)))
+        return known[last]
+
+    def __reduce__(self) -> Any:
+        """Pickle without the products."""
+        return RunningProduct, (self.first, self.factor)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal where first value and factor are."""
+        return isinstance(other, RunningProduct) and (self.first, self.factor) == (other.first, other.factor)
+
+    def __hash__(self) -> int:
+        """Return what agrees with `==`."""
+        return hash((self.first, self.factor))
+
+    def __repr__(self) -> str:
+        """Return what it is made of."""
+        return f"RunningProduct({self.first!r}, {self.factor!r})"
 
 
 def ReduceLROnPlateau(lr: float, *args: Any, **kwargs: Any) -> NoReturn:

@@ -3,7 +3,6 @@
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._core.check import Choice, Flag, Int, OrNone, Real
-from lrsched._core.value import value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.base import Rule
 from lrsched.rules._ops.context import Context
@@ -24,7 +23,6 @@ class AdafactorSlots(NamedTuple):
     m: Array | None
 
 
-@value
 class Adafactor(Rule):
     """Adam without momentum whose second moment takes the memory of a row and a column.
 

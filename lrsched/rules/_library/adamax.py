@@ -3,7 +3,6 @@
 from typing import Annotated, NamedTuple
 
 from lrsched._core.check import Choice, Flag, OrNone, Real
-from lrsched._core.value import value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.adaptive import Decay, Positive
 from lrsched.rules._library.base import Kernel, Local
@@ -20,7 +19,6 @@ class AdamaxSlots(NamedTuple):
     u: Array
 
 
-@value
 class Adamax(Local):
     """The average gradient over the largest recent magnitude of the gradient.
 
@@ -67,7 +65,6 @@ class Adamax(Local):
         return update
 
 
-@value
 class AdaBelief(Local):
     """Adam whose second moment is that of what the average did not foresee.
 
@@ -117,7 +114,6 @@ class AdaBelief(Local):
         return update
 
 
-@value
 class Yogi(Local):
     """Adam whose second moment changes by at most a share of the squared gradient.
 
@@ -173,7 +169,6 @@ class AdanSlots(NamedTuple):
     g: Array
 
 
-@value
 class Adan(Local):
     """Adam with a look-ahead that follows the change of the gradient.
 

@@ -3,7 +3,6 @@
 from typing import Annotated, NamedTuple
 
 from lrsched._core.check import Choice, Flag, Real
-from lrsched._core.value import value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.base import Kernel, Local
 from lrsched.rules._library.moments import average
@@ -25,7 +24,6 @@ class AdaGradSlots(NamedTuple):
     v: Array
 
 
-@value
 class AdaGrad(Local):
     """The gradient over the root of the sum of all squared gradients.
 
@@ -71,7 +69,6 @@ class AdaDeltaSlots(NamedTuple):
     moved: Array
 
 
-@value
 class AdaDelta(Local):
     """The gradient in units of the updates before: no learning rate is needed.
 
@@ -119,7 +116,6 @@ class RMSpropSlots(NamedTuple):
     velocity: Array | None
 
 
-@value
 class RMSprop(Local):
     """The gradient over the root of the average of its square.
 
@@ -202,7 +198,6 @@ class AdamSlots(NamedTuple):
     v_max: Array | None
 
 
-@value
 class Adam(Local):
     """The average gradient over the root of the average squared gradient.
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._core.check import Flag, OneOf, OrNone, Real, short
-from lrsched._core.value import children, value
+from lrsched._core.value import children
 from lrsched._spaces.ops import Array, ops_of
 from lrsched.rules._library.base import Pipeline, Rule
 from lrsched.rules._library.wrappers import DecayBefore, OwnRate
@@ -28,7 +28,6 @@ class ScheduleFreeSlots(NamedTuple):
     rule: Any
 
 
-@value
 class ScheduleFree(Rule):
     """Averaging in place of a falling schedule, on any rule without momentum.
 
@@ -151,7 +150,6 @@ class ProdigySlots(NamedTuple):
     numerator: Array
 
 
-@value
 class Prodigy(Rule):
     """Adam that finds its learning rate from the distance travelled; lr = 1 is right to begin with.
 

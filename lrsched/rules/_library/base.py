@@ -10,7 +10,7 @@ from dataclasses import field
 from typing import Annotated, Any, ClassVar, overload
 
 from lrsched._core.check import Many, OneOf, short
-from lrsched._core.value import Value, children, settle, value
+from lrsched._core.value import Value, children, settle
 from lrsched._spaces.ops import Array
 from lrsched.arguments import checked
 from lrsched.rules._ops.context import Context, shared
@@ -184,7 +184,6 @@ def _flat(links: Iterable[Link]) -> Iterator[Link]:
             yield link
 
 
-@value
 class Parts(Part):
     """Parts one after the other, without a rule yet.
 
@@ -210,7 +209,6 @@ class Parts(Part):
         return " >> ".join(map(repr, self.links)) if len(self.links) > 1 else f"Parts({self.links!r})"
 
 
-@value
 class Pipeline(Rule):
     """A rule with parts before and after it, as `>>` builds it.
 

@@ -3,14 +3,12 @@
 from typing import Annotated, Any
 
 from lrsched._core.check import Choice, Flag, Int, OneOf, OrNone, Real
-from lrsched._core.value import value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.base import Rule
 from lrsched.rules._ops.context import Context
 from lrsched.rules._update.run import Full
 
 
-@value
 class Layerwise(Rule):
     """The trust ratio: steps in proportion to the norm of each tensor, on any rule.
 

@@ -4,7 +4,6 @@ import math
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._core.check import Choice, Flag, Int, Many, Real
-from lrsched._core.value import value
 from lrsched._spaces.ops import Array, shape_of
 from lrsched.rules._library.base import Rule
 from lrsched.rules._ops.context import Context
@@ -25,7 +24,6 @@ class MuonSlots(NamedTuple):
     m: Array
 
 
-@value
 class Muon(Rule):
     """Momentum made orthogonal: the update of a matrix has singular values of about 1.
 

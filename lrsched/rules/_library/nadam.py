@@ -5,7 +5,7 @@ from dataclasses import field
 from typing import Annotated, Any, NamedTuple
 
 from lrsched._core.check import Choice, Flag, OrNone, Real
-from lrsched._core.value import settle, value
+from lrsched._core.value import settle
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.adaptive import Decay, Positive
 from lrsched.rules._library.base import Kernel, Local
@@ -21,7 +21,6 @@ class Moments(NamedTuple):
     v: Array
 
 
-@value
 class NAdam(Local):
     """Adam with Nesterov's look-ahead.
 
@@ -84,7 +83,6 @@ class NAdam(Local):
         return update
 
 
-@value
 class RAdam(Local):
     """Adam that does not trust its second moment before it has seen enough.
 

@@ -3,7 +3,6 @@
 from typing import Annotated, Any, NamedTuple
 
 from lrsched._core.check import Real
-from lrsched._core.value import value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.adaptive import Decay, Positive
 from lrsched.rules._library.base import Rule
@@ -19,7 +18,6 @@ class NovoGradSlots(NamedTuple):
     v: Array
 
 
-@value
 class NovoGrad(Rule):
     """Momentum of the gradient over the root of the average of its squared norm.
 

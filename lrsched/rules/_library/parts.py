@@ -3,13 +3,11 @@
 from typing import Annotated, ClassVar
 
 from lrsched._core.check import Flag, Int, Real
-from lrsched._core.value import value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.base import Part
 from lrsched.rules._ops.context import Context
 
 
-@value
 class ClipByValue(Part):
     """Every element x is limited to the interval from -limit to limit.
 
@@ -38,7 +36,6 @@ def _clip_factor(context: Context, square: Array, max_norm: float, eps: float) -
     return max_norm / context.xp.maximum(context.xp.sqrt(square) + eps, max_norm)
 
 
-@value
 class ClipByNorm(Part):
     """Each tensor x by itself is scaled to a Euclidean norm of at most `max_norm`.
 
@@ -66,7 +63,6 @@ class ClipByNorm(Part):
         return [x * _clip_factor(context, s, self.max_norm, self.eps) for x, s in zip(xs, squares, strict=True)]
 
 
-@value
 class ClipByGlobalNorm(Part):
     """All tensors are scaled by one factor, to a joint norm of at most `max_norm`.
 
@@ -99,7 +95,6 @@ class ClipByGlobalNorm(Part):
         return [x * factor for x in xs]
 
 
-@value
 class L2(Part):
     """The penalty `strength / 2 * sum(p**2)` as a part: its gradient is added.
 
@@ -129,7 +124,6 @@ class L2(Part):
         ]
 
 
-@value
 class L1(Part):
     """The penalty `strength * sum(abs(p))` as a part: its gradient is added.
 
@@ -159,7 +153,6 @@ class L1(Part):
         ]
 
 
-@value
 class DecoupledWeightDecay(Part):
     """The parameter shrinks by itself: `p <- p - lr * strength * p`, past the moments.
 

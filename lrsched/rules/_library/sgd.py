@@ -3,14 +3,12 @@
 from typing import Annotated, NamedTuple
 
 from lrsched._core.check import Choice, Flag, Real
-from lrsched._core.value import value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.base import Kernel, Local
 from lrsched.rules._ops.context import Context
 from lrsched.rules._update.run import Full
 
 
-@value
 class SGD(Local):
     """Gradient descent: the update is `-lr * g`.
 
@@ -45,7 +43,6 @@ def heavy_ball(g: Array, v: Array, momentum: float, nesterov: bool) -> tuple[Arr
     return (g + momentum * v if nesterov else v), v
 
 
-@value
 class Momentum(Local):
     """Gradient descent with momentum, the heavy ball.
 
@@ -106,7 +103,6 @@ class LionSlots(NamedTuple):
     m: Array
 
 
-@value
 class Lion(Local):
     """The sign of an interpolation between the gradient and its average.
 

@@ -3,7 +3,6 @@
 from typing import Annotated, NamedTuple
 
 from lrsched._core.check import OrNone, Real
-from lrsched._core.value import value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.adaptive import Positive
 from lrsched.rules._library.base import Kernel, Local
@@ -11,7 +10,6 @@ from lrsched.rules._ops.context import Context
 from lrsched.rules._update.run import Full
 
 
-@value
 class SignSGD(Local):
     """The sign of the gradient: the update is `-lr * sign(g)`.
 
@@ -43,7 +41,6 @@ class RpropSlots(NamedTuple):
     sign: Array
 
 
-@value
 class Rprop(Local):
     """A step of its own size for each element, against the sign of the gradient.
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from lrsched._core.check import Flag, Int, OneOf, Real
-from lrsched._core.value import value
 from lrsched._spaces.ops import Array
 from lrsched.rules._library.base import Rule
 from lrsched.rules._ops.context import Context
@@ -31,7 +30,6 @@ class _Unused(NamedTuple):
         return self.full(value, ())
 
 
-@value
 class Split(Rule):
     """One rule for the tensors of one rank, another one for the rest.
 
@@ -95,7 +93,6 @@ def _pick(items: Sequence[Any], indices: Sequence[int]) -> list[Any]:
     return [items[i] for i in indices]
 
 
-@value
 class DecayBefore(Rule):
     """Weight decay before the step: the rule sees the parameter that has decayed.
 
@@ -140,7 +137,6 @@ class DecayBefore(Rule):
         return share * context.started() if self.late else share
 
 
-@value
 class OwnRate(Rule):
     """A rule with a warm-up and a decay of its own, on top of the rate that it is given.
 
