@@ -105,7 +105,7 @@ def test_a_warning_that_is_an_error_changes_nothing_and_comes_once(rule):
         with pytest.raises(UserWarning, match="as 'eager'"):
             opt.step()
         assert all(map(torch.equal, ps, before))
-        assert {entry["step"] for entry in opt.state.values()} == {0}
+        assert {entry["step"] for entry in opt.state.values()} <= {0}
         opt.step()
     torch.testing.assert_close(ps, trained(rule, 1)[0], rtol=1e-5, atol=1e-5)
 

@@ -164,13 +164,13 @@ def test_a_gradient_that_was_found_lives_until_it_is_released():
     (table,) = opt._jobs[0].executor.executor._tables
     assert not table.at_once
     before = [p.grad._use_count() for p in ps]
-    assert table.again()
+    assert table.again(alone=True)
     assert [p.grad._use_count() for p in ps] == [count + 1 for count in before]
     table.release()
     table.release()
     assert [p.grad._use_count() for p in ps] == before
     ps[-1].grad = None
-    assert not table.again()
+    assert not table.again(alone=True)
     assert [p.grad._use_count() for p in ps[:-1]] == before[:-1]
     opt.step()
     assert [p.grad._use_count() for p in ps[:-1]] == before[:-1]

@@ -8,14 +8,14 @@ lie end to end.
 """
 
 from collections.abc import Sequence
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lrsched import rules
-from lrsched_torch._shared.entries import Entries
+from lrsched_torch._shared.entries import Entries, check_gradients
 from lrsched_torch._shared.facts import Facts
 from lrsched_torch._shared.update import Member
 
@@ -71,7 +71,9 @@ class Bucket:
         # Their places in the buffers of `flat=True`.
         self.p = self.g = torch.empty(0)
         self.gs: list[Tensor] = []
-        self._forms = list(map(_form, self.ps))
+        self._forms, self._sizes = list(map(_form, self.ps)), [p.numel() for p in self.ps]
+        # Whether a kernel of PyTorch takes the tensors of this update where they lie.
+        self.in_lists = False
         self._vectors = all(p.dim() == 1 for p in self.ps)
         self.alone = len(members) == 1 and homes is None and _dense(first)
         self.rows: rules.Rows | None = None
@@ -135,14 +137,35 @@ class Bucket:
             self._places[what] = self.views(buffer)
         return self._places[what]
 
-    def in_lists(self, gs: Sequence[Tensor]) -> bool:
-        """Return whether a native kernel takes the tensors where they lie; on a CPU that is quicker than to gather."""
-        if self.homes is not None or self.device.type != "cpu" or not all(map(Tensor.is_contiguous, (*self.ps, *gs))):
-            return False
-        # The kernel asks neither for sizes nor for dtypes.
-        sizes = [own.stop - own.start for own in self.slices]
-        return set(map(_dtype, (*self.ps, *gs))) == {self.work} and all(
-            list(map(Tensor.numel, xs)) == sizes for xs in (self.ps, gs)
+    def look(self, gs: Sequence[Tensor], *, native: bool) -> None:
+        """Look at the gradients of an update, before anything of it is done.
+
+        Args:
+            gs: the gradients.
+            native: whether a kernel of PyTorch may take them.
+
+        Raises:
+            ValueError: a parameter or a gradient does not fit the place of its state.
+        """
+        self.in_lists = False
+        if self.homes is not None or self.alone:
+            if not all(map(is_, gs, self.gs)) or not self.gs:
+                check_gradients(self.ps, gs)
+            return
+        # The kernels ask neither for sizes nor for dtypes, and what lies beside the slots would be overwritten.
+        for xs in (self.ps, gs):
+            if list(map(Tensor.numel, xs)) != self._sizes:
+                x, size = next((x, form[0]) for x, form in zip(xs, self._forms, strict=True) if x.shape != form[0])
+                raise ValueError(
+                    f"RuleOptimizer.step() must find parameters and gradients in the shape of their state, "
+                    f"{tuple(size)}, got {tuple(x.shape)}"
+                )
+        # On a CPU it is quicker not to gather.
+        self.in_lists = (
+            native
+            and self.device.type == "cpu"
+            and all(map(Tensor.is_contiguous, (*self.ps, *gs)))
+            and set(map(_dtype, (*self.ps, *gs))) == {self.work}
         )
 
     def slots_of_each(self) -> list[list[Tensor]]:
@@ -157,13 +180,6 @@ class Bucket:
             pads = self._pads(room)
             flat = [x for pair in zip(flat, pads, strict=True) for x in pair]
         torch.cat(list(flat), out=room.resize_(0))  # else it warns where it should fail
-        if room.numel() != self.size:  # what lies beside the slots would be overwritten
-            for x, (shape, *_) in zip(arrays, self._forms, strict=True):
-                if x.shape != shape:
-                    raise ValueError(
-                        f"RuleOptimizer.step() must find parameters and gradients in the shape of their state, "
-                        f"{tuple(shape)}, got {tuple(x.shape)}"
-                    )
 
     def _pads(self, like: Tensor) -> list[Tensor]:
         if "pads" not in self._places:

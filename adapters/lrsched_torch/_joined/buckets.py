@@ -67,6 +67,9 @@ class Buckets(Executor):
         if not all(bucket.fits() for bucket in self._buckets):
             self._plan(members, self._dtypes)
             check_gradients([m.p for m in members], gs)
+        for bucket in self._buckets:
+            own = [gs[i] for i in bucket.indices] if len(bucket.indices) < len(gs) else gs
+            bucket.look(own, native=self.kernel is not None and self._is_native(bucket))
         eager = Eager(self.rule, self.facts)
         self._engine = NativeKernel(self.parts, self.kernel, eager) if self.kernel and self.parts else eager
         # What is kept on the device is known to the graphs alone.
@@ -117,8 +120,8 @@ class Buckets(Executor):
             elif bucket.alone:
                 key = (bucket.number, bucket.step, bucket.work, bucket.device)
                 lists.setdefault(key, []).append(self.load(bucket, gs))
-            elif bucket.in_lists(own := [gs[i] for i in bucket.indices]):
-                _run_kernel(kernel, bucket, bucket.ps, own, bucket.slots_of_each())
+            elif bucket.in_lists:
+                _run_kernel(kernel, bucket, bucket.ps, [gs[i] for i in bucket.indices], bucket.slots_of_each())
             else:
                 loaded = self.load(bucket, gs)
                 _run_kernel(kernel, bucket, [loaded.p], [loaded.g], [bucket.slots])

@@ -50,24 +50,17 @@ class CppLoops(Executor):
         self._dtypes: list[torch.dtype] = []
         self._tables: list[LoopTable] = []
 
+    def again(self, *, alone: bool) -> bool:
+        """Get ready for one more update of the same members; return False if more than their gradients is new."""
+        return bool(self._tables) and all(table.again(alone=alone) for table in self._tables)
+
+    def release(self) -> None:
+        """Let go of gradients that `again` has found."""
+        for table in self._tables:
+            table.release()
+
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members."""
-        self._update()
-
-    def again(self) -> bool:
-        """Do one more update of the same members if nothing but their gradients is new; return whether it was done."""
-        if not self._tables:
-            return False
-        try:
-            found = all(table.again() for table in self._tables)
-            if found:
-                self._update()
-            return found
-        finally:
-            for table in self._tables:
-                table.release()
-
-    def _update(self) -> None:
         totals: list[float] = []
         for i in range(self._tables[0].stages if self._tables else 0):
             found = [table.run(i, totals) for table in self._tables]

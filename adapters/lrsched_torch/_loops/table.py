@@ -130,11 +130,12 @@ class LoopTable:
                     )
             self.table[begin : begin + self.count] = found
 
-    def again(self) -> bool:
+    def again(self, *, alone: bool) -> bool:
         """Return whether all but the gradients is as the tables say; then they say where the gradients are too.
 
-        If the update can be done at once, it is.
+        If nobody else has to look, and the update can be done at once, it is.
         """
+        self._told = self._updated = False
         if not self._watched or not self._upwards():
             return False
         if self._watch is None:
@@ -148,14 +149,14 @@ class LoopTable:
                 self._watched = False
                 return False
         scalars = self._scalars([])
-        self._told = self._watch.again(
-            self.steps, array("q", [self._call, *self._taken(scalars)]) if self.at_once else None
-        )
-        self._updated = self._told and self.at_once
+        at_once = alone and self.at_once
+        self._told = self._watch.again(self.steps, array("q", [self._call, *self._taken(scalars)]) if at_once else None)
+        self._updated = self._told and at_once
         return self._told
 
     def release(self) -> None:
         """Let go of gradients that `again` has found."""
+        self._told = self._updated = False
         if self._watch is not None:
             self._watch.release()
 

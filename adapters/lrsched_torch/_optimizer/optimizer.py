@@ -304,8 +304,16 @@ class RuleOptimizer(Optimizer):
             self._rates.hold(self.param_groups, self._schedules, self._captured)
         if self._captured:
             self._captured.begin(self)
+        # All of them look before one changes anything.
+        try:
+            for job in jobs:
+                job.prepare(self.new_state, alone=len(jobs) == 1)
+        except BaseException:
+            for job in jobs:
+                job.release(undo=True)
+            raise
         for job in jobs:
-            job.step(self.new_state)
+            job.step()
         if self._seen is None or self._seen.entries != len(self.state):
             quick = any(job.executor.engine == CPP for job in jobs)
             self._seen = Seen(self.param_groups, self.state, quick=quick)

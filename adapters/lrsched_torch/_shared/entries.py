@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._shared.captured import numbers
-from lrsched_torch._shared.facts import facts_of
+from lrsched_torch._shared.facts import facts_of, ops
 from lrsched_torch._shared.update import Member, named
 
 _count = itemgetter("step")
@@ -93,6 +93,21 @@ def check_members(rule: rules.Rule, members: Iterable[Member]) -> None:
     found = counts_of(f"{where} must find 'step'", [state["step"] for state in others])
     for state, count in zip(others, found, strict=True):
         state["step"] = count
+
+
+@lru_cache(maxsize=1024)
+@torch.no_grad()
+def check_shape(rule: rules.Rule, shape: torch.Size) -> None:
+    """Raise the error of a rule that refuses tensors of a shape, as its body alone knows.
+
+    Raises:
+        ValueError: it does.
+    """
+    p = torch.empty(shape, device="meta")
+    try:
+        rule.body(rules.Context.of_list(ops(), [p.dim()], 1.0, 1), [p], [p], [rule.init(p)])
+    except (RuntimeError, TypeError):  # it looks at what the tensor holds
+        return
 
 
 def counts_of(must: str, counts: Sequence[Any]) -> list[int]:

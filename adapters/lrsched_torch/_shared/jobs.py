@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._shared.compiling import EAGER, INDUCTOR, CannotCompile, Ways
-from lrsched_torch._shared.entries import check_members, slots_of
+from lrsched_torch._shared.entries import check_gradients, check_members, check_shape, slots_of
 from lrsched_torch._shared.facts import facts_of, rebuilt
 from lrsched_torch._shared.update import Batch, BatchUpdate, Member
 
@@ -39,9 +39,16 @@ class Executor(ABC):
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members; the same list stands for the same members."""
 
-    def again(self) -> bool:
-        """Do one more update of the same members if nothing but their gradients is new; return whether it was done."""
+    def again(self, *, alone: bool) -> bool:
+        """Get ready for one more update of the same members; return False if more than their gradients is new.
+
+        Args:
+            alone: nobody else has to get ready, so the update may be done at once; then `__call__` does not repeat it.
+        """
         return False
+
+    def release(self) -> None:  # noqa: B027  # most keep none
+        """Let go of gradients that `again` has found."""
 
 
 class InTurn(Executor):
@@ -81,9 +88,13 @@ class InTurn(Executor):
         """Do one update of the members."""
         self.executor(members, gs)
 
-    def again(self) -> bool:
-        """Do one more update of the same members if nothing but their gradients is new; return whether it was done."""
-        return self.executor.again()
+    def again(self, *, alone: bool) -> bool:
+        """Get ready for one more update of the same members; return False if more than their gradients is new."""
+        return self.executor.again(alone=alone)
+
+    def release(self) -> None:
+        """Let go of gradients that `again` has found."""
+        self.executor.release()
 
 
 class Job:
@@ -118,6 +129,9 @@ class Job:
         self._all = False  # whether each parameter had a gradient in the last update
         self._gs: list[Tensor | None] = []
         self._found: list[Tensor] = []
+        self._ready = False
+        # Parameters whose state is new, that state, and whether it has no entry without it.
+        self._made: list[tuple[Tensor, dict[str, Any], bool]] = []
 
     def takes(self, rule: rules.Rule, numbers: Sequence[int], groups: Sequence[dict[str, Any]], state: Any) -> bool:
         """Return whether it is that of a rule and some groups; then it looks at their state anew."""
@@ -133,9 +147,15 @@ class Job:
             self.state, self._missing, self._gs, self._all = state, [], [], False
         return found
 
-    def step(self, new_state: NewState) -> None:
-        """Do one update of the parameters that have a gradient."""
-        if self._all and self.executor.again():
+    def prepare(self, new_state: NewState, *, alone: bool) -> None:
+        """Get ready for an update of the parameters that have a gradient; whatever is wrong is found here.
+
+        Args:
+            new_state: makes the state of a new parameter.
+            alone: there is no other job, so the update may be done at once.
+        """
+        self._ready = self._all and self.executor.again(alone=alone)
+        if self._ready:
             return
         if not all(self._states):  # somebody has emptied one
             self._missing, self._gs = [], []
@@ -143,11 +163,34 @@ class Job:
         # Gradients that stay the same objects, as views of a buffer do, have been looked at.
         if len(gs) != len(self._gs) or not all(map(is_, gs, self._gs)):
             self._look(gs, new_state)
-        if self._found or self.executor.always:
+        self._ready = bool(self._found) or self.executor.always
+        if self._ready:
             self.executor.prepare(self._members, self._found)
+
+    def step(self) -> None:
+        """Do the update."""
+        if self._ready:
             self.executor(self._members, self._found)
+        self.release()
+
+    def release(self, *, undo: bool = False) -> None:
+        """Let go of gradients, which would else live on during the next backward pass.
+
+        Args:
+            undo: take back the state that was made for this update too, as there is none.
+        """
+        self.executor.release()
+        if undo:
+            for p, entry, own in self._made:
+                if own:
+                    del self.state[p]
+                else:
+                    entry.clear()
+            self._missing, self._gs = [], []
+            self._members, self._states = [], []
+        self._made = []
         if not self.resident:
-            self._gs, self._found = [], []  # or they would live on during the next backward pass
+            self._gs, self._found = [], []
 
     def _look(self, gs: list[Tensor | None], new_state: NewState) -> None:
         """Take what is there, and make the state of parameters that are new."""
@@ -166,12 +209,14 @@ class Job:
             for p, i, none in zip(self.ps, self._owners, missing, strict=True):
                 if none:
                     continue
+                known = p in self.state
                 entry = self.state.setdefault(p, {})
                 if not isinstance(entry, dict):
                     raise TypeError(
                         f"RuleOptimizer.step() must find a dictionary as the state of a parameter, got {entry!r}"
                     )
                 if not entry:
+                    self._made.append((p, entry, not known))
                     entry.update(new_state(self.rule, p))
                 members.append(Member(p, entry, self.groups[self.numbers.index(i)], i))
             # The same list stands for the same members.
@@ -207,8 +252,11 @@ class WholeTensors(Executor):
         return EAGER if self.ways is None or INDUCTOR in self.ways.failed else INDUCTOR
 
     def prepare(self, members: list[Member], gs: list[Tensor]) -> None:
-        """Look at what the members keep."""
+        """Look at the gradients, and at what the members keep."""
         check_members(self.rule, members)
+        check_gradients([m.p for m in members], gs)
+        for shape in {m.p.shape for m in members}:
+            check_shape(self.rule, shape)
 
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members."""
