@@ -6,6 +6,7 @@
   `FeedbackSchedule(schedule)`.
 * `LogLearningRate()` writes the rate of any optimizer into the history.
 * `RuleOptimizer(rule, learning_rate)` is a Keras optimizer that runs an update rule of `lrsched.rules`.
+* `averaged(optimizer)` holds the averages of Schedule-Free while a model is evaluated.
 * `run_range_test(model, batches)` looks for a learning rate.
 
 A program that loads a model saved with these must import `lrsched_keras` first: the import registers the names.
@@ -18,6 +19,7 @@ from lrsched.pickling import publish as _publish
 _BACKEND = " and one of its backends: tensorflow, or jax or torch with KERAS_BACKEND=jax or torch"
 
 with _needs("lrsched_keras", "keras", "keras", "tensorflow", "jax", "torch", more=_BACKEND):
+    from lrsched_keras._averaged import averaged
     from lrsched_keras._callback import LogLearningRate, LRCallback
     from lrsched_keras._feedback import FeedbackSchedule
     from lrsched_keras._import import from_keras
@@ -31,6 +33,7 @@ __all__ = [
     "LRSchedule",
     "LogLearningRate",
     "RuleOptimizer",
+    "averaged",
     "from_keras",
     "run_range_test",
 ]

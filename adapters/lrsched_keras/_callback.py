@@ -10,19 +10,14 @@ import keras
 
 from lrsched import Schedule, feedback
 from lrsched.arguments import Choice, OneOf, OrNone, checked
-from lrsched_keras._feedback import Dial, FeedbackLoop, core_of, put_in_order, write_json
+from lrsched_keras._feedback import Dial, FeedbackLoop, core_of, parts_of, put_in_order, write_json
 from lrsched_keras._schedule import complete
-
-
-def _optimizers(model: Any) -> list[Any]:
-    """Return the optimizers of a model: one, or those inside a `MultiOptimizer`."""
-    return list(getattr(model.optimizer, "optimizers", [model.optimizer]))
 
 
 def _rates(model: Any) -> Iterator[tuple[str, float]]:
     """Yield the name in the logs, as Keras has it, and the current rate of each optimizer of a model."""
-    several = hasattr(model.optimizer, "optimizers")
-    for optimizer in _optimizers(model):
+    several = hasattr(core_of(model.optimizer), "optimizers")
+    for optimizer in parts_of(model.optimizer):
         name = f"learning_rate_{optimizer.name}" if several else "learning_rate"
         yield name, float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
@@ -100,12 +95,12 @@ class LRCallback(keras.callbacks.Callback):
     def set_model(self, model: Any) -> None:
         """Take the model, before Keras has looked at the variables of its optimizers."""
         super().set_model(model)
-        for optimizer in _optimizers(model):
+        for optimizer in parts_of(model.optimizer):
             put_in_order(core_of(optimizer))
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Check that this model can be trained with this callback."""
-        dials = [Dial(optimizer) for optimizer in _optimizers(self.model)]
+        dials = [Dial(optimizer) for optimizer in parts_of(self.model.optimizer)]
         executed = self.model.steps_per_execution
         if self.unit == "batch" and executed > 1:
             raise ValueError(
@@ -116,7 +111,10 @@ class LRCallback(keras.callbacks.Callback):
             _refuse_factors(dials)
             return
         if self.backup is not None and self.backup.exists():
-            self.set_state(json.loads(self.backup.read_text(encoding="utf-8")))
+            try:
+                self.set_state(json.loads(self.backup.read_text(encoding="utf-8")))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"LRCallback(backup=...) must be what it wrote, got {self.backup}: {error}") from None
         self._loop.begin(self.model, dials)
         self._seen_before = self._loop.observed
 
@@ -131,7 +129,7 @@ class LRCallback(keras.callbacks.Callback):
             self._set(None)
 
     def _set(self, epoch: int | None) -> None:
-        for i, optimizer in enumerate(_optimizers(self.model)):
+        for i, optimizer in enumerate(parts_of(self.model.optimizer)):
             if self._loop is not None:
                 self._loop.turn(i, Dial(optimizer))
             else:

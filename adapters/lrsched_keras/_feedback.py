@@ -9,13 +9,15 @@ from typing import Any, Self
 import keras
 
 from lrsched import feedback
-from lrsched.arguments import Rate, checked
+from lrsched.arguments import Int, Many, Rate, Real, checked
 from lrsched_keras._schedule import LRSchedule
 
 # JAX traces a training step with the variables of the optimizer as its arguments and compiles anything else into it.
 # Keras finds the variables of an optimizer among its attributes: on JAX the schedule is one.
 _ON_JAX = keras.config.backend() == "jax"
 _Base: Any = keras.Variable if _ON_JAX else object
+
+_RATE, _COUNT, _RATES = Real(low=0.0), Int(low=0), Many(Real(low=0.0), least=0)
 
 
 @keras.saving.register_keras_serializable(package="lrsched")
@@ -70,7 +72,7 @@ class FeedbackSchedule(keras.optimizers.schedules.LearningRateSchedule, _Base):
 
     @factor.setter
     def factor(self, factor: float) -> None:
-        self._factor.assign(factor)
+        self._factor.assign(_RATE("FeedbackSchedule(factor=...)", factor))
 
     def __call__(self, step: Any) -> Any:
         """Return the rate of batch number `step`, counted from 0, as a tensor of the backend."""
@@ -96,6 +98,11 @@ def core_of(optimizer: Any) -> Any:
     while hasattr(optimizer, "inner_optimizer"):
         optimizer = optimizer.inner_optimizer
     return optimizer
+
+
+def parts_of(optimizer: Any) -> list[Any]:
+    """Return the optimizers inside a `MultiOptimizer`, else the optimizer itself."""
+    return list(getattr(core_of(optimizer), "optimizers", [optimizer]))
 
 
 def put_in_order(optimizer: Any) -> None:
@@ -219,9 +226,14 @@ class FeedbackLoop:
         """
         if memory.get("rule") != repr(self.rule):
             raise ValueError(f"the state must be one of the rule {self.rule!r}, got that of {memory.get('rule')}")
+        wanted = self.get()
+        if memory.keys() != wanted.keys():
+            raise ValueError(f"the state must be a dictionary of {', '.join(wanted)}, got one of {', '.join(memory)}")
+        state = feedback.state_from_json(self.rule, memory["rule_state"])
+        factor, bases = _RATE("the factor of the state", memory["factor"]), _RATES("its bases", memory["bases"])
+        observed = _COUNT("its number of observations", memory["observed"])
         self._forget()
-        self.state = feedback.state_from_json(self.rule, memory["rule_state"])
-        self.factor, self.bases, self.observed = memory["factor"], list(memory["bases"]), memory["observed"]
+        self.state, self.factor, self.bases, self.observed = state, factor, list(bases), observed
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

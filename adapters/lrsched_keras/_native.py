@@ -1,7 +1,7 @@
 """A rule as a native kernel of a framework with parts around it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lrsched import rules
@@ -21,12 +21,13 @@ class Native:
     kernel: Any
     decay: rules.DecoupledWeightDecay | None
 
-    def transformed(self, ps: list[Any], gs: list[Any], lr: Any, step: Any) -> list[Any]:
+    def transformed(self, ps: list[Any], gs: list[Any], lr: Any, step: Any, spared: Sequence[bool]) -> list[Any]:
         """Return what the parts make of the gradients; all arrays are of one working dtype."""
         if not self.before:
             return gs
         ops: Any = rules.ops_of(ps[0])
         context = rules.Context.of_list(ops, [len(p.shape) for p in ps], lr, step)
+        context = replace(context, spared=tuple(spared))
         for part in self.before:
             gs = part.transform(context, ps, gs)
         return gs
@@ -37,9 +38,12 @@ class Native:
             return None
         return self.decay.strength * lr if self.decay.times_lr else self.decay.strength
 
-    def decays(self, p: Any) -> bool:
-        """Return whether a parameter decays."""
-        return self.decay is not None and len(p.shape) >= self.decay.min_ndim
+    def decays(self, ps: list[Any], spared: Sequence[bool]) -> list[bool]:
+        """Return whether each parameter decays."""
+        if self.decay is None:
+            return [False] * len(ps)
+        least = self.decay.min_ndim
+        return [len(p.shape) >= least and not left for p, left in zip(ps, spared or [False] * len(ps), strict=True)]
 
 
 def native_of(rule: rules.Rule, kernel_of: Callable[[rules.Rule], Any]) -> Native | None:

@@ -1,19 +1,48 @@
 """An update rule of lrsched as a Keras optimizer."""
 
 import importlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self, TypedDict, Unpack
 
 import keras
+import numpy as np
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from lrsched import Schedule, from_config, rules, to_config
-from lrsched.arguments import TextOrNone, checked
-from lrsched_keras._feedback import put_in_order
+from lrsched.arguments import (
+    Default,
+    Fraction,
+    Int,
+    LengthOrNone,
+    OnOff,
+    OrNone,
+    PositiveOrNone,
+    RateOrNone,
+    Real,
+    TextOrNone,
+    checked,
+)
+from lrsched_keras._feedback import FeedbackSchedule, put_in_order
 from lrsched_keras._schedule import LRSchedule
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
+LARGEST = 2**31 - 1  # where the count of updates is of 32 bits
+
+
+class _BaseArguments(TypedDict, total=False):
+    """What `keras.optimizers.Optimizer` takes."""
+
+    weight_decay: Annotated[RateOrNone, Default(None)]
+    clipnorm: Annotated[RateOrNone, Default(None)]
+    clipvalue: Annotated[RateOrNone, Default(None)]
+    global_clipnorm: Annotated[RateOrNone, Default(None)]
+    use_ema: Annotated[OnOff, Default(False)]
+    ema_momentum: Annotated[Fraction, Default(0.99)]
+    ema_overwrite_frequency: Annotated[LengthOrNone, Default(None)]
+    loss_scale_factor: Annotated[PositiveOrNone, Default(None)]
+    gradient_accumulation_steps: Annotated[int | None, OrNone(Int(low=2)), Default(None)]
 
 
 @dataclass(frozen=True)
@@ -52,6 +81,12 @@ def _name(variable: Any) -> str:
     return str(getattr(variable, "path", variable.name)).replace("/", "_").replace(":", "_")
 
 
+def slots_of(rule: rules.Rule, arrays: Iterable[Any]) -> Any:
+    """Return the slots of one parameter that hold the next arrays."""
+    flat = iter(arrays)
+    return rules.map_arrays(lambda _: next(flat), rule.slots(_Planned(())))
+
+
 def _dense(gradient: Any) -> Any:
     """Return a gradient as a dense tensor."""
     gradient = keras.ops.convert_to_tensor(gradient, sparse=False)
@@ -76,8 +111,9 @@ class RuleOptimizer(keras.optimizers.Optimizer):
     moments, where Keras's own Adam on TensorFlow leaves them.
 
     What Keras's base class does comes first: unscaling, accumulation, `clipnorm` and its kin, then `weight_decay`
-    (`p <- p - lr * weight_decay * p` for all variables but those of `exclude_from_weight_decay`). A rule with parts of
-    its own, `ClipByGlobalNorm(1.0) >> Adam() >> DecoupledWeightDecay(0.01)`, needs none of these; given both, both act.
+    (`p <- p - lr * weight_decay * p`). A rule with parts of its own, `ClipByGlobalNorm(1.0) >> Adam() >>
+    DecoupledWeightDecay(0.01)`, needs none of these; given both, both act. Variables of `exclude_from_weight_decay` are
+    left alone by either decay.
 
     Where TensorFlow or PyTorch has the rule as a kernel (`SGD`, `Momentum`, `Adam`; in PyTorch `AMSGrad` and `AdaGrad`
     too), it updates parameters of float32 and float64 in place. That of TensorFlow rounds the decay rates of `Adam` to
@@ -86,15 +122,20 @@ class RuleOptimizer(keras.optimizers.Optimizer):
     Args:
         rule: an update rule.
         learning_rate: a float, a schedule of lrsched, a `LearningRateSchedule` of Keras, or a function of no arguments.
-            A schedule of lrsched counts updates, also when gradients are accumulated.
+            A schedule of lrsched counts updates, also when gradients are accumulated; `Batches(schedule, n)` counts
+            batches.
         name: of the optimizer.
         **kwargs: the other arguments of `keras.optimizers.Optimizer`: `weight_decay`, `clipnorm`, `clipvalue`,
             `global_clipnorm`, `use_ema`, `ema_momentum`, `ema_overwrite_frequency`, `loss_scale_factor`,
             `gradient_accumulation_steps`.
 
     Raises:
-        TypeError: `rule` is not a rule.
-        ValueError: another argument is wrong.
+        TypeError: `rule` is not a rule, or another argument is of the wrong kind; in `apply`, a gradient is.
+        ValueError: an argument is out of its range; in `apply`, gradients and variables do not fit each other; where
+            it is loaded, the state is not that of this optimizer. Nothing has changed then.
+
+    Warns:
+        UserWarning: `learning_rate` is an `LRSchedule` that counts batches where the optimizer accumulates gradients.
 
     Examples:
         >>> import keras
@@ -107,12 +148,19 @@ class RuleOptimizer(keras.optimizers.Optimizer):
 
     @checked
     def __init__(
-        self, rule: rules.Rule, learning_rate: Any, *, name: TextOrNone = "rule_optimizer", **kwargs: Any
+        self,
+        rule: rules.Rule,
+        learning_rate: Any,
+        *,
+        name: TextOrNone = "rule_optimizer",
+        **kwargs: Unpack[_BaseArguments],
     ) -> None:
         _check_rule(rule)
         every = kwargs.get("gradient_accumulation_steps")
-        super().__init__(_keras_rate(learning_rate, every), name=name, **kwargs)
+        given = {key: value for key, value in kwargs.items() if value is not None}  # an older Keras has fewer
+        super().__init__(_keras_rate(learning_rate, every), name=name, **given)
         self.rule = rule
+        self._waiting: Any = None  # what was loaded before the variables are known
         kernels = _kernels()
         self._native = kernels.native(rule) if kernels else None
 
@@ -129,7 +177,8 @@ class RuleOptimizer(keras.optimizers.Optimizer):
 
     def build(self, variables: list[Any]) -> None:
         """Create the slots of the variables to train."""
-        if self.built:
+        # The reader of .h5 knows the variables of the model alone, not those of its layers: there is more to come.
+        if self.built or not variables:
             return
         for variable in variables:
             dtype = keras.backend.standardize_dtype(variable.dtype)
@@ -141,6 +190,9 @@ class RuleOptimizer(keras.optimizers.Optimizer):
             [] if self._overwrite_variable_with_gradient(variable) else self._new_slots(variable)
             for variable in variables
         ]
+        if self._waiting is not None:
+            self.set_weights(self._waiting)
+            self._waiting = None
 
     def _new_slots(self, variable: Any) -> list[Any]:
         """Return a variable for each array that the rule keeps of a model variable."""
@@ -170,12 +222,60 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         Args:
             grads: a gradient for each variable, or None.
             trainable_variables: the variables; those the optimizer was built with, if None.
+
+        Raises:
+            TypeError: a gradient is no floating-point tensor.
+            ValueError: gradients and variables differ in number or shape, or a variable is unknown.
         """
+        if trainable_variables is not None:
+            trainable_variables = list(trainable_variables)
+        grads = self._fitting(grads, trainable_variables)
         apply = super().apply
         if self._native is not None and keras.config.backend() == "torch":
             _kernels().uncompiled(apply, grads, trainable_variables)
         else:
             apply(grads, trainable_variables)
+        self._stay_at_the_largest_count()
+
+    def _fitting(self, grads: Any, variables: list[Any] | None) -> list[Any]:
+        """Return the gradients as tensors, checked before the base class has changed anything."""
+        where = "RuleOptimizer.apply(grads)"
+        if not isinstance(grads, list | tuple):
+            raise TypeError(f"{where} must be a list with a gradient for each variable, got a {type(grads).__name__}")
+        if variables is None:
+            if not self.built:
+                return list(grads)  # which the base class refuses
+            variables = self._trainable_variables
+        if len(grads) != len(variables) and grads:
+            raise ValueError(f"{where} must hold a gradient for each of {len(variables)} variables, got {len(grads)}")
+        if len({*map(id, variables)}) < len(variables):
+            raise ValueError("RuleOptimizer.apply(trainable_variables) must hold each variable once, got one twice")
+        return [self._tensor(f"{where}[{i}]", g, v) for i, (g, v) in enumerate(zip(grads, variables, strict=False))]
+
+    def _tensor(self, where: str, gradient: Any, variable: Any) -> Any:
+        if gradient is None or self._overwrite_variable_with_gradient(variable):
+            return gradient
+        if not keras.ops.is_tensor(gradient):
+            try:
+                gradient = keras.ops.convert_to_tensor(gradient)
+            except (TypeError, ValueError) as error:
+                kind = type(gradient).__name__
+                raise TypeError(f"{where} must be a tensor of {', '.join(FLOATS)}, got a {kind}: {error}") from None
+        if (dtype := keras.backend.standardize_dtype(gradient.dtype)) not in FLOATS:
+            raise TypeError(f"{where} must be a tensor of {', '.join(FLOATS)}, got one of {dtype}")
+        if not _same_shape(gradient.shape, variable.shape):
+            must = f"have the shape {tuple(variable.shape)} of its variable {_name(variable)!r}"
+            raise ValueError(f"{where} must {must}, got one of shape {tuple(gradient.shape)}")
+        return gradient
+
+    def _stay_at_the_largest_count(self) -> None:
+        """Keep the count of updates from turning negative where it is of 32 bits."""
+        if keras.config.backend() == "jax":
+            count = self._iterations.value
+            self._iterations.assign(keras.ops.where(count < 0, LARGEST, count))
+        elif keras.config.backend() == "torch" and not in_stateless_scope():
+            count = self._iterations._value.data
+            count.masked_fill_(count < 0, LARGEST)
 
     def _backend_update_step(self, grads: list[Any], trainable_variables: list[Any], learning_rate: Any) -> None:
         """Update all variables together: the hook that Keras offers where backends differ."""
@@ -184,37 +284,51 @@ class RuleOptimizer(keras.optimizers.Optimizer):
             # Under tf.distribute each replica holds the gradients of its own part of the batch.
             grads = [g for g, _ in self._all_reduce_sum_gradients(zip(grads, variables, strict=True))]
         kept = [self._slots[self._get_variable_index(v)] for v in variables]
-        if self._native is None or not self._natively(variables, kept, grads, learning_rate):
-            self._purely(variables, kept, [*map(_dense, grads)], learning_rate)
+        spared = self._spared(variables)
+        if self._native is None or not self._natively(variables, kept, grads, learning_rate, spared):
+            self._purely(variables, kept, [*map(_dense, grads)], learning_rate, spared)
 
-    def _natively(self, variables: list[Any], kept: list[list[Any]], grads: list[Any], learning_rate: Any) -> bool:
+    def _spared(self, variables: list[Any]) -> list[bool]:
+        """Return whether weight decay leaves each variable alone, or nothing if it spares none."""
+        if not hasattr(self, "_exclude_from_weight_decay"):
+            return []
+        # Keras asks the variables of TensorFlow for their names, which are paths.
+        named = [*map(_native_of, variables)] if keras.config.backend() == "tensorflow" else variables
+        spared = [not self._use_weight_decay(v) for v in named]
+        return spared if any(spared) else []
+
+    def _natively(
+        self, variables: list[Any], kept: list[list[Any]], grads: list[Any], learning_rate: Any, spared: list[bool]
+    ) -> bool:
         """Update by the kernel of the framework, or return False if it does not take the variables."""
         update = _kernels().update
         if keras.config.backend() == "tensorflow":
             targets, slots = [*map(_native_of, variables)], [[s.value for s in own] for own in kept]
             lr, step = (keras.ops.convert_to_tensor(x) for x in (learning_rate, self.iterations))
-            return update(self._native, self._distribution_strategy, targets, slots, grads, lr, step)  # type: ignore[no-any-return]  # of a module found by name
+            return update(self._native, self._distribution_strategy, targets, slots, grads, lr, step, spared)  # type: ignore[no-any-return]  # of a module found by name
         if in_stateless_scope():
             return False
         targets, slots = [v._value for v in variables], [[s._value for s in own] for own in kept]
-        return update(self._native, targets, slots, grads, learning_rate, self.iterations)  # type: ignore[no-any-return]  # of a module found by name
+        return update(self._native, targets, slots, grads, learning_rate, self.iterations, spared)  # type: ignore[no-any-return]  # of a module found by name
 
-    def _purely(self, variables: list[Any], kept: list[list[Any]], grads: list[Any], learning_rate: Any) -> None:
+    def _purely(
+        self, variables: list[Any], kept: list[list[Any]], grads: list[Any], learning_rate: Any, spared: list[bool]
+    ) -> None:
         """Update by the mathematics of the rule."""
         targets = [*variables, *(slot for slots in kept for slot in slots)]
         read = keras.ops.stop_gradient
         given = [read(v) for v in targets]
         flat = iter(given[len(variables) :])
-        template = self.rule.slots(_Planned(()))
         params, slots = rules.apply(
             self.rule,
             given[: len(variables)],
             grads,
-            [rules.map_arrays(lambda _: next(flat), template) for _ in variables],
+            [slots_of(self.rule, flat) for _ in variables],
             lr=read(keras.ops.convert_to_tensor(learning_rate)),
             step=read(self.iterations),
             # Arrays of torch are the memory of the variables.
             donate=keras.config.backend() == "torch" and not in_stateless_scope(),
+            decays=[not one for one in spared] or True,
         )
         values = list(params)
         rules.map_arrays(values.append, tuple(slots))
@@ -238,6 +352,35 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         tf.__internal__.distribute.interim.maybe_merge_call(
             update, self._distribution_strategy, [*map(_native_of, variables)], values
         )
+
+    def set_weights(self, weights: Iterable[Any]) -> None:
+        """Set all variables of the optimizer, or none; before it is built, those that it will have."""
+        arrays = [keras.ops.convert_to_numpy(weight) for weight in weights]
+        if self.built:
+            super().set_weights(self._checked_weights("RuleOptimizer.set_weights(weights)", arrays))
+        else:
+            self._waiting = tuple(arrays)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Take the variables from a file, all or none; of another number of them Keras warns, and takes none."""
+        names, found = [str(i) for i in range(len(self.variables))], list(store.keys())
+        if len(found) == len(names):
+            where = "RuleOptimizer.load_own_variables(store)"
+            if missing := [name for name in names if name not in found]:
+                raise ValueError(f"{where} must hold the variables 0 to {len(names) - 1}, got none of number {missing}")
+            content = self._checked_weights(where, [store[name] for name in names])
+            store = dict(zip(names, content, strict=True))
+        super().load_own_variables(store)
+
+    def _checked_weights(self, where: str, weights: list[Any]) -> list[Any]:
+        """Return what is to be the variables, as arrays."""
+        if not self.built:
+            return weights
+        if len(weights) != len(self.variables):
+            raise ValueError(f"{where} must hold {len(self.variables)} arrays, got {len(weights)}")
+        return [
+            _checked_weight(f"{where}[{i}]", *pair) for i, pair in enumerate(zip(self.variables, weights, strict=True))
+        ]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as JSON types."""
@@ -263,7 +406,53 @@ def _check_rule(rule: Any) -> None:
 
 
 def _keras_rate(learning_rate: Any, gradient_accumulation_steps: int | None) -> Any:
-    """Return a schedule of lrsched as one of Keras, and anything else as it is."""
-    if not isinstance(learning_rate, Schedule):
+    """Return what Keras takes: a schedule of its own, a function, a tensor, a float."""
+    every = gradient_accumulation_steps or 1
+    if isinstance(learning_rate, Schedule):
+        return LRSchedule(learning_rate, gradient_accumulation_steps=every)
+    inner = learning_rate.schedule if isinstance(learning_rate, FeedbackSchedule) else learning_rate
+    if isinstance(inner, LRSchedule) and inner.gradient_accumulation_steps != every:
+        warnings.warn(
+            f"RuleOptimizer(learning_rate={learning_rate!r}) counts {inner.gradient_accumulation_steps} batches an "
+            f"update, but the optimizer accumulates {every}: write LRSchedule(schedule, gradient_accumulation_steps="
+            f"{every}) to count updates, or Batches(schedule, {every}), without LRSchedule, to count batches",
+            UserWarning,
+            stacklevel=5,
+        )
+    if callable(learning_rate) or keras.ops.is_tensor(learning_rate) or isinstance(learning_rate, keras.Variable):
         return learning_rate
-    return LRSchedule(learning_rate, gradient_accumulation_steps=gradient_accumulation_steps or 1)
+    return Real(low=0.0)("RuleOptimizer(learning_rate=...)", learning_rate)
+
+
+def _same_shape(found: Any, wanted: Any) -> bool:
+    """Return whether a gradient has the shape of its variable, as far as a graph knows it."""
+    if found == wanted:
+        return True
+    try:
+        dimensions = tuple(found)
+    except ValueError:  # not even their number is known
+        return True
+    return len(dimensions) == len(wanted) and all(
+        one is None or one == other for one, other in zip(dimensions, wanted, strict=True)
+    )
+
+
+def _checked_weight(where: str, variable: Any, weight: Any) -> Any:
+    """Return what is to be a variable of the optimizer, as an array.
+
+    Raises:
+        TypeError: it is of another kind of numbers.
+        ValueError: it is of another shape, or it is a count, rate or factor that is not finite or negative.
+    """
+    found = keras.ops.convert_to_numpy(weight)
+    named = f"{where}, {variable.name!r},"
+    if found.shape != tuple(variable.shape):
+        raise ValueError(f"{named} must have the shape {tuple(variable.shape)}, got {found.shape}")
+    whole = keras.backend.is_int_dtype(variable.dtype)
+    if (found.dtype.kind not in "iu") if whole else (found.dtype.name not in FLOATS):
+        kinds = "whole numbers" if whole else ", ".join(FLOATS)
+        raise ValueError(f"{named} must be an array of {kinds}, got one of {found.dtype}")
+    largest = np.iinfo(variable.dtype).max if whole else np.finfo(np.float64).max
+    if variable.name in ("iteration", "learning_rate", "factor") and not 0 <= found <= largest:
+        raise ValueError(f"{named} must be finite, >= 0 and <= {largest}, got {found}")
+    return found

@@ -40,7 +40,8 @@ def run_range_test(
 
     Raises:
         TypeError: a batch is no tuple.
-        ValueError: the rates do not rise, the model is not built or not compiled, or there is no batch.
+        ValueError: the rates do not rise, the model is not built, not compiled or has several optimizers, or there is
+            no batch.
 
     Examples:
         >>> import keras, numpy as np
@@ -59,6 +60,8 @@ def run_range_test(
         raise ValueError("run_range_test(model) must be built: call it on a batch first")
     if optimizer is None:
         raise ValueError("run_range_test(model) must be compiled: call model.compile(optimizer, loss) first")
+    if hasattr(core_of(optimizer), "optimizers"):
+        raise ValueError("run_range_test(model) must be compiled with one optimizer, got a MultiOptimizer")
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
     core = core_of(optimizer)

@@ -95,7 +95,14 @@ def _adam(rule: rules.Adam) -> VariableKernel | None:
 
 
 def update(
-    native: Native, strategy: Any, variables: list[Any], slots: list[list[Any]], grads: list[Any], lr: Any, step: Any
+    native: Native,
+    strategy: Any,
+    variables: list[Any],
+    slots: list[list[Any]],
+    grads: list[Any],
+    lr: Any,
+    step: Any,
+    spared: Sequence[bool],
 ) -> bool:
     """Update variables by a native kernel.
 
@@ -107,6 +114,7 @@ def update(
         grads: a tensor for each.
         lr: learning rate, a 0-d tensor.
         step: updates done before this one, a 0-d tensor.
+        spared: whether weight decay leaves each variable alone; empty if it spares none.
 
     Returns:
         False if the kernel does not take one of the dtypes; nothing has been done then.
@@ -117,23 +125,25 @@ def update(
         return False
     lr, step = tf.cast(lr, dtype), tf.cast(step, dtype)
     if native.before:
-        grads = native.transformed([tf.convert_to_tensor(v) for v in variables], grads, lr, step)
+        grads = native.transformed([tf.convert_to_tensor(v) for v in variables], grads, lr, step, spared)
     ops: Any = rules.ops_of(lr)
     scalars = [tf.convert_to_tensor(x, dtype) for x in kernel.scalars(rules.Context.of_list(ops, [0], lr, step), dtype)]
     rate = tf.convert_to_tensor(native.rate(lr), dtype) if native.decay else None
 
-    def one(v: Any, g: Any, own: Any, numbers: Any, share: Any) -> None:
-        if native.decays(v):
+    decays = native.decays(variables, spared)
+
+    def one(v: Any, g: Any, own: Any, decay: bool, numbers: Any, share: Any) -> None:
+        if decay:
             v.assign_sub(share * v, read_value=False)
         kernel.apply(v, g, own, numbers)
 
     def everyone(strategy: Any, variables: Any, grads: Any, slots: Any, numbers: Any, share: Any) -> None:
-        for v, g, own in zip(variables, grads, slots, strict=True):
-            strategy.extended.update(v, one, args=(g, own, numbers, share), group=False)
+        for v, g, own, decay in zip(variables, grads, slots, decays, strict=True):
+            strategy.extended.update(v, one, args=(g, own, decay, numbers, share), group=False)
 
     if strategy is tf.distribute.get_strategy() and not tf.distribute.has_strategy():
-        for v, g, own in zip(variables, grads, slots, strict=True):
-            one(v, g, own, scalars, rate)
+        for v, g, own, decay in zip(variables, grads, slots, decays, strict=True):
+            one(v, g, own, decay, scalars, rate)
         return True
     # A mirrored variable can only be updated where all replicas meet.
     tf.__internal__.distribute.interim.maybe_merge_call(everyone, strategy, variables, grads, slots, scalars, rate)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any
 
 import torch
@@ -133,7 +134,15 @@ def uncompiled(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 @torch.no_grad()
-def update(native: Native, ps: list[Tensor], slots: list[list[Tensor]], gs: list[Tensor], lr: Any, step: Any) -> bool:
+def update(
+    native: Native,
+    ps: list[Tensor],
+    slots: list[list[Tensor]],
+    gs: list[Tensor],
+    lr: Any,
+    step: Any,
+    spared: Sequence[bool],
+) -> bool:
     """Update tensors by a native kernel.
 
     Args:
@@ -143,6 +152,7 @@ def update(native: Native, ps: list[Tensor], slots: list[list[Tensor]], gs: list
         gs: a gradient for each.
         lr: learning rate, a number or a 0-d tensor.
         step: updates done before this one, likewise.
+        spared: whether weight decay leaves each parameter alone; empty if it spares none.
 
     Returns:
         False if the kernel does not take one of the tensors; nothing has been done then.
@@ -151,8 +161,8 @@ def update(native: Native, ps: list[Tensor], slots: list[list[Tensor]], gs: list
     if not _fit(ps, gs, columns):
         return False
     lr, step = float(lr), int(step)
-    gs = native.transformed(ps, [g.contiguous() for g in gs], lr, step)
-    if decaying := [p for p in ps if native.decays(p)]:
+    gs = native.transformed(ps, [g.contiguous() for g in gs], lr, step, spared)
+    if decaying := list(compress(ps, native.decays(ps, spared))):
         torch._foreach_add_(decaying, decaying, alpha=-native.rate(lr))
     native.kernel(ps, gs, columns, lr, step)
     return True

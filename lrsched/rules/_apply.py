@@ -1,6 +1,6 @@
 """A rule on nested containers of parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any
 
@@ -10,7 +10,7 @@ from lrsched.rules._library.base import Part, Rule
 from lrsched.rules._ops.tree import aligned, leaves, rebuilt
 from lrsched.rules._update.run import parameter_ops, run
 
-_DONATE = Flag()
+_FLAG = Flag()
 _CONTAINERS = (dict, list, tuple)
 
 
@@ -52,7 +52,15 @@ def init(rule: Rule, params: Any) -> Any:
 
 
 def apply(
-    rule: Rule, params: Any, grads: Any, slots: Any, *, lr: Any, step: Any, donate: bool = False
+    rule: Rule,
+    params: Any,
+    grads: Any,
+    slots: Any,
+    *,
+    lr: Any,
+    step: Any,
+    donate: bool = False,
+    decays: bool | Mapping[str, Any] | Sequence[Any] = True,
 ) -> tuple[Any, Any]:
     """Return the parameters and slots after one update.
 
@@ -74,6 +82,8 @@ def apply(
             must not be used afterwards: use what is returned. NumPy and, where it makes no graph, torch on the CPU do
             so when the rule `packs` and the update is large. In JAX donate to `jax.jit`. Without, nothing is changed.
             Small new NumPy arrays of one shape may be views of one memory, of 512 KiB (float64: 1 MiB) at most.
+        decays: False, or False in the containers of `params`, for what the weight decay of the rule leaves alone:
+            `L2`, `DecoupledWeightDecay`, and the `weight_decay` of a rule.
 
     Returns:
         New `params` and `slots`, in the same containers and dtypes.
@@ -91,7 +101,7 @@ def apply(
         {'w': array([0.9, 1.8]), 'b': [array(0.45)]}
     """
     _check_rule("apply(rule, ...)", rule)
-    donate = _DONATE("apply(donate=...)", donate)
+    donate = _FLAG("apply(donate=...)", donate)
     names = ("apply(params)", "apply(grads)", "apply(slots)")
     ps, gs, owns = leaves(names, (params, grads, slots))
     still = type(None) in set(map(type, gs))
@@ -99,13 +109,18 @@ def apply(
     if not any(moves):
         return params, slots
     lr, step = _scalars("apply(lr=...)", params, lr, moves), _scalars("apply(step=...)", params, step, moves)
+    spared: Sequence[bool] = ()
+    if decays is not True:
+        given = _scalars("apply(decays=...)", params, decays, moves)
+        each = given if isinstance(given, list) else [given] * sum(moves)
+        spared = [not _FLAG("apply(decays=...)", one) for one in each]
 
     def path(i: int) -> str:
         paths = [path for path, _ in aligned(names, (params, grads, slots))]
         return list(compress(paths, moves))[i]
 
     moving = [list(compress(column, moves)) if still else column for column in (ps, gs, owns)]
-    found = run(rule, names, path, moving[0], moving[1], moving[2], lr, step, add=True, donate=donate)
+    found = run(rule, names, path, moving[0], moving[1], moving[2], lr, step, add=True, donate=donate, spared=spared)
     new, after = (iter(column) for column in found)
     if still:
         new = iter([next(new) if one else p for one, p in zip(moves, ps, strict=True)])

@@ -602,16 +602,16 @@ def test_part_of_a_rule_is_refused_with_a_way_out():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"learning_rate": "0.1"}, "`learning_rate` should be float"),
+        ({"learning_rate": "0.1"}, r"\(learning_rate=...\) must be a finite number"),
         ({"learning_rate": Warmup(5)}, "takes its height from a neighbour"),
-        ({"learning_rate": 0.1, "b1": 0.9}, "not recognized"),
-        ({"learning_rate": 0.1, "gradient_accumulation_steps": 1}, "must be an integer >= 2"),
+        ({"learning_rate": 0.1, "b1": 0.9}, "unexpected keyword argument 'b1'"),
+        ({"learning_rate": 0.1, "gradient_accumulation_steps": 1}, "must be an int >= 2"),
         ({"learning_rate": 0.1, "clipnorm": 1.0, "clipvalue": 1.0}, "Only one of"),
     ],
     ids=repr,
 )
 def test_other_wrong_arguments_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         RuleOptimizer(ADAM, **arguments)
 
 

@@ -32,11 +32,12 @@ CALLS: dict[str, Callable[[], Call]] = {
     "LRSchedule": lambda: Call(lk.LRSchedule, {"schedule": SCHEDULE}),
     "LogLearningRate": lambda: Call(lk.LogLearningRate, {}),
     "RuleOptimizer": lambda: Call(lk.RuleOptimizer, {"rule": rules.Adam(), "learning_rate": 0.1}),
+    "averaged": lambda: Call(lk.averaged, {"optimizer": lk.RuleOptimizer(rules.ScheduleFree(rules.SGD()), 0.1)}),
     "from_keras": lambda: Call(lk.from_keras, {"schedule": keras.optimizers.schedules.CosineDecay(0.1, 10)}),
     "run_range_test": lambda: Call(lk.run_range_test, {"model": MODEL, "batches": [BATCH], "steps": 2}),
 }
 # Methods that Keras calls.
-LEFT = ("on_", "get_config", "from_config", "build", "apply", "set_model")
+LEFT = ("on_", "get_config", "from_config", "build", "apply", "set_model", "set_weights", "load_own_variables")
 RIGHT: dict[tuple[str, str], str] = {
     ("lrsched_keras.LogLearningRate", "no_such_argument"): "the message is that of the class of Keras",
     ("lrsched_keras.RuleOptimizer", "learning_rate"): "a function without arguments gives it: a class may be one",

@@ -229,11 +229,12 @@ class Prodigy(Rule):
         )
         size = context.total([xp.abs(k.s) for k in moved])
         updates, new = [], []
-        for p, rate, kept in zip(ps, rates, moved, strict=True):
+        for i, (p, rate, kept) in enumerate(zip(ps, rates, moved, strict=True)):
             numerator = b3 * kept.numerator + gained
             estimate = self.growth * numerator / xp.where(size > 0.0, size, 1.0)
             d = xp.where(size > 0.0, xp.maximum(kept.distance, estimate), kept.distance)
             update = kept.m / (xp.sqrt(kept.v) + d * self.eps)
-            updates.append(rate * (update + self.weight_decay * p if self.weight_decay else update))
+            decays = self.weight_decay and not context.spares(i)
+            updates.append(rate * (update + self.weight_decay * p if decays else update))
             new.append(kept._replace(distance=d, numerator=numerator))
         return updates, new

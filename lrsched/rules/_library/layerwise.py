@@ -78,9 +78,10 @@ class Layerwise(Rule):
 
     def _scaled(self, context: Context, ps: list[Array], xs: list[Array]) -> list[Array]:
         masks = [n >= self.min_ndim for n in context.ndims]
+        ws = [0.0 if context.spares(i) else self.weight_decay for i in range(len(ps))]
         ys = xs
         if self.weight_decay:
-            decayed = [x + self.weight_decay * p for p, x in zip(ps, xs, strict=True)]
+            decayed = [x + w * p for w, p, x in zip(ws, ps, xs, strict=True)]
             ys = decayed
             if not self.decay_skipped:
                 ys = [context.choose(m, y, x) for m, y, x in zip(masks, decayed, xs, strict=True)]
@@ -91,15 +92,15 @@ class Layerwise(Rule):
         squares = context.sums(arrays, owners + owners)
         scaled = list(ys)
         for i, p2, x2 in zip(owners, squares[: len(owners)], squares[len(owners) :], strict=True):
-            ratio = self._ratio(context.at(i), context.xp.sqrt(p2), context.xp.sqrt(x2))
+            ratio = self._ratio(context.at(i), ws[i], context.xp.sqrt(p2), context.xp.sqrt(x2))
             scaled[i] = context.choose(masks[i], ratio, 1.0) * ys[i]
         return scaled
 
-    def _ratio(self, context: Context, p: Array, x: Array) -> Array:
+    def _ratio(self, context: Context, decay: float, p: Array, x: Array) -> Array:
         """Return the trust ratio for the norms of the parameter and of what is measured."""
         xp = context.xp
         usable = (p > 0.0) & (x > 0.0)
-        below = x + self.weight_decay * p + self.eps if self.denominator == "separate" else x + self.eps
+        below = x + decay * p + self.eps if self.denominator == "separate" else x + self.eps
         ratio = self.trust_coefficient * p / xp.where(usable, below, 1.0)
         if self.clip:
             ratio = ratio / xp.maximum(ratio, context.lr)

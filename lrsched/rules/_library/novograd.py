@@ -65,7 +65,8 @@ class NovoGrad(Rule):
             one = context.at(i)
             v = average(old.v, square, self.b2 * one.started())
             x = g / (context.xp.sqrt(v + self.eps_root) + self.eps)
-            m = self.b1 * old.m + (x + self.weight_decay * p if self.weight_decay else x)
+            decays = self.weight_decay and not context.spares(i)
+            m = self.b1 * old.m + (x + self.weight_decay * p if decays else x)
             updates.append(one.lr * m)
             new.append(NovoGradSlots(m, v))
         return updates, new

@@ -119,8 +119,8 @@ class L2(Part):
     def transform(self, context: Context, ps: list[Array], xs: list[Array]) -> list[Array]:
         """Return the gradients with the decay."""
         return [
-            context.choose(n >= self.min_ndim, x + self.strength * p, x)
-            for n, p, x in zip(context.ndims, ps, xs, strict=True)
+            context.choose(context.decays(i, self.min_ndim), x + self.strength * p, x)
+            for i, (p, x) in enumerate(zip(ps, xs, strict=True))
         ]
 
 
@@ -184,6 +184,6 @@ class DecoupledWeightDecay(Part):
         """Return the updates with the decay."""
         rates = [context.at(i).lr * self.strength if self.times_lr else self.strength for i in range(len(ps))]
         return [
-            context.choose(n >= self.min_ndim, x + rate * p, x)
-            for n, rate, p, x in zip(context.ndims, rates, ps, xs, strict=True)
+            context.choose(context.decays(i, self.min_ndim), x + rate * p, x)
+            for i, (rate, p, x) in enumerate(zip(rates, ps, xs, strict=True))
         ]

@@ -128,7 +128,7 @@ class DecayBefore(Rule):
         self, context: Context, ps: list[Array], gs: list[Array], slots: list[Any]
     ) -> tuple[list[Array], list[Any]]:
         """Return what to subtract from each parameter, and the new slots."""
-        lost = [self._share(context.at(i)) * p for i, p in enumerate(ps)]
+        lost = [0.0 * p if context.spares(i) else self._share(context.at(i)) * p for i, p in enumerate(ps)]
         us, slots = self.rule.body(context, [p - x for p, x in zip(ps, lost, strict=True)], gs, slots)
         return [u + x for u, x in zip(us, lost, strict=True)], slots
 

@@ -40,6 +40,7 @@ class Context:
             to which parameter, by index, `arrays[i]` belongs.
         total: `total(arrays)`, with one array for each parameter, returns the sum over all of them, a 0-d array.
         each: if the tensors differ in learning rate or step, the context of each.
+        spared: whether weight decay leaves each array alone; empty if it spares none.
     """
 
     xp: Ops
@@ -49,6 +50,7 @@ class Context:
     sums: Callable[[Sequence[Array], Sequence[int]], list[Array]]
     total: Callable[[Sequence[Array]], Array]
     each: "tuple[Context, ...]" = ()
+    spared: tuple[bool, ...] = ()
 
     @classmethod
     def of_list(cls, xp: Ops, ndims: Sequence[int], lr: Any, step: Any) -> "Context":
@@ -98,7 +100,16 @@ class Context:
             sums=sums,
             total=total,
             each=tuple(self.each[i] for i in indices) if self.each else (),
+            spared=tuple(self.spared[i] for i in indices) if self.spared else (),
         )
+
+    def spares(self, i: int) -> bool:
+        """Return whether weight decay leaves array i alone."""
+        return bool(self.spared) and self.spared[i]
+
+    def decays(self, i: int, min_ndim: int) -> Any:
+        """Return the mask of what decays of array i: tensors of so many dimensions, unless they are spared."""
+        return not self.spares(i) and self.ndims[i] >= min_ndim
 
     def at_rate(self, lr: float) -> "Context":
         """Return the same update at another learning rate."""

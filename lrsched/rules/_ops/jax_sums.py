@@ -60,7 +60,7 @@ def ahead(rule: Any, context: Any, dtype: Any, given: Inputs) -> tuple[Any, list
     plans: dict[int, list[list[bool]]] = {}
     alike: dict[Any, list[list[bool]]] = {}
     for i in large:
-        kind = (context.ndims[i], given.ps[i].ndim == 0)
+        kind = (context.ndims[i], given.ps[i].ndim == 0, context.spares(i))
         if kind not in alike:
             alike[kind] = update.only(i).plan()
         plans[i] = alike[kind]

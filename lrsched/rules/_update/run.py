@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -234,6 +234,7 @@ def run(
     *,
     add: bool,
     donate: bool = False,
+    spared: Sequence[bool] = (),
 ) -> tuple[Sequence[Array], Sequence[Any]]:
     """Do one update of some tensors together.
 
@@ -248,6 +249,7 @@ def run(
         step: updates done before this one, or a list.
         add: True for new parameters, False for what to add to the old ones.
         donate: the results may be written into the parameters and slots given.
+        spared: whether weight decay leaves each alone; empty if it spares none.
 
     Returns:
         One array a tensor, rounded once to the dtype of the parameter, and the new slots.
@@ -266,9 +268,11 @@ def run(
     step = _each(step, lambda number: _count(f"{verb}(step=...)", number, xp, wide))
     shapes = lists.shapes if lists else [shape_of(p) or () for p in ps]
     context = Context.of_list(xp, list(map(len, shapes)), lr, step)
+    if spared:
+        context = replace(context, spared=tuple(spared))
     # inf and NaN pass in NumPy as they do in the other libraries, without a warning.
     with np.errstate(all="ignore") if xp.name == "numpy" else nullcontext():
-        if rule.packs:
+        if rule.packs and not spared:
             lists = lists or listed(rule, ps, gs, slots)
             found = in_blocks(xp, wide, context, slots, own, lists, add=add, donate=donate)
             if found is not None:
