@@ -114,9 +114,10 @@ class Flat:
 
     def zero_grad(self) -> None:
         """Make the gradients zeros that lie in the buffer."""
-        for p, home in self.homes.items():
-            home.g.zero_()
-            p.grad = home.g
+        torch._foreach_zero_(self._gs)
+        for p, g in zip(self._ps, self._gs, strict=True):
+            if p.grad is not g:
+                p.grad = g
 
 
 def check_flat(groups: Iterable[tuple[rules.Rule, int, Sequence[Tensor]]]) -> None:

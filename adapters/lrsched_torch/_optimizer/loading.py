@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrsched import rules
 from lrsched_torch._shared.captured import numbers
-from lrsched_torch._shared.entries import check_entry, counts_of, slots_of
+from lrsched_torch._shared.entries import Slots, check_entry, counts_of
 
 Groups = list[dict[str, Any]]
 WHERE = "RuleOptimizer.load_state_dict(state_dict=...)"
@@ -33,14 +32,14 @@ LARGE = 2**14
 
 
 def loaded(
-    given: Mapping[str, Any], groups: Groups, rules_of_groups: Sequence[rules.Rule], *, master: bool
+    given: Mapping[str, Any], groups: Groups, slots_of_groups: Sequence[Slots], *, master: bool
 ) -> tuple[dict[Any, Any], Groups]:
     """Return the state and the groups that an optimizer has when it has loaded a state dictionary.
 
     Args:
         given: the dictionary, as hooks have left it.
         groups: those of the optimizer.
-        rules_of_groups: the rule of each.
+        slots_of_groups: what the rule of each keeps; there may be more of them.
         master: whether parameters of low precision have a copy that leads.
 
     Raises:
@@ -56,12 +55,12 @@ def loaded(
     new = [_group(*both) for both in zip(saved, groups, strict=True)]
     own: set[Any] = set()
     kept: list[tuple[Tensor, Mapping[Any, Any]]] = []
-    for theirs, group, rule in zip(saved, groups, rules_of_groups, strict=True):
+    for theirs, group, wanted in zip(saved, groups, slots_of_groups, strict=False):
         try:
             own.update(theirs["params"])
         except TypeError:
             raise TypeError(f"{WHERE} must have numbers as 'params' of each group, got {theirs['params']!r}") from None
-        _keep(kept, entries, theirs, group["params"], rule)
+        _keep(kept, entries, theirs, group["params"], wanted)
     for key in entries.keys() - own:
         if type(key) is not int:
             raise ValueError(f"{WHERE} must have the numbers of parameters as keys of 'state', got {key!r}")
@@ -133,10 +132,10 @@ def _keep(
     entries: Mapping[Any, Any],
     saved: Mapping[str, Any],
     ps: Sequence[Tensor],
-    rule: rules.Rule,
+    wanted: Slots,
 ) -> None:
     """Add the parameters of a group that have a state, with it, after a look at all of them."""
-    wanted, whose = slots_of(rule), saved.get(OF)
+    whose = saved.get(OF)
     for number, p in zip(saved["params"], ps, strict=True):
         entry = entries.get(number, {})
         if not isinstance(entry, MAPPING):
@@ -151,7 +150,7 @@ def _keep(
             else not (isinstance(whose, str) and whose == wanted.kind)
         ):
             got = f"{sorted(map(str, entry))}" + (f" of {whose!r}" if OF in saved else "")
-            raise ValueError(f"{STATE} with the rule {rule!r}, which keeps {['step', *slots]}, got {got}")
+            raise ValueError(f"{STATE} with the rule {wanted.rule!r}, which keeps {['step', *slots]}, got {got}")
         check_entry(WHERE, slots, p, entry)
         kept.append((p, entry))
 

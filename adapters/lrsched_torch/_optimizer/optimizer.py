@@ -1,7 +1,8 @@
 """An update rule as a torch optimizer."""
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from operator import is_, itemgetter
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -170,7 +171,9 @@ class RuleOptimizer(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what `__getstate__` returned, or, from `load_state_dict`, a part of it."""
         super().__setstate__(state)
-        self._known = list(map(Known, self.param_groups, self.group_rules, self._schedules))
+        before = self.__dict__.get("_known", ())
+        slots = [k.slots for k in before] if before else map(slots_of, self.group_rules)
+        self._known = list(map(Known, self.param_groups, self.group_rules, self._schedules, slots))
         self._seen = None
         self.__dict__.setdefault("_rates", LeftRates()).again()
         if "_flat" not in self.__dict__:
@@ -242,7 +245,7 @@ class RuleOptimizer(Optimizer):
             full["lr"] = schedule(full["updates"])
         group.update(full)
         group.pop("rule", None)
-        return Known(group, rule, schedule)
+        return Known(group, rule, schedule, slots_of(rule))
 
     def _done(self) -> int:
         """Return the updates so far: those of the group that has done most, be it here or taken out."""
@@ -251,6 +254,10 @@ class RuleOptimizer(Optimizer):
 
     def _follow(self, groups: list[dict[str, Any]]) -> None:
         """Find the rule and the schedule of each group, wherever others have put it, and take groups that are new."""
+        if len(groups) == len(self._known) == len(self.group_rules) and all(
+            k.group is group and complete(group) for k, group in zip(self._known, groups, strict=True)
+        ):
+            return
         found, known = [], {id(k.group): k for k in self._known}
         away = {id(k.group) for k in self._known[len(self.group_rules) :]}
         for group in groups:
@@ -258,7 +265,7 @@ class RuleOptimizer(Optimizer):
             if k is None:
                 k = self._taken(group)
             elif not complete(group):
-                k = self._taken(*k)
+                k = self._taken(k.group, k.rule, k.schedule)
             elif id(group) in away:  # the count has gone on without it
                 group["updates"] = self._done()
                 if k.schedule is not None:
@@ -421,24 +428,23 @@ class RuleOptimizer(Optimizer):
     def state_dict(self) -> StateDict:
         """Return counts, moments and learning rates, as `load_state_dict` of every form takes them."""
         self._follow(self.param_groups)
-        held, own = self.state, {id(p) for group in self.param_groups for p in group["params"]}
-        # What belongs to a group that was removed has no number.
-        known = {p: x for p, x in held.items() if id(p) in own or not torch.is_tensor(p)}
-        if len(known) < len(held):
-            self.state = defaultdict(dict, known)
-        # Registered first, so that the hooks of others see what is returned.
-        handle = self.register_state_dict_post_hook(self._described, prepend=True)
+        held = self.state
+        own = set(map(id, chain.from_iterable(group["params"] for group in self.param_groups)))
+        if not own.issuperset(map(id, held)):  # what belongs to a group that was removed has no number
+            self.state = defaultdict(dict, {p: x for p, x in held.items() if id(p) in own or not torch.is_tensor(p)})
+        hooks = self._optimizer_state_dict_post_hooks
+        # First, so that the hooks of others see what is returned.
+        self._optimizer_state_dict_post_hooks = OrderedDict([(-1, RuleOptimizer._described), *hooks.items()])
         try:
             return super().state_dict()
         finally:
-            handle.remove()
-            self.state = held
+            self._optimizer_state_dict_post_hooks, self.state = hooks, held
 
-    def _described(self, _: Optimizer, found: StateDict) -> None:
+    def _described(self, found: StateDict) -> None:
         if self._captured:
             plain(found["param_groups"])
-        for group, rule in zip(found["param_groups"], self.group_rules, strict=True):
-            group[OF] = slots_of(rule).kind
+        for group, k in zip(found["param_groups"], self._known, strict=False):
+            group[OF] = k.slots.kind
 
     @untraced
     def load_state_dict(self, state_dict: StateDict) -> None:
@@ -462,7 +468,7 @@ class RuleOptimizer(Optimizer):
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             # As in torch, None stands for the dictionary itself.
             given = given if (found := hook(self, given)) is None else found
-        state, groups = loaded(given, self.param_groups, self.group_rules, master=self.master)
+        state, groups = loaded(given, self.param_groups, [k.slots for k in self._known], master=self.master)
         self.__setstate__({"state": state, "param_groups": groups})
         if self._captured:
             self._captured.load(self.param_groups, self._schedules)

@@ -8,17 +8,18 @@ from torch import Tensor
 
 from lrsched import Schedule, rules
 from lrsched_torch._loops.unmoved import Unchanged
-from lrsched_torch._shared.entries import MOST
+from lrsched_torch._shared.entries import MOST, Slots
 
 RATES: tuple[type, ...] = (Real, Tensor)
 
 
 class Known(NamedTuple):
-    """A group, its rule and its schedule, which stay together wherever others move the group."""
+    """A group, its rule, its schedule and what the rule keeps, which stay together wherever others move the group."""
 
     group: dict[str, Any]
     rule: rules.Rule
     schedule: Schedule | None
+    slots: Slots
 
 
 class Seen:

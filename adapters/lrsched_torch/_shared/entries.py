@@ -24,13 +24,13 @@ class Slots(dict[tuple[int, ...], dict[str, tuple[int, ...]]]):
     """The names and shapes of the slots of a parameter, by its shape."""
 
     def __init__(self, rule: rules.Rule) -> None:
-        self._rule = rule
+        self.rule = rule
         # What keeps state in the rule, and the slots; it stands in a saved group.
         self.kind = f"{_keepers(rule)}: {', '.join(facts_of(rule).names)}"
 
     def __missing__(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """Find them out."""
-        slots = self._rule.init(torch.empty(shape, device="meta"))
+        slots = self.rule.init(torch.empty(shape, device="meta"))
         self[shape] = found = {name: tuple(x.shape) for name, x in named(slots)}
         return found
 
