@@ -28,6 +28,8 @@ RULES = (
     fb.GreedyLR("max", factor=0.5, patience=0, threshold_mode="rel", minimum=0.25, window=3, reset_start=1),
     fb.NewBob(patience=1),
     fb.ABEL(0.5, last=7),
+    fb.KLAdaptive(target=0.5, minimum=0.25, maximum=4.0),
+    fb.KLAdaptive(target=0.5, band=1.25, hold_at_zero=True),
     fb.Hypergradient(0.25),
     fb.Hypergradient(0.25, form="additive", maximum=8.0),
     fb.Polyak(f_min=-1.0, growth=1.5),

@@ -11,6 +11,7 @@
 from lrsched.feedback._base import Feedback, Observation, state_from_json, state_to_json
 from lrsched.feedback._decays import ABEL, ABELState, NewBob, NewBobState
 from lrsched.feedback._greedy import GreedyLR, GreedyLRState
+from lrsched.feedback._kl import KLAdaptive, KLAdaptiveState
 from lrsched.feedback._plateau import Plateau, PlateauState
 from lrsched.feedback._range import (
     RangeCurve,
@@ -59,6 +60,8 @@ __all__ = [
     "GreedyLRState",
     "Hypergradient",
     "HypergradientState",
+    "KLAdaptive",
+    "KLAdaptiveState",
     "NewBob",
     "NewBobState",
     "Observation",

@@ -53,6 +53,7 @@ from lrsched.rules._library.matrix import Muon, MuonSlots
 from lrsched.rules._library.nadam import Moments, NAdam, RAdam
 from lrsched.rules._library.novograd import NovoGrad, NovoGradSlots
 from lrsched.rules._library.parts import L1, L2, ClipByGlobalNorm, ClipByNorm, ClipByValue, DecoupledWeightDecay
+from lrsched.rules._library.reading import parse
 from lrsched.rules._library.recipes import LAMB, LARS, AdamaxW, AdamW, AMSGrad, NAdamW, Nesterov, Signum, lamb, lars
 from lrsched.rules._library.sgd import SGD, Lion, LionSlots, Momentum, MomentumSlots
 from lrsched.rules._library.signs import Rprop, RpropSlots, SignSGD
@@ -135,6 +136,7 @@ __all__ = [
     "map_arrays",
     "next_reduction",
     "ops_of",
+    "parse",
 ]
 
 _publish(__name__)

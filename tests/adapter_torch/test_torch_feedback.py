@@ -19,6 +19,7 @@ RULES = [
     feedback.Plateau(factor=0.5, patience=1),
     feedback.GreedyLR(patience=1),
     feedback.NewBob(),
+    feedback.KLAdaptive(target=2.0, band=1.125),
     feedback.DecayOnPlateauThenStop(),
     feedback.EarlyStopping(patience=2),
 ]

@@ -179,7 +179,16 @@ def test_a_window_of_another_length_is_not_read():
 
 def valid(kind):
     """Return arguments that the class accepts."""
-    special = {"rate": 0.5, "growth": 2.0, "k": 2.0, "final": 0.75, "ratio": 2.0, "maximum": 2.0, "eps": 0.0}
+    special = {
+        "rate": 0.5,
+        "growth": 2.0,
+        "k": 2.0,
+        "final": 0.75,
+        "ratio": 2.0,
+        "band": 2.0,
+        "maximum": 2.0,
+        "eps": 0.0,
+    }
     if kind in (fb.DoG, fb.DoWG):
         special["eps"] = 0.5
     defaults = {Real: 0.5, Int: 10, Flag: True}
@@ -739,3 +748,37 @@ def test_gradient_norms_of_any_size_give_finite_values():
     values = fb.refine([1e-300, 1e300, 1e-300, 1e300], smoothing=0.0)
     assert np.isfinite(values).all()
     assert values.max() == 1.0
+
+
+# KLAdaptive
+
+KLS = st.lists(
+    st.sampled_from([0.0, -0.001, 0.001, 0.004, 0.005, 0.008, 0.016, 0.02, 0.021, 1.0, NAN, INF]), max_size=40
+)
+
+
+@given(KLS)
+def test_the_rate_of_a_policy_is_that_of_skrl_and_rl_games(kls):
+    # Above twice the target lr = max(lr / 1.5, 1e-6), below half of it lr = min(lr * 1.5, 1e-2).
+    lr, expected = 1e-3, []
+    for kl in kls:
+        lr = max(lr / 1.5, 1e-6) if kl > 2 * 0.008 else min(lr * 1.5, 1e-2) if kl < 0.008 / 2 else lr
+        expected.append(lr)
+    assert [1e-3 * f for f in factors_of(fb.KLAdaptive(), kls)] == pytest.approx(expected, rel=1e-12)
+
+
+@given(KLS)
+def test_the_rate_of_a_policy_is_that_of_rsl_rl(kls):
+    # The same from 1e-5 on with the target 0.01, and a divergence must be more than 0 to raise the rate.
+    lr, expected = 1e-3, []
+    for kl in kls:
+        lr = max(lr / 1.5, 1e-5) if kl > 0.01 * 2 else min(lr * 1.5, 1e-2) if 0.0 < kl < 0.01 / 2 else lr
+        expected.append(lr)
+    rule = fb.KLAdaptive(0.01, minimum=1e-2, hold_at_zero=True)
+    assert [1e-3 * f for f in factors_of(rule, kls)] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_policy_that_moves_as_wanted_keeps_its_rate_up_to_both_edges():
+    # 0.25 * 2 and 0.25 / 2 are no numbers above or below.
+    rule = fb.KLAdaptive(target=0.25, ratio=2.0)
+    assert factors_of(rule, [0.5, 0.125, NAN, 0.51, 0.12, 0.12]) == [1.0, 1.0, 1.0, 0.5, 1.0, 2.0]

@@ -862,3 +862,26 @@ def test_muon_takes_matrices_without_elements(factor: str, shape: tuple[int, int
     rule, p = rules.Muon(factor=factor), np.zeros(shape)
     (moved,), _ = rules.apply(rule, [p], [p], [rule.init(p)], lr=0.1, step=0)
     assert moved.shape == shape
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (
+            "ClipByGlobalNorm(1.0) >> AdamW(weight_decay=0.1)",
+            rules.ClipByGlobalNorm(1.0) >> rules.AdamW(weight_decay=0.1),
+        ),
+        ("LARS(momentum=0.8)", rules.LARS(momentum=0.8)),
+        ("Layerwise(RMSprop())", rules.Layerwise(rules.RMSprop())),
+        ("L2(0.1)", rules.L2(0.1)),
+    ],
+)
+def test_a_rule_is_read_from_its_text(text, rule):
+    assert rules.parse(text) == rule
+    assert rules.parse(repr(rule)) == rule
+
+
+@pytest.mark.parametrize("text", ["Adam", "Cosine(0.1, 0, steps=3)", "Adam(nan)", "Adam() >> os", "3", "Adam(b1=5%)"])
+def test_what_is_no_rule_is_refused_by_its_place(text):
+    with pytest.raises(ValueError, match=r"parse\(text\): "):
+        rules.parse(text)
