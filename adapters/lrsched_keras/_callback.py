@@ -8,10 +8,14 @@ from typing import Annotated, Any
 
 import keras
 
-from lrsched import Schedule, feedback
+from lrsched import LintWarning, Schedule, feedback, lint
 from lrsched.arguments import Choice, OneOf, OrNone, checked
 from lrsched_keras._feedback import Dial, FeedbackLoop, core_of, parts_of, put_in_order, write_json
-from lrsched_keras._schedule import complete
+from lrsched_keras._schedule import complete, level
+
+# Batches of an epoch from which on the unit of a schedule can be told.
+_MANY = 10
+_UNITS = {"length-looks-like-epochs", "length-looks-like-updates"}
 
 
 def _rates(model: Any) -> Iterator[tuple[str, float]]:
@@ -62,6 +66,8 @@ class LRCallback(keras.callbacks.Callback):
 
     Warns:
         UserWarning: training ended, and no logs held the monitored name.
+        LintWarning: when the first training begins: the schedule looks like one of the other unit, or the whole first
+            epoch would have the rate 0.
 
     Examples:
         >>> import keras, numpy as np
@@ -90,6 +96,7 @@ class LRCallback(keras.callbacks.Callback):
         self.schedule: Any = schedule if self._loop else complete("LRCallback(schedule)", schedule)
         self.unit = unit
         self._seen_before = 0
+        self._linted = False
         self.backup = None if backup is None else Path(backup)
 
     def set_model(self, model: Any) -> None:
@@ -118,8 +125,31 @@ class LRCallback(keras.callbacks.Callback):
         self._loop.begin(self.model, dials)
         self._seen_before = self._loop.observed
 
+    def _look(self) -> None:
+        """Warn if a schedule looks like one of the other unit, or has the rate 0 in the whole first epoch."""
+        batches, epochs = self.params.get("steps"), self.params.get("epochs")
+        epochs = epochs if epochs and epochs > 1 else None  # one epoch may be one of many calls of `fit`
+        optimizers = parts_of(self.model.optimizer)
+        if any(int(keras.ops.convert_to_numpy(one.iterations)) for one in optimizers):
+            return  # it goes on
+        accumulated = max(getattr(one, "gradient_accumulation_steps", None) or 1 for one in optimizers)
+        updates = max(batches // accumulated, 1) if batches else None
+        unit = "update" if self.unit == "batch" else "epoch"
+        steps = epochs if unit == "epoch" else epochs and updates and epochs * updates
+        for remark in lint(self.schedule, steps=steps, unit=unit, steps_per_epoch=updates):
+            told = remark.code == "first-epoch-zero" or (remark.code in _UNITS and (updates or 0) >= _MANY)
+            if told and remark.severity == "error":
+                warnings.warn(
+                    f"{remark.code}: LRCallback(unit={self.unit!r}): {remark.message}; for example {remark.suggestion}",
+                    LintWarning,
+                    stacklevel=level(),
+                )
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set the rate of this epoch."""
+        """Set the rate of this epoch; at the very first look whether the schedule fits."""
+        if epoch == 0 and self._loop is None and not self._linted:
+            self._linted = True
+            self._look()
         if self.unit == "epoch":
             self._set(epoch)
 

@@ -1,12 +1,24 @@
 """A schedule as the `learning_rate` of a Keras optimizer."""
 
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
 import keras
 
-from lrsched import Schedule, from_config, to_config
+from lrsched import LintWarning, Schedule, from_config, to_config
 from lrsched.arguments import Length, checked
+
+_INSIDE = ("keras", "lrsched_keras", "tensorflow", "torch", "jax", "contextlib", "absl")
+
+
+def level() -> int:
+    """Return how far up the code lies that has called Keras."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def complete(where: str, schedule: Any) -> Schedule:
@@ -42,6 +54,10 @@ class LRSchedule(keras.optimizers.schedules.LearningRateSchedule):
         schedule: a schedule of lrsched, or a function of the step; its steps are optimizer updates.
         gradient_accumulation_steps: batches for each update, at least 1.
 
+    Warns:
+        LintWarning: where Python sees the step, as with the PyTorch backend or in a callback that reads the rate: the
+            schedule has ended at 0 long ago.
+
     Raises:
         TypeError: an argument is of the wrong kind.
         ValueError: the schedule lacks a height, or `gradient_accumulation_steps` is below 1.
@@ -58,6 +74,10 @@ class LRSchedule(keras.optimizers.schedules.LearningRateSchedule):
         True
     """
 
+    # Calls of Python, and the one at which the step is looked at; in a graph there is one for each trace.
+    _calls = 0
+    _look = 1
+
     @checked
     def __init__(self, schedule: Schedule | Callable[[Any], Any], *, gradient_accumulation_steps: Length = 1) -> None:
         self.schedule = complete("LRSchedule(schedule)", schedule)
@@ -73,6 +93,9 @@ class LRSchedule(keras.optimizers.schedules.LearningRateSchedule):
             A float for a number; else a tensor of the backend, in float32, or in float64 where that is the `floatx`
             and the backend has it.
         """
+        self._calls += 1
+        if self._calls >= self._look:
+            self._see(step)
         if self.gradient_accumulation_steps > 1:
             step = step // self.gradient_accumulation_steps
         # JAX decides by its own switch, jax_enable_x64, which the schedule heeds.
@@ -80,6 +103,25 @@ class LRSchedule(keras.optimizers.schedules.LearningRateSchedule):
         if wide and (isinstance(step, keras.Variable) or keras.ops.is_tensor(step)):
             step = keras.ops.cast(step, "float64")
         return self.schedule(step)
+
+    def _see(self, step: Any) -> None:
+        """Warn once if a step is long after the schedule has ended at 0; look at calls 1, 2, 4, 8, ..."""
+        self._look = 2 * self._calls
+        length = self.schedule.length
+        if length is None or self.schedule(length) != 0.0 or not isinstance(step, keras.Variable):
+            return
+        try:
+            done = int(keras.ops.convert_to_numpy(step)) // self.gradient_accumulation_steps
+        except Exception:  # in a graph there is no number, and each backend says so in another way
+            return
+        if done >= max(2 * length, length + 100):
+            self._look = 2**62
+            warnings.warn(
+                f"length-looks-like-epochs: LRSchedule has come to update {done}, and its schedule of {length} steps "
+                "stands at 0: if these are epochs, write Epochs(schedule, n) for n updates to each, or use LRCallback",
+                LintWarning,
+                stacklevel=level(),
+            )
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as JSON types."""

@@ -170,7 +170,8 @@ def units(c: Course) -> Iterator[Finding]:
     if c.epochs:
         long = end > EPOCHS
         exact = bool(n and e and e > 1 and abs(end - n * e) < e)
-        if exact or (long and n and end >= TIMES * n and end % n == 0) or (long and n is None and e and end % e == 0):
+        near = end >= TIMES * n and end % n == 0 if n else bool(e and e > 1 and end % e == 0)
+        if exact or (long and near):
             each = e or (end // n if n else 1)
             updates = f", of {e} updates each" if e else ""
             run = f"the training has {n} of them{updates}" if n else f"an epoch has {each} updates"
