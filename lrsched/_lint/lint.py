@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated
 
 from lrsched._core.check import Choice
-from lrsched._curves import Complete, Schedule
+from lrsched._curves import Complete, Schedule, parse
 from lrsched._lint.codes import SEVERITIES, Remark
 from lrsched._lint.course import Course
 from lrsched._lint.cures import Cure, standard
@@ -72,6 +72,7 @@ def _suggesting(course: Course, rule: Rule, finding: Finding) -> Remark:
         try:
             other = replace(course, schedule=cure())
             again = {found.remark.code for found in rule(other)}
+            parse(repr(other.schedule))  # or a function that no text can name is part of it
         except (ArithmeticError, TypeError, ValueError):
             continue
         if remark.code not in again:

@@ -204,6 +204,11 @@ def test_stairs_restarts_and_a_constant_warm_up_are_no_jumps(shape):
     assert grave(parse(shape), steps=50) == []
 
 
+def test_a_suggestion_can_be_read_where_the_schedule_cannot():
+    (remark,) = lint(ls.Function(lambda t: 0.1), lr=0.3)
+    assert parse(remark.suggestion)(0) == 0.3
+
+
 REMARK = said("rate-tiny", "Constant(0.1)", peak="1e-9")
 
 
