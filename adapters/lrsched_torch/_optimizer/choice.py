@@ -18,7 +18,7 @@ from lrsched_torch._shared.captured import Captured
 from lrsched_torch._shared.compiling import CPP, EAGER, INDUCTOR, Ways
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.jobs import Executor, InTurn, WholeTensors
-from lrsched_torch._shared.update import compiled, update_with
+from lrsched_torch._traced.shaped import Shaped
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -76,8 +76,7 @@ def executor_of(
         if asked and ps[0].device.type == "cpu" and INDUCTOR not in ways.failed and (error := hanging()):
             ways.failed[INDUCTOR] = error
             ways.tell(EAGER)
-        update = compiled(update_with(rule), ways, apart=not rule.couples) if asked else update_with(rule)
-        return WholeTensors(update, rule, apart=not rule.couples, ways=asked)
+        return Shaped(rule, asked)
     joined = partial(Buckets, rule, homes=homes, captured=captured)
     engines: dict[str, Callable[[], Executor]] = {
         CPP: lambda: CppLoops(rule, ways, resident=flat),

@@ -1,7 +1,8 @@
 """One update of a batch of torch parameters in place: the pure function, run as it is or compiled.
 
 A `BatchUpdate` takes whole tensors in their own shapes: matrix rules need them so, and shards come so. Where tensors
-may be cut and joined, `_joined.buckets` updates them. `_optimizer.choice` chooses.
+may be cut and joined, `_joined.buckets` updates them; matrix rules come one by one, as `_traced.shaped` hands them on.
+`_optimizer.choice` chooses.
 """
 
 import types
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
         alike: the indices of tensors of one learning rate and one step, a tuple for each of these.
         lrs: the learning rate of each such tuple.
         steps: updates done before, likewise.
+        known: for each tensor the results of the first reductions, where they are known.
     """
 
     ps: list[Tensor]
@@ -46,6 +48,7 @@ class Batch(NamedTuple):
     alike: tuple[tuple[int, ...], ...]
     lrs: list[float | Tensor]
     steps: list[int | Tensor]
+    known: Sequence[Sequence[Any]] = ()
 
 
 # Changes parameters and slots in place.
@@ -61,13 +64,14 @@ def update_with(rule: rules.Rule) -> BatchUpdate:
 
     def update(batch: Batch) -> None:
         lrs, steps = spread(batch.lrs, batch), spread(batch.steps, batch)
-        for own in [range(len(batch.ps))] if rule.couples else batch.alike:
+        together = rule.couples and not batch.known
+        for own in [range(len(batch.ps))] if together else batch.alike:
             update_some(batch, own, [lrs[i] for i in own], [steps[i] for i in own])
 
     # A function of its own: what it has made is gone before the next tensors need as much.
     def update_some(batch: Batch, own: Sequence[int], lrs: list[Any], steps: list[Any]) -> None:
         ps = [batch.ps[i] for i in own]
-        wide = torch.float64 if any(p.dtype == torch.float64 for p in ps) else torch.float32
+        wide = width(batch.ps)
 
         def widened(x: Any) -> Any:
             return x.to(wide) if isinstance(x, Tensor) else x
@@ -75,6 +79,8 @@ def update_with(rule: rules.Rule) -> BatchUpdate:
         # Equal rates stay the same object, so that what a rule computes of them is computed once.
         xp: Any = rules.ops_of(ps[0])
         context = rules.Context.of_list(xp, [p.dim() for p in ps], list(map(widened, lrs)), list(map(widened, steps)))
+        if batch.known:
+            context = context.replaying(batch.known[own[0]])  # tensors whose sums are known come one by one
         gs = [widened(-batch.gs[i] if batch.maximize[i] else batch.gs[i]) for i in own]
         slots = [rules.map_arrays(widened, batch.slots[i]) for i in own]
         us, kept = rule.body(context, list(map(widened, ps)), gs, slots)
@@ -111,7 +117,13 @@ def among(batch: Batch, own: Sequence[int]) -> Batch:
         alike=tuple((i,) for i in range(len(own))),
         lrs=[lrs[i] for i in own],
         steps=[steps[i] for i in own],
+        known=[batch.known[i] for i in own] if batch.known else (),
     )
+
+
+def width(ps: Sequence[Tensor]) -> torch.dtype:
+    """Return the working dtype of an update, the widest: a norm may run over all tensors."""
+    return torch.float64 if any(p.dtype == torch.float64 for p in ps) else torch.float32
 
 
 def put(target: Tensor, content: Tensor) -> None:
@@ -134,15 +146,11 @@ def arrays_of(slots: Any) -> Iterator[Tensor]:
     return (x for _, x in named(slots))
 
 
-def compiled(update: BatchUpdate, ways: Ways, *, apart: bool = False) -> BatchUpdate:
-    """Return the function compiled to graphs, with learning rates and steps as 0-d tensors.
+def compiled(update: BatchUpdate, ways: Ways) -> Callable[..., None]:
+    """Return the function compiled to a graph, with learning rates and steps as 0-d tensors.
 
-    Where that fails it is run as it is, for nothing has been changed by then.
-
-    Args:
-        update: the function.
-        ways: is told of a failure.
-        apart: whether to update each tensor by itself, with one graph for all of a shape, or all with one graph.
+    Where that fails it is run as it is, for nothing has been changed by then; `ways` is told. A second argument says
+    which graph to take: one for each.
     """
     known: set[Any] = set()
 
@@ -156,17 +164,8 @@ def compiled(update: BatchUpdate, ways: Ways, *, apart: bool = False) -> BatchUp
         with compiling(lambda: (RuntimeError,)):  # a Python or a system that it does not know
             return torch.compile(own, fullgraph=True, dynamic=False)
 
-    def call(batch: Batch) -> None:
-        if not apart:
-            run(batch, None)
-            return
-        for i, (p, g) in enumerate(zip(batch.ps, batch.gs, strict=True)):
-            kind = p.shape, p.stride(), p.dtype, p.device, g.dtype, g.stride(), batch.maximize[i]
-            run(among(batch, [i]), kind)
-
-    def run(batch: Batch, kind: Any) -> None:
-        dtype = torch.float64 if any(p.dtype == torch.float64 for p in batch.ps) else torch.float32
-        device = batch.ps[0].device
+    def run(batch: Batch, kind: Any = None) -> None:
+        dtype, device = width(batch.ps), batch.ps[0].device
 
         def scalar(number: float | Tensor) -> Tensor:
             return number if isinstance(number, Tensor) else torch.full((), number, dtype=dtype, device=device)
@@ -184,7 +183,7 @@ def compiled(update: BatchUpdate, ways: Ways, *, apart: bool = False) -> BatchUp
                 ways.tell(EAGER)
         update(batch)
 
-    return call
+    return run
 
 
 def named(slots: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:

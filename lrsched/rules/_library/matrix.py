@@ -49,8 +49,8 @@ class Muon(Rule):
             `1 - momentum**t` at update t = 1, 2, ... (`1 - momentum**t` for the average without `nesterov`) (Optax).
         eps: > 0, for the norm.
         eps_at: "floor": `max(norm, eps)` (PyTorch); "added": `norm + eps` (Optax, Keras).
-        precision: of the products of matrices: "working", that of the moments, or "bfloat16" (PyTorch, which keeps the
-            sums between them in bfloat16 too; an update differs by some 5 % of its size).
+        precision: of the products of matrices: "working", that of the moments, or "bfloat16" (PyTorch, which keeps X
+            between them in bfloat16 too; an update differs by some 5 % of its size).
 
     Raises:
         ValueError: a step or an argument is out of its range; at the update, a parameter is no matrix, or the library
@@ -128,12 +128,15 @@ class Muon(Rule):
         if self.precision == "bfloat16" and xp.bfloat16 is None:
             raise ValueError(f"Muon(precision=...) must be 'working' with {xp.name}, which has no bfloat16")
         narrow = xp.bfloat16 if self.precision == "bfloat16" else dtype
-
-        def product(x: Array, y: Array) -> Array:
-            return xp.cast(xp.cast(x, narrow) @ xp.cast(y, narrow), dtype)
-
         a, b, c = self.coefficients
         for _ in range(self.steps):
-            s = product(x, xp.transpose(x))
-            x = a * x + product(b * s + c * product(s, s), x)
+            y = xp.cast(x, narrow)
+            s = y @ xp.transpose(y)
+            if narrow is dtype:
+                s = b * s + c * (s @ s)
+            elif xp.name == "torch":  # which rounds the sum once
+                s = xp.module.addmm(s, s, s, beta=b, alpha=c)
+            else:
+                s = xp.cast(b * xp.cast(s, dtype) + c * xp.cast(s @ s, dtype), narrow)
+            x = xp.cast(s @ y, dtype) + a * x  # in this order it lies in rows from now on
         return xp.transpose(x) if tall else x

@@ -175,9 +175,20 @@ class Context:
         return ahead(rule, self, dtype, Inputs(list(ps), list(gs), list(slots)))
 
     def replaying(self, taken: Sequence[Any]) -> "Context":
-        """Return this context with the results of all reductions given, in the order of the body."""
+        """Return this context with the results of the first reductions given, in the order of the body."""
         rest: Iterator[Any] = iter(taken)
-        return replace(self, sums=lambda arrays, owners: next(rest), total=lambda arrays: next(rest))
+
+        def sums(arrays: Sequence[Array], owners: Sequence[int]) -> Any:
+            for result in rest:
+                return result
+            return self.sums(arrays, owners)
+
+        def total(arrays: Sequence[Array]) -> Any:
+            for result in rest:
+                return result
+            return self.total(arrays)
+
+        return replace(self, sums=sums, total=total)
 
 
 def shared(items: Sequence[T], same: Callable[[T, T], bool], make: Callable[[T], R]) -> list[R]:
