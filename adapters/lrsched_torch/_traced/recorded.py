@@ -88,7 +88,7 @@ class Ref(NamedTuple):
     i: int
 
 
-class Call(NamedTuple):
+class LoggedCall(NamedTuple):
     """An operation, what it takes and the number of what it makes."""
 
     name: str
@@ -116,7 +116,7 @@ class _Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch has n
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # likewise
         self.values: list[Tensor] = []
-        self.calls: list[Call] = []
+        self.calls: list[LoggedCall] = []
         self._places: dict[int, int] = {}
         self._made: dict[str, Tensor] = {}
 
@@ -149,7 +149,7 @@ class _Log(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch has n
             raise CannotRecord(f"the body does {func} to tensors")
         self._made[key] = self.given(out)
         views = schema.returns[0].alias_info is not None
-        self.calls.append(Call(schema.name.partition("::")[2], taken, named, len(self.values) - 1, views))
+        self.calls.append(LoggedCall(schema.name.partition("::")[2], taken, named, len(self.values) - 1, views))
         return out
 
 
@@ -192,7 +192,7 @@ def record(
         raise CannotRecord(str(error)) from error
     places = [log.place(x) for x in results]
     targets = [Target(i + len(numbers), place) for i, place in enumerate(places)] if replaces else []
-    return _Program(log, len(numbers) + len(given), device).function(places, targets)
+    return _Function(log, len(numbers) + len(given), device).function(places, targets)
 
 
 def _bases(log: _Log) -> list[int]:
@@ -211,7 +211,7 @@ def squares(x: Tensor) -> Tensor:
     return torch.stack([torch.dot(piece, piece) for piece in torch.split(x, PIECE)]).sum()
 
 
-class _Program:
+class _Function:
     """Operations, and the text that they become.
 
     Args:
@@ -271,10 +271,10 @@ class _Program:
                 continue
             x = self.values[inner.args[0].i]
             if x.dtype in (torch.float32, torch.float64) and _dense(x):
-                self.calls[k] = Call("squares", inner.args[:1], {}, call.out)
+                self.calls[k] = LoggedCall("squares", inner.args[:1], {}, call.out)
 
     def _where(
-        self, call: Call, k: int, last: dict[int, int], memory: dict[int, int], targets: Sequence[Target]
+        self, call: LoggedCall, k: int, last: dict[int, int], memory: dict[int, int], targets: Sequence[Target]
     ) -> int | None:
         """Return the value whose memory an operation may write into, or None."""
         if call.name not in POINTWISE:
@@ -295,7 +295,7 @@ class _Program:
         dying = [i for i in refs if memory[i] >= self.inputs]
         return next((i for i in (*own, *dying) if free(i)), None)
 
-    def _text(self, call: Call, where: int | None) -> str:
+    def _text(self, call: LoggedCall, where: int | None) -> str:
         """Return the expression of an operation."""
         name, args, kwargs = call.name, list(call.args), dict(call.kwargs)
         if call.out in self.numbers:

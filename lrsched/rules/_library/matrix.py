@@ -133,7 +133,7 @@ class Muon(Rule):
             y = xp.cast(x, narrow)
             s = y @ xp.transpose(y)
             if narrow is dtype:
-                s = b * s + c * (s @ s)
+                s = c * (s @ s) + b * s  # in this order they need no further array
             elif xp.name == "torch":  # which rounds the sum once
                 s = xp.module.addmm(s, s, s, beta=b, alpha=c)
             else:
