@@ -2,6 +2,7 @@
 
 import _ctypes
 import ctypes
+import errno
 import os
 import shutil
 import signal
@@ -395,11 +396,11 @@ def test_a_lock_does_not_outlive_its_holder(home):
         os._exit(0)
     os.read(reader, 1)
     with open(home / "lock", "ab") as file:
-        assert not shelf._take(file, 0xABCDEF0)
-        assert shelf._take(file, 0xABCDEF1)
+        assert not shelf._lock(file, 0xABCDEF0)
+        assert shelf._lock(file, 0xABCDEF1)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        assert shelf._take(file, 0xABCDEF0)
+        assert shelf._lock(file, 0xABCDEF0)
 
 
 def test_a_file_system_without_locks_is_no_reason_to_wait(home, monkeypatch):
@@ -455,7 +456,7 @@ def test_a_fork_after_use_goes_on_in_both_processes():
         ("Linux", "riscv64", "gcc", {"-fopenmp"}, {"-march=native", "-mcpu=native"}),
         ("Darwin", "arm64", "clang", {"-Xpreprocessor", "-fopenmp", "-mcpu=native", "-lomp"}, {"-march=native"}),
         ("Windows", "AMD64", "msvc", {"/LD", "/openmp:experimental", "/fp:precise"}, {"-fopenmp", "-fPIC"}),
-        ("Windows", "AMD64", "gcc", {"-shared", "-fopenmp"}, {"-fPIC", "/LD"}),
+        ("Windows", "AMD64", "gcc", {"-shared", "-fopenmp", "-static"}, {"-fPIC", "/LD"}),
     ],
 )
 def test_each_system_has_its_flags(system, machine, family, present, absent):
@@ -479,7 +480,57 @@ def test_each_system_has_its_compilers_and_names():
     ]
     path = r"C:\Program Files\c\cl.exe"
     assert toolchain.compiler(path, "Windows", lambda name: name if name == path else None) == (path,)
+    quoted = f'"{path}" /Zi'
+    assert toolchain.compiler(quoted, "Windows", lambda name: name if name == path else None) == (path, "/Zi")
     assert [toolchain.SUFFIXES.get(x, ".so") for x in ("Linux", "Darwin", "Windows")] == [".so", ".dylib", ".dll"]
+
+
+class FakeLocks:
+    """The locks of Windows, as their documentation has them: at the position of the file, busy as EACCES."""
+
+    LK_NBLCK, LK_UNLCK = 2, 0
+
+    def __init__(self):
+        self.held: set[int] = set()
+
+    def locking(self, number, mode, count):
+        at = os.lseek(number, 0, os.SEEK_CUR)
+        if mode == self.LK_UNLCK:
+            self.held.remove(at)
+        elif at in self.held:
+            raise OSError(errno.EACCES, "Permission denied")
+        else:
+            self.held.add(at)
+
+
+def test_the_locks_of_windows_are_asked_as_its_documentation_says(tmp_path, monkeypatch):
+    """With a stand-in for `msvcrt`: this was never tried on Windows itself."""
+    locks = FakeLocks()
+    monkeypatch.setitem(sys.modules, "msvcrt", locks)
+    monkeypatch.setattr(shelf, "os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr(shelf, "PATIENCE", 0.0)
+    at = int("00000ab", 16)
+    with shelf.one_at_a_time(tmp_path, "00000abc"):
+        assert locks.held == {at}
+        with open(tmp_path / "lock", "ab") as file:
+            assert not shelf._lock(file, at)
+            assert shelf._lock(file, at + 1)
+            assert shelf._lock(file, at + 1, take=False)
+    assert locks.held == set()
+
+
+def test_macos_tells_which_processor_it_is(monkeypatch):
+    """With a stand-in for the C library: this was never tried on macOS itself."""
+
+    def told(name, text, size, new, length):
+        assert name == b"machdep.cpu.brand_string"
+        text.value = b"Apple M1"
+        return 0
+
+    monkeypatch.setattr(_build.ctypes, "CDLL", lambda name: SimpleNamespace(sysctlbyname=told))
+    assert _build._brand() == "Apple M1"
+    monkeypatch.setattr(_build.ctypes, "CDLL", lambda name: SimpleNamespace())
+    assert _build._brand() == ""
 
 
 @pytest.mark.parametrize(

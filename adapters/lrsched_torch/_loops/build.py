@@ -301,7 +301,16 @@ def _processor() -> str:
     """Return what machine code depends on beside the kind of machine."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
         return next((line for line in file if line.startswith(("flags", "Features"))), "")
-    return platform.processor()
+    return (_brand() if platform.system() == "Darwin" else "") or platform.processor()
+
+
+def _brand() -> str:
+    """Return what macOS calls the processor, of which `platform` says "arm" alone."""
+    text = ctypes.create_string_buffer(256)
+    size = ctypes.c_size_t(len(text))
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).sysctlbyname(b"machdep.cpu.brand_string", text, ctypes.byref(size), None, ctypes.c_size_t(0))
+    return text.value.decode("utf-8", "replace")
 
 
 def _mapped() -> list[str]:

@@ -161,20 +161,25 @@ def one_at_a_time(place: Path, name: str) -> Iterator[None]:
     with file or contextlib.nullcontext():
         end = time.monotonic() + PATIENCE
         # Each name is a byte of one file: nobody must remove anything.
-        while file and not _take(file, int(name[:7], 16)) and time.monotonic() < end:
+        at = int(name[:7], 16)
+        while file and not _lock(file, at) and time.monotonic() < end:
             time.sleep(0.05)
-        yield
+        try:
+            yield
+        finally:
+            if file:
+                _lock(file, at, take=False)
 
 
-def _take(file: IO[bytes], at: int) -> bool:
-    """Return whether a byte of a file could be locked, or none ever can."""
+def _lock(file: IO[bytes], at: int, *, take: bool = True) -> bool:
+    """Take a lock of a byte of a file, or give it back; return whether that was done, or none can ever be had."""
     try:
         locks: Any = importlib.import_module("msvcrt" if os.name == "nt" else "fcntl")
-        if os.name == "nt":
+        if os.name == "nt":  # which gives back what a closed file has locked, but not at once
             file.seek(at)
-            locks.locking(file.fileno(), locks.LK_NBLCK, 1)
+            locks.locking(file.fileno(), locks.LK_NBLCK if take else locks.LK_UNLCK, 1)
         else:
-            locks.lockf(file, locks.LOCK_EX | locks.LOCK_NB, 1, at)
+            locks.lockf(file, locks.LOCK_EX | locks.LOCK_NB if take else locks.LOCK_UN, 1, at)
     except (BlockingIOError, PermissionError):
         return False
     except (ImportError, OSError):  # a file system without locks

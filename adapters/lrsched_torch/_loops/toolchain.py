@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 # NaN and infinity keep their meaning, and each operation rounds as in torch.
 UNIX = ("-std=c++17", "-O3", "-shared", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off")
-WINDOWS = ("/nologo", "/std:c++17", "/O2", "/LD", "/EHsc", "/fp:precise")
+WINDOWS = ("/nologo", "/utf-8", "/std:c++17", "/O2", "/LD", "/EHsc", "/fp:precise")
 NAMES = {"Windows": ("cl", "g++", "clang++")}
 SUFFIXES = {"Windows": ".dll", "Darwin": ".dylib"}
 # Where Homebrew leaves the header of OpenMP, on either processor.
@@ -51,7 +51,8 @@ def compiler(
     told = os.environ.get("CXX", "") if cxx is None else cxx
     windows = (system or _system()) == "Windows"
     try:
-        split = shlex.split(told, posix=not windows)
+        # Where a backslash stands in paths, quotes stay.
+        split = [x.strip('"') for x in shlex.split(told, posix=False)] if windows else shlex.split(told)
     except ValueError:  # a quote that does not end
         split = []
     named = [[told], split, *([name] for name in NAMES.get(system or _system(), ("g++", "clang++")))]
@@ -111,7 +112,7 @@ def flags_of(
     before = [*UNIX, *([native] if native else []), *simd]
     if system == "Windows":
         before.remove("-fPIC")
-        before.append("-static-libgcc")
+        before.append("-static")  # Python looks for no library on the PATH, where the runtimes of MinGW lie
     if not attempt.openmp:
         return tuple(before), ()
     if system == "Darwin":

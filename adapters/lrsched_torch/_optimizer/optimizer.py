@@ -434,7 +434,9 @@ class RuleOptimizer(Optimizer):
             self.state = defaultdict(dict, {p: x for p, x in held.items() if id(p) in own or not torch.is_tensor(p)})
         hooks = self._optimizer_state_dict_post_hooks
         # First, so that the hooks of others see what is returned.
-        self._optimizer_state_dict_post_hooks = OrderedDict([(-1, RuleOptimizer._described), *hooks.items()])
+        self._optimizer_state_dict_post_hooks = OrderedDict(
+            [(-1, lambda _, found: self._described(found)), *hooks.items()]
+        )
         try:
             return super().state_dict()
         finally:

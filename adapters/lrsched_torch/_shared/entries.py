@@ -38,7 +38,7 @@ class Slots(dict[tuple[int, ...], dict[str, tuple[int, ...]]]):
 def _keepers(rule: rules.Rule) -> str:
     """Return the names of what keeps state in a rule; parts keep none."""
     inner: list[str] = []
-    for field in fields(rule):  # type: ignore[arg-type]  # each rule is a dataclass
+    for field in fields(rule):
         content = getattr(rule, field.name)
         found = content if isinstance(content, tuple) else (content,)
         inner += [_keepers(x) for x in found if isinstance(x, rules.Rule)]
