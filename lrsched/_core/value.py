@@ -66,13 +66,16 @@ class Value:
         """Check and normalise the fields, then what holds between them."""
         check_fields(self)
         self._check()
-        if inner := children(self):
-            depth = 1 + max([child._depth for child in inner])
+        if (depth := self._levels()) > 1:
             if depth > MAX_DEPTH:
                 raise ValueError(f"{type(self).__name__} must not nest deeper than {MAX_DEPTH} levels, got {depth}")
             settle(self, "_depth", depth)
 
     _depth: int = 1
+
+    def _levels(self) -> int:
+        """Return how many values stand in each other at most, this one included."""
+        return 1 + max([child._depth for child in children(self)], default=0)
 
     def _check(self) -> None:
         """Raise if the fields do not fit together."""

@@ -40,8 +40,13 @@ class Combination(Associative, abstract=True):
     symbol: ClassVar[str] = ""
 
     def _check(self) -> None:
-        self._place(self._flat(self.parts))
-        self._add_up(self.parts)
+        given = self.parts
+        if sum([count_of(type(self), part) for part in given]) > FEW:
+            self._postpone(given)
+        else:
+            self._place(self._flat(given))
+            given = self.parts
+        self._add_up(given)
 
     def _add_up(self, parts: Iterable[Schedule]) -> None:
         known = [part._totals if isinstance(part, type(self)) else _totals(part) for part in parts]

@@ -304,7 +304,7 @@ class Associative(Schedule, abstract=True):
     parts: tuple[Schedule, ...]
     # Parts and left and right operand of what an operator made.
     _count: int = field(default=1, init=False)
-    _operands: tuple[Schedule, Schedule] = field(init=False)
+    _operands: tuple[Schedule, ...] = field(init=False)
 
     if not TYPE_CHECKING:
 
@@ -339,14 +339,21 @@ class Associative(Schedule, abstract=True):
     @classmethod
     def _lazily(cls, left: Schedule, right: Schedule) -> Self | None:
         """Return the two joined, their parts not yet written down, or None if they nest too deeply."""
-        depth = 1 + max(node._depth - isinstance(node, cls) for node in (left, right))
-        if depth > MAX_DEPTH:
-            return None
         joined = object.__new__(cls)
-        settle(joined, "_operands", (left, right))
-        settle(joined, "_count", count_of(cls, left) + count_of(cls, right))
-        settle(joined, "_depth", depth)
-        return joined
+        joined._postpone((left, right))
+        settle(joined, "_depth", joined._levels())
+        return joined if joined._depth <= MAX_DEPTH else None
+
+    def _postpone(self, operands: tuple[Schedule, ...]) -> None:
+        """Leave the parts to be written down when somebody asks for them."""
+        vars(self).pop("parts", None)
+        settle(self, "_operands", operands)
+        settle(self, "_count", sum([count_of(type(self), node) for node in operands]))
+
+    def _levels(self) -> int:
+        if "_operands" not in vars(self):
+            return super()._levels()
+        return 1 + max([node._depth - isinstance(node, type(self)) for node in self._operands])
 
 
 def count_of(cls: type[Associative], node: Any) -> int:

@@ -15,6 +15,8 @@ from lrsched import (
     Exponential,
     Extend,
     Linear,
+    Maximum,
+    Minimum,
     PowerLaw,
     Schedule,
     Warmup,
@@ -90,6 +92,8 @@ MANY = {
     "product": lambda n: reduce(mul, [Linear(1.0, 0.99, 3)] * n),
     "product, from the right": lambda n: reduce(lambda s, i: 1.0 * s, range(n), Linear(1.0, 0.99, 3)),
     "sum": lambda n: sum([Linear(1.0, 0.5, 3)] * n),
+    "smallest": lambda n: reduce(lambda s, i: Minimum((s, Linear(1.0, 0.5, 3 + i))), range(n), Constant(1.0)),
+    "largest, from the right": lambda n: reduce(lambda s, i: Maximum((0.5, s)), range(n), Linear(1.0, 0.5, 3)),
     "milestones": lambda n: multi_step(0.1, 0.999, range(1, n)),
 }
 

@@ -5,8 +5,10 @@ epochs; both in the order of the list. Building them takes their first step, all
 """
 
 import math
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from lrsched._curves import Chain, Constant, Cosine, Epochs, Extend, Hold, Product, Schedule, Table
 from lrsched.compat._tools import late, must
@@ -60,29 +62,29 @@ def follow(rate: float, listed: Sequence[Acting], where: str, total: float = mat
         where: what an error names.
         total: updates of the training; the last rate holds from there on.
     """
-    hooked = sorted(listed, key=lambda acting: acting.epochs)
+    names = ", ".join(acting.name for acting in listed)
+    # Those that have not begun, the next one last, and those that act now, in the order of the list.
+    waiting = sorted(enumerate(listed), key=lambda item: -item[1].update(0))
+    begun: list[tuple[int, Acting]] = []
     pieces: list[Piece] = []
     t: float = 0
     while t < total:
-        must(
-            len(pieces) < _MANY * 4,
-            where,
-            "schedulers that end, where several change the rate together",
-            _names(listed),
-        )
+        must(len(pieces) < _MANY * 4, where, "schedulers that end, where several change the rate together", names)
         now = int(t)
-        rate, last, found = _act(listed if now == 0 else hooked, now, rate)
+        while waiting and waiting[-1][1].update(0) <= now:
+            insort(begun, waiting.pop(), key=itemgetter(0))
+        begun = [item for item in begun if item[1].end * item[1].every > now]
+        acting = [one for _, one in begun]
+        hooked = sorted(acting, key=lambda one: one.epochs)
+        rate, last, found = _act(acting if now == 0 else hooked, now, rate)
         must(rate >= 0.0, where, f"schedulers that leave the rate >= 0, at update {now} too", rate)
-        until, curve = _piece(now, rate, last, found, listed, hooked, where, total)
+        soonest = min(total, waiting[-1][1].update(0)) if waiting else total
+        until, curve = _piece(now, rate, last, found, acting, hooked, where, soonest)
         pieces.append((until - now, curve))
         if until < math.inf:
             rate = curve(int(until) - now - 1)
         t = until
     return _joined(pieces if t == math.inf else [*pieces, (math.inf, Constant(rate))])
-
-
-def _names(listed: Sequence[Acting]) -> str:
-    return ", ".join(acting.name for acting in listed)
 
 
 def _act(listed: Sequence[Acting], t: int, rate: float) -> tuple[float, Acting | None, float]:
@@ -105,11 +107,10 @@ def _piece(
     listed: Sequence[Acting],
     hooked: Sequence[Acting],
     where: str,
-    total: float,
+    soonest: float,
 ) -> tuple[float, Schedule]:
     """Return the update at which what happens now ends, and the curve until then, from its own zero."""
-    bounds = [bound for acting in listed for bound in (acting.update(0), acting.end * acting.every) if bound > t]
-    until = min([total, *bounds])
+    until = min([soonest, *(acting.end * acting.every for acting in listed)])
     movers = [acting for acting in listed if _changes(acting, t, until)]
     if len(movers) > 1:
         turns = [_turn(acting, t) for acting in movers]
@@ -161,8 +162,8 @@ def _turn(acting: Acting, t: int) -> float:
 
 def _listed(t: int, until: float, rate: float, hooked: Sequence[Acting], where: str) -> Schedule:
     """Return the rates from update t until another one, step by step."""
-    acting = _names([acting for acting in hooked if acting.at(t) is not None])
-    must(until - t <= _LISTED, where, f"schedulers that act together for at most {_LISTED} updates", acting)
+    names = ", ".join(acting.name for acting in hooked if acting.at(t) is not None)
+    must(until - t <= _LISTED, where, f"schedulers that act together for at most {_LISTED} updates", names)
     rates = [rate]
     for update in range(t + 1, int(until)):
         rate, _, _ = _act(hooked, update, rate)
