@@ -6,12 +6,15 @@
 (0.0, 0.0003, 0.0)
 """
 
+from importlib import import_module
+from os import scandir
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lrsched._core.config import from_config, to_config
 from lrsched._core.functions import register
-from lrsched._core.offers import PICTURES
+from lrsched._core.names import closest
+from lrsched._core.offers import ELSEWHERE, PICTURES
 from lrsched._curves import (
     Batches,
     Budget,
@@ -194,14 +197,38 @@ def _picture(schedule: Schedule) -> dict[str, Any]:
 
 PICTURES["schedule"] = _picture
 
+# What people call a library in a text.
+_ALIASES = {"pytorch": "torch", "jax": "optax", "tensorflow": "keras", "tf": "keras", "huggingface": "transformers"}
+_ALIASES |= {"hf": "transformers"}
+
+
+def _libraries() -> list[str]:
+    """Return the libraries of `lrsched.compat`, without importing it."""
+    return sorted(entry.name.partition(".")[0] for entry in scandir(f"{__path__[0]}/compat") if entry.name[0] != "_")
+
+
+def _elsewhere(name: str) -> Any:
+    """Return the function of `lrsched.compat` that a name with dots means, or the nearest names if there is none."""
+    parts = name.split(".")
+    while parts[0] in ("lrsched", "ls", "compat") and len(parts) > 2:
+        del parts[0]
+    library = _ALIASES.get(parts[0], parts[0])
+    if library not in _libraries():  # nothing is imported
+        return [f"{other}.*" for other in closest(library, _libraries())]
+    module = import_module(f"lrsched.compat.{library}")
+    if parts[-1] in module.__all__:
+        return getattr(module, parts[-1])
+    return [f"{library}.{other}" for other in closest(parts[-1], module.__all__)]
+
+
+ELSEWHERE[:] = [_elsewhere]
+
 
 if not TYPE_CHECKING:  # to whom it would give any name
 
     def __getattr__(name: str) -> Any:
         if name not in _LATE:
             raise AttributeError(f"module 'lrsched' has no attribute {name!r}")
-        from importlib import import_module
-
         globals()[name] = item = getattr(import_module(f"lrsched.{_LATE[name]}"), name)
         _publish(__name__)
         return item

@@ -32,6 +32,16 @@ def _distance(a: str, b: str, most: int) -> int:
     return last[-1]
 
 
+def closest(name: str, known: Collection[str], count: int = 3) -> list[str]:
+    """Return the known names that are most like a name, the nearest first.
+
+    Examples:
+        >>> closest("cosin", ["Linear", "Cosine", "warmup_cosine", "Tanh"], 2)
+        ['Cosine', 'Linear']
+    """
+    return sorted(known, key=lambda other: (_distance(folded(name), folded(other), 99), other))[:count]
+
+
 def nearest(name: str, known: Collection[str]) -> str | None:
     """Return the one of the `known` names that `name` is a misspelling of, if any.
 

@@ -1,8 +1,9 @@
 """The text form of a value: the grammar of its `repr`, read token by token, never by `eval`.
 
 A text is a call of a known name with numbers, strings, None, True, False, tuples, lists and other values, combined by
-`>>`, `*`, `+` and `**`. Everything else is a ValueError that names line and column. Reading takes time linear in the
-text: brackets lie on a stack of the reader, not on that of Python, and a run of numbers is one token.
+`>>`, `*`, `+` and `**`; a name with a dot is a function of another library, `torch.OneCycleLR(...)`. Numbers may be
+computed by `+ - * / // **`. Everything else is a ValueError that names line and column. Reading takes time linear in
+the text: brackets lie on a stack of the reader, not on that of Python, and a run of numbers is one token.
 
 A length may have a unit, '5%' or 5%: a call with one in it is not made, but becomes a template.
 """
@@ -10,6 +11,7 @@ A length may have a unit, '5%' or 5%: a call with one in it is not made, but bec
 import ast
 import contextlib
 import json
+import math
 import operator
 import re
 import warnings
@@ -18,7 +20,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from lrsched._core.check import short
 from lrsched._core.functions import check_functions, named
-from lrsched._core.offers import CALLS, CLASSES
+from lrsched._core.names import closest
+from lrsched._core.offers import CALLS, CLASSES, ELSEWHERE
 from lrsched._core.units import BARE, has_units, quantity
 from lrsched._core.value import Value
 
@@ -32,8 +35,8 @@ MAX_EXPLAINED = 10_000
 
 _NUMBER = r"(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9][0-9_]*)?"
 _TOKEN = re.compile(
-    rf"(?:\s|\\\n|#[^\n]*)*+(?:(?P<length>{BARE})|(?P<number>0[xXoObB]\w+|{_NUMBER}(?!\w))|(?P<name>[^\W\d]\w*)"
-    r"|(?P<text>'(?:[^'\\\n]|\\.)*+'|\"(?:[^\"\\\n]|\\.)*+\")|(?P<sign>\*\*|>>|[-+*(),=\[\]])|(?P<end>\Z))"
+    rf"(?:\s|\\\n|#[^\n]*)*+(?:(?P<length>{BARE})|(?P<number>0[xXoObB]\w+|{_NUMBER}(?!\w))|(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)"
+    r"|(?P<text>'(?:[^'\\\n]|\\.)*+'|\"(?:[^\"\\\n]|\\.)*+\")|(?P<sign>\*\*|//|>>|[-+*/(),=\[\]])|(?P<end>\Z))"
 )
 _JSON_NUMBER = r"-?[0-9]++(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
 _RUN = re.compile(rf"\s*+((?:{_JSON_NUMBER}\s*+,\s*+){{8,}}+)")
@@ -53,12 +56,20 @@ class _Operator(NamedTuple):
 
 
 _OPERATORS = {
-    ">>": _Operator("RShift", 1, operator.rshift),
-    "+": _Operator("Add", 2, operator.add),
-    "*": _Operator("Mult", 3, operator.mul),
-    "**": _Operator("Pow", 5, operator.pow, rightward=True),
+    ">>": _Operator(">>", 1, operator.rshift),
+    "+": _Operator("+", 2, operator.add),
+    "-": _Operator("-", 2, operator.sub),
+    "*": _Operator("*", 3, operator.mul),
+    "/": _Operator("/", 3, operator.truediv),
+    "//": _Operator("//", 3, operator.floordiv),
+    "**": _Operator("**", 5, operator.pow, rightward=True),
 }
-_SIGNS = {"-": _Operator("UnaryOp", 4, operator.neg), "+": _Operator("UnaryOp", 4, operator.pos)}
+_SIGNS = {"-": _Operator("sign", 4, operator.neg), "+": _Operator("sign", 4, operator.pos)}
+# What stands between values, and not only between numbers.
+_JOINS = (">>", "+", "*", "**")
+_TAKES = ", ".join(_JOINS)
+# No number in a text is larger.
+_LARGEST = 2.0**1023
 
 
 def parse_value(text: str, kind: str, functions: Mapping[str, Callable[..., Any]] | None = None) -> Any:
@@ -227,9 +238,16 @@ class _Reader:
                 self.refuse(at, str(error))
             return False
         elif name not in self.known:
-            self.refuse(at, f"{name!r} is not a known {self.kind}; known are {', '.join(sorted(self.known))}")
+            self.known[name] = self.elsewhere(name, at)
         self.place = following.end()  # type: ignore[union-attr]  # it has a sign
         return True if sign == "=" else self.opened(_Bracket("(", at, name))
+
+    def elsewhere(self, name: str, at: int) -> Callable[..., Any]:
+        """Return the function of another library that a name with dots means."""
+        found = ELSEWHERE[0](name) if "." in name and ELSEWHERE else closest(name, self.known)
+        if callable(found):
+            return found
+        self.refuse(at, f"{name!r} is not a known {self.kind}; the nearest are {', '.join(found)}")
 
     def opened(self, bracket: _Bracket) -> bool:
         if len(self.open) > MAX_BRACKETS:
@@ -297,17 +315,31 @@ class _Reader:
         operands = inner.operands
         while inner.waiting and inner.waiting[-1][0].binding >= binding:
             found, at = inner.waiting.pop()
-            taken = [operands.pop()] if found.name == "UnaryOp" else [operands.pop(), operands.pop()][::-1]
-            if found.name == "UnaryOp":
-                if not isinstance(taken[0], int | float) or isinstance(taken[0], bool):
-                    self.fail(at, "UnaryOp is not part of the text form here")
-            elif not any(isinstance(operand, Value) for operand in taken):
-                self.fail(at, f"{found.name} is not part of the text form here")
+            taken = [operands.pop()] if found.name == "sign" else [operands.pop(), operands.pop()][::-1]
+            plain = all(isinstance(operand, int | float) and not isinstance(operand, bool) for operand in taken)
+            if found.name == "sign" and not plain:
+                self.fail(at, "a sign must stand before a number")
+            if not plain and (found.name not in _JOINS or not any(isinstance(one, Value) for one in taken)):
+                beside = f", or beside a {self.kind}" if found.name in _JOINS else ""
+                self.fail(at, f"{found.name} must stand between numbers{beside}; a {self.kind} takes {_TAKES}")
             try:
-                operands.append(found.apply(*taken))
-            except (TypeError, ValueError) as error:
+                operands.append(_computed(found, taken) if plain else found.apply(*taken))
+            except (ArithmeticError, TypeError, ValueError) as error:
                 self.fail(at, str(error))
         return operands[-1]
+
+
+def _computed(found: _Operator, numbers: list[Any]) -> Any:
+    """Return what an operator makes of numbers, none of them beyond what a float holds."""
+    if found.name == ">>":
+        raise ValueError(">> must stand between schedules or rules")
+    try:
+        size = found.apply(*map(float, numbers))  # where a power of integers would take too long, this overflows
+    except OverflowError:
+        size = math.inf
+    if isinstance(size, complex) or not abs(size) <= _LARGEST:
+        raise ValueError(f"{found.name} must give a real number below 2**1023")
+    return found.apply(*numbers)
 
 
 def _as_wide(length: re.Match[str]) -> str:
@@ -315,7 +347,47 @@ def _as_wide(length: re.Match[str]) -> str:
 
 
 _FORM = (ast.BinOp, ast.Call, ast.Name, ast.Tuple, ast.List, ast.UnaryOp, ast.keyword, ast.expr_context)
-_FORM_OPERATORS = (ast.RShift, ast.Mult, ast.Add, ast.Pow, ast.USub, ast.UAdd)
+_FORM_OPERATORS = (
+    ast.RShift,
+    ast.Mult,
+    ast.Add,
+    ast.Pow,
+    ast.USub,
+    ast.UAdd,
+    ast.Sub,
+    ast.Div,
+    ast.FloorDiv,
+)
+# What people call the parts of Python that are no part of the text.
+_WORDS: dict[type[ast.AST], str] = {
+    ast.Attribute: "a dot",
+    ast.BoolOp: "`and` or `or`",
+    ast.Compare: "a comparison",
+    ast.Constant: "such a constant",
+    ast.Dict: "a dictionary",
+    ast.DictComp: "a loop",
+    ast.GeneratorExp: "a loop",
+    ast.IfExp: "`if`",
+    ast.JoinedStr: "an f-string",
+    ast.Lambda: "a lambda",
+    ast.ListComp: "a loop",
+    ast.NamedExpr: ":=",
+    ast.Set: "a set",
+    ast.SetComp: "a loop",
+    ast.Starred: "* before an argument",
+    ast.Subscript: "an index",
+    ast.keyword: "** before arguments",
+}
+
+
+def _told(node: ast.AST, kind: str) -> str:
+    return f"{_WORDS.get(type(node), 'this operator')} is not part of the text of a {kind}"
+
+
+def _is_dotted(node: ast.AST) -> bool:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
 
 
 def _foreign(text: str, kind: str) -> str | None:
@@ -332,20 +404,14 @@ def _foreign(text: str, kind: str) -> str | None:
         node = waiting.pop()
         line, column = getattr(node, "lineno", line + 1) - 1, getattr(node, "col_offset", column - 1) + 1
         what = ""
-        if isinstance(node, ast.Call) and not isinstance(node.func, ast.Name):
-            what = f"{type(node.func).__name__!r} is not a known {kind}"
+        if isinstance(node, ast.Call) and not _is_dotted(node.func):
+            what = _told(node.func, kind) if type(node.func) in _WORDS else f"only a name may be called in a {kind}"
         elif isinstance(node, ast.keyword) and node.arg is None:
-            what = "** is not part of the text form"
-        elif isinstance(node, ast.operator | ast.unaryop) and not isinstance(node, _FORM_OPERATORS):
-            what = f"{type(node).__name__} is not part of the text form here"
+            what = _told(node, kind)
         elif isinstance(node, ast.Constant):
-            what = (
-                ""
-                if node.value is None or isinstance(node.value, str | int | float)
-                else "Constant is not part of the text form"
-            )
-        elif not isinstance(node, (*_FORM, *_FORM_OPERATORS)):
-            what = f"{type(node).__name__} is not part of the text form"
+            what = "" if node.value is None or isinstance(node.value, str | int | float) else _told(node, kind)
+        elif not isinstance(node, (*_FORM, *_FORM_OPERATORS)) and not _is_dotted(node):
+            what = _told(node, kind)
         if what:
             return f"line {line}, column {column}: {what}"
         waiting += [*ast.iter_child_nodes(node)][::-1]

@@ -11,7 +11,8 @@ def parse(text: str, *, functions: Mapping[str, Callable[[Any], Any]] | None = N
 
     Args:
         text: what `repr` of a schedule prints, for example `"Warmup(500) >> Cosine(3e-4, 0, steps=9_500)"`; calls of
-            recipes too. Lengths may have units, `Warmup(5%)` or `Warmup('3ep')`, and 10k is 10000.
+            recipes and of other libraries' functions, `"torch.OneCycleLR(max_lr=0.1, total_steps=100)"`, too. Numbers
+            may be computed, `steps=10*1000`. Lengths may have units, `Warmup(5%)` or `Warmup('3ep')`, and 10k is 10000.
         functions: what names of functions in it stand for, beside those that the program has registered.
 
     Returns:

@@ -99,14 +99,14 @@ def range_test(start: Positive, end: Positive, steps: Length) -> Schedule:
 
 @recipe
 def one_cycle(
-    peak: Rate, steps: Length, warmup: LengthOrPart, start_divisor: Positive = 25.0, end_divisor: Positive = 1e4
+    peak: Rate, steps: Length, warmup: LengthOrPart = 0.3, start_divisor: Positive = 25.0, end_divisor: Positive = 1e4
 ) -> Schedule:
     """The one-cycle policy: half a cosine up, then half a cosine down.
 
     Args:
         peak: highest learning rate, > 0.
         steps: all updates.
-        warmup: updates of the rise, >= 1, fewer than `steps`; or a part of `steps`, in (0, 1).
+        warmup: updates of the rise, >= 1, fewer than `steps`; or a part of `steps`, in (0, 1), as PyTorch has it.
         start_divisor: the cycle starts at `peak / start_divisor`, > 0.
         end_divisor: and ends at its start divided by this, > 0.
 

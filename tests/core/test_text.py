@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import schedules
 
 import lrsched
-from lrsched import Cosine, Linear, Schedule, Table, from_config, parse, to_config
+from lrsched import Cosine, Linear, Schedule, Table, compat, from_config, parse, to_config
 
 HOSTILE_TEXTS = {
     "": "invalid syntax|must describe",
@@ -17,37 +18,47 @@ HOSTILE_TEXTS = {
     "Cosine": r"column 1: 'Cosine' must be called",
     "Cosine(": "line 1",
     "cosine(1, 0, steps=3)": "'cosine' is not a known schedule",
-    "Cosine(1, 0, steps=3).start": "Attribute is not part of the text form",
-    "Cosine.__init__(1)": "'Attribute' is not a known schedule",
-    "__import__('os').system('true')": "'Attribute' is not a known schedule",
+    "Cosine(1, 0, steps=3).start": "a dot is not part of the text of a schedule",
+    "Cosine.__init__(1)": "'Cosine.__init__' is not a known schedule",
+    "__import__('os').system('true')": "a dot is not part of the text",
     "__import__('os')": "'__import__' is not a known schedule",
     "eval('1')": "'eval' is not a known schedule",
-    "(lambda: 1)()": "'Lambda' is not a known schedule",
-    "lambda: 1": "Lambda is not part of the text form",
-    "[Constant(1) for x in (1,)]": "ListComp is not part of the text form",
-    "Constant(**{'value': 1})": r"\*\* is not part of the text form",
-    "Constant(*[1])": "Starred is not part of the text form",
-    "Constant(value := 1)": "NamedExpr is not part of the text form",
-    "Constant(f'{1}')": "JoinedStr is not part of the text form",
-    "Constant(1)[0]": "Subscript is not part of the text form",
-    "Constant(1) if 1 else Constant(2)": "IfExp is not part of the text form",
-    "Constant(1) and Constant(2)": "BoolOp is not part of the text form",
-    "Constant(1) - 1": "Sub is not part of the text form",
-    "Constant(1) / 2": "Div is not part of the text form",
-    "Constant(1 + 1)": "Add is not part of the text form here",
-    "Constant(9**9**9**9)": "Pow is not part of the text form here",
-    "9**9**9**9": "Pow is not part of the text form here",
-    "'a' * 10**9": "is not part of the text form here",
+    "(lambda: 1)()": "a lambda is not part of the text",
+    "lambda: 1": "a lambda is not part of the text",
+    "[Constant(1) for x in (1,)]": "a loop is not part of the text",
+    "Constant(**{'value': 1})": r"\*\* before arguments is not part of the text",
+    "Constant(*[1])": r"\* before an argument is not part of the text",
+    "Constant(value := 1)": ":= is not part of the text",
+    "Constant(f'{1}')": "an f-string is not part of the text",
+    "Constant(1)[0]": "an index is not part of the text",
+    "Constant(1) if 1 else Constant(2)": "`if` is not part of the text",
+    "Constant(1) and Constant(2)": "`and` or `or` is not part of the text",
+    "Constant(1) - 1": r"column 13: - must stand between numbers; a schedule takes >>, \+, \*, \*\*",
+    "Constant(1) / 2": "column 13: / must stand between numbers",
+    "Constant(True + 1)": r"\+ must stand between numbers",
+    "Constant(1 / 0)": "division by zero",
+    "Constant((-1) ** 0.5)": "must give a real number",
+    "Constant(2**1023 * 4)": r"\* must give a real number below",
+    "Constant(3 >> 4)": ">> must stand between schedules",
+    "-Constant(1)": "a sign must stand before a number",
+    "Constant(1) % 2": "this operator is not part of the text",
+    "Constant(1)(2)": "only a name may be called",
+    "os.system('true')": r"'os.system' is not a known schedule; the nearest are (\w+\.\*, ){2}\w+\.\*$",
+    "torch.StepLRR(0.1, 3)": r"the nearest are torch.StepLR, (torch\.\w+, )torch\.\w+$",
+    "Cosin(1, 0, steps=3)": r"'Cosin' is not a known schedule; the nearest are Cosine, \w+, \w+$",
+    "Constant(9**9**9**9)": r"\*\* must give a real number below 2\*\*1023",
+    "9**9**9**9": r"\*\* must give a real number below 2\*\*1023",
+    "'a' * 10**9": r"\* must stand between numbers, or beside a schedule",
     "1": "must describe a schedule",
     "'Constant(1)'": "must describe a schedule",
     "(Constant(1), Constant(2))": "must describe a schedule",
     "Constant(1e999)": r"Constant\(value=...\) must be a finite number >= 0, got inf",
     "Constant(-1)": r"Constant\(value=...\) must be a finite number >= 0, got -1",
-    "Constant(1j)": "Constant is not part of the text form",
+    "Constant(1j)": "such a constant is not part of the text",
     "Constant(True)": r"Constant\(value=...\) must be a finite number",
     "Constant('1')": r"Constant\(value=...\) must be a finite number",
-    "Constant(...)": "Constant is not part of the text form",
-    "Constant(b'1')": "Constant is not part of the text form",
+    "Constant(...)": "such a constant is not part of the text",
+    "Constant(b'1')": "such a constant is not part of the text",
     "Constant(nan)": "'nan' is no finite number",
     "Constant(" + "9" * 400 + ")": r"Constant\(value=...\) must be a finite number",
     "Constant(" + "9" * 10_000 + ")": "line 1|integer string",
@@ -58,10 +69,9 @@ HOSTILE_TEXTS = {
     "Constant()": "missing 1 required positional argument",
     "Linear(1, 0, steps=0)": r"Linear\(steps=...\) must be an int >= 1",
     "Linear(1, 0, steps=2.5)": r"Linear\(steps=...\) must be an int >= 1",
-    "Linear(1, 0, steps=10**9)": "Pow is not part of the text form here",
     "Linear(1, 0, steps=" + str(2**53 + 1) + ")": r"and <= 2\*\*53",
     "Constant(1) >> Constant(2)": "only the last schedule of a chain may be unbounded",
-    "Constant(1) >> 2": "RShift is not part|unsupported operand",
+    "Constant(1) >> 2": "unsupported operand",
     "Warmup(5) >> Cooldown(5)": "a cool-down cannot follow a warm-up",
     "Repeat(Warmup(5))": "a height is missing",
     "Repeat(Constant(1))": "never ends",
@@ -94,6 +104,53 @@ HOSTILE_TEXTS = {
 def test_a_text_that_is_no_schedule_is_refused(text):
     with pytest.raises(ValueError, match=HOSTILE_TEXTS[text]):
         parse(text)
+
+
+WRITTEN = {
+    "one_cycle(0.1, steps=1000)": lrsched.one_cycle(0.1, 1000, 300),
+    "torch.OneCycleLR(max_lr=0.1, total_steps=100)": compat.torch.OneCycleLR(max_lr=0.1, total_steps=100),
+    "pytorch.StepLR(0.1, 30)": compat.torch.StepLR(0.1, 30),
+    "torch.optim.lr_scheduler.StepLR(0.1, step_size=30)": compat.torch.StepLR(0.1, 30),
+    "lrsched.compat.torch.StepLR(0.1, 30)": compat.torch.StepLR(0.1, 30),
+    "jax.cosine_decay_schedule(0.1, 100)": compat.optax.cosine_decay_schedule(0.1, 100),
+    "tensorflow.CosineDecay(0.1, 100)": compat.keras.CosineDecay(0.1, 100),
+    "keras.optimizers.schedules.CosineDecay(0.1, 100)": compat.keras.CosineDecay(0.1, 100),
+    "huggingface.get_constant_schedule(0.1)": compat.transformers.get_constant_schedule(0.1),
+    "Warmup(5) >> torch.StepLR(0.1, 30) * 0.5": lrsched.Warmup(5) >> compat.torch.StepLR(0.1, 30) * 0.5,
+    "Cosine(3e-4 / 10, 0, steps=10 * 1000)": Cosine(3e-4 / 10, 0.0, steps=10_000),
+    "Cosine(0.1 * (3 - 1), 0, steps=2**10)": Cosine(0.2, 0.0, steps=1024),
+    "Linear(1, 0, steps=10**9)": Linear(1.0, 0.0, steps=10**9),
+    "Warmup(10 // 3) >> Constant(2**-1 - -0.5)": lrsched.Warmup(3) >> lrsched.Constant(1.0),
+    "Table((1 + 1, 2 * 3, -1 + 2))": Table((2.0, 6.0, 1.0)),
+    "Constant(0.5) * 2 ** 2": lrsched.Constant(0.5) * 4,
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_what_people_type_is_read(text):
+    assert parse(text) == WRITTEN[text]
+
+
+SIGNS = ("+", "-", "*", "/", "//", "**")
+numbers = st.integers(-50, 50) | st.floats(-50, 50)
+
+
+@given(
+    st.recursive(numbers.map(repr), lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from(SIGNS), inner))
+)
+def test_numbers_are_computed_as_python_does_or_refused(text):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = eval(text)
+        plain = isinstance(expected, int | float) and abs(expected) < 2.0**1000
+    except ArithmeticError:
+        plain = False
+    if plain and abs(expected) < 1e100:
+        assert parse(f"Constant(({text})**2)")(0) == expected**2
+    elif not plain:
+        with pytest.raises(ValueError, match="parse"):
+            parse(f"Constant(({text})**2)")
 
 
 @pytest.mark.parametrize("content", [None, 3, b"Constant(1)", ["Constant(1)"], Linear(1, 0, 3)])
