@@ -19,6 +19,7 @@ Tree = Any
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 LARGEST = float(np.finfo(np.float64).max)
+_RETURNS = "must return a number or a 0-d array"
 
 
 class RuleState(NamedTuple):
@@ -54,7 +55,8 @@ def from_rule(rule: Rule, learning_rate: Any, *, axis_name: Any = None) -> optax
 
     Raises:
         TypeError: an argument is of another kind; in `init`, a parameter is not floating-point.
-        ValueError: the learning rate is not a scalar; in `update`, the rule needs the parameters, or it needs norms
+        ValueError: the learning rate, or what a function gives for count 0, is not a scalar, finite and >= 0; in
+            `update`, the rule needs the parameters, or it needs norms
             inside `jax.shard_map` and does not know which axes split the parameters.
 
     Examples:
@@ -72,7 +74,7 @@ def from_rule(rule: Rule, learning_rate: Any, *, axis_name: Any = None) -> optax
         >>> float(optimizer.init(params).hyperparams["learning_rate"])
         0.5
     """
-    _check_rule("from_rule", rule)
+    check_rule("from_rule", rule)
     _check_learning_rate(learning_rate)
     check_axis_name("from_rule", axis_name)
 
@@ -81,7 +83,7 @@ def from_rule(rule: Rule, learning_rate: Any, *, axis_name: Any = None) -> optax
         lr = learning_rate
         if callable(learning_rate):
             lr = learning_rate(state.count)
-            _check_rate("from_rule(learning_rate=...) must return a number or a 0-d array", lr)
+            _check_rate(f"from_rule(learning_rate=...) {_RETURNS}", lr)
         return _updated(rule, updates, state, params, lr, _negative, axis_name)
 
     return optax.GradientTransformation(lambda params: _init(rule, params), update)
@@ -114,7 +116,7 @@ def scale_by_rule(rule: Rule, *, axis_name: Any = None) -> optax.GradientTransfo
         ...     optax.scale_by_learning_rate(Constant(0.1)),
         ... )
     """
-    _check_rule("scale_by_rule", rule)
+    check_rule("scale_by_rule", rule)
     if not is_proportional(rule):
         raise ValueError(
             f"scale_by_rule(rule=...) must be a rule whose update is proportional to the learning rate, got {rule!r}; "
@@ -129,7 +131,8 @@ def scale_by_rule(rule: Rule, *, axis_name: Any = None) -> optax.GradientTransfo
     return optax.GradientTransformation(lambda params: _init(rule, params), update)
 
 
-def _check_rule(function: str, rule: Any) -> None:
+def check_rule(function: str, rule: Any) -> None:
+    """Raise a TypeError unless it is a rule."""
     if not isinstance(rule, Rule):
         hint = f"; write {rule!r} >> SGD()" if isinstance(rule, Part) else ""
         raise TypeError(f"{function}(rule=...) must be a rule such as rules.Adam(), got {rule!r}{hint}")
@@ -141,11 +144,18 @@ def _check_learning_rate(learning_rate: Any) -> None:
             learning_rate(0), learning_rate(learning_rate.length or 0)
         except ValueError as error:
             raise ValueError(f"from_rule(learning_rate=...) must be a complete schedule: {error}") from None
-    elif not callable(learning_rate):
-        must = "from_rule(learning_rate=...) must be a number, a 0-d array or a function of the count"
-        _check_rate(must, learning_rate)
-        if not isinstance(learning_rate, jax.core.Tracer) and not 0.0 <= _number(learning_rate) <= LARGEST:
-            raise ValueError(f"{must}, finite and >= 0, got {learning_rate!r}")
+        return
+    must, rate = "must be a number, a 0-d array or a function of the count", learning_rate
+    if callable(learning_rate):
+        must = _RETURNS
+        try:
+            rate = learning_rate(jnp.zeros([], jnp.int32))
+        except Exception:  # what it needs may be there later
+            return
+    must = f"from_rule(learning_rate=...) {must}"
+    _check_rate(must, rate)
+    if not isinstance(rate, jax.core.Tracer) and not 0.0 <= _number(rate) <= LARGEST:
+        raise ValueError(f"{must}, finite and >= 0, got {rate!r}")
 
 
 def _number(rate: Any) -> int | float:
@@ -177,7 +187,7 @@ def _init(rule: Rule, params: Tree) -> RuleState:
 
     tree: Any
     leaves, tree = jax.tree.flatten(params)
-    layout = _layout(rule)
+    layout = layout_of(rule)
     slots = [layout.flatten_up_to(rule.slots(_SlotsOfLeaf(p))) for p in leaves]
     columns = [tree.unflatten([own[i] for own in slots]) for i in range(layout.num_leaves)]
     return RuleState(jnp.zeros([], jnp.int32), layout.unflatten(columns))
@@ -212,7 +222,8 @@ class _Shapes(NamedTuple):
         return _SlotShape(self.shape if shape is None else shape)
 
 
-def _layout(rule: Rule) -> Any:
+def layout_of(rule: Rule) -> Any:
+    """Return the structure of the slots of one parameter."""
     return jax.tree.structure(rule.slots(_Shapes()))
 
 
@@ -253,12 +264,13 @@ def _check_state(rule: Rule, state: Any) -> None:
     if not isinstance(state.count, jax.core.Tracer) and state.count < 0:
         raise ValueError(f"{must}, with a count >= 0, got {state.count!r}")
     try:
-        _layout(rule).flatten_up_to(state.slots)
+        layout_of(rule).flatten_up_to(state.slots)
     except ValueError:
         raise TypeError(f"{must}, got one with slots {type(state.slots).__name__}") from None
 
 
-def _aligned(argument: str, tree: Any, content: Any) -> list[Any]:
+def aligned(argument: str, tree: Any, content: Any) -> list[Any]:
+    """Return what stands in containers like those of the updates, as a list."""
     try:
         return tree.flatten_up_to(content)  # type: ignore[no-any-return]  # a list
     except ValueError as error:
@@ -267,7 +279,7 @@ def _aligned(argument: str, tree: Any, content: Any) -> list[Any]:
 
 def _check_leaf(rule: Rule, place: str, p: Any, g: Any, slots: Any) -> None:
     shape = jnp.shape(g if p is None else p)
-    layout = _layout(rule)
+    layout = layout_of(rule)
     names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(slots)]
     wanted = [one.shape for one in layout.flatten_up_to(rule.slots(_Shapes(shape)))]
     found = [("updates", "", g, shape), *([] if p is None else [("params", "", p, shape)])]
@@ -295,10 +307,10 @@ def _updated(
     count = optax.safe_increment(state.count)
     if not moving:
         return gradients, RuleState(count, state.slots)
-    given = [None] * len(leaves) if params is None else _aligned("params", tree, params)
+    given = [None] * len(leaves) if params is None else aligned("params", tree, params)
     # The slots are trees of the parameters; the rule wants slots for each of them.
-    layout = _layout(rule)
-    columns = [_aligned("state", tree, column) for column in layout.flatten_up_to(state.slots)]
+    layout = layout_of(rule)
+    columns = [aligned("state", tree, column) for column in layout.flatten_up_to(state.slots)]
     slots = [layout.unflatten([column[i] for column in columns]) for i in moving]
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(gradients, is_leaf=_is_none)]
     for i, own in zip(moving, slots, strict=True):

@@ -353,9 +353,24 @@ def test_a_schedule_without_a_height_is_refused_when_the_optimizer_is_built(sche
 
 @pytest.mark.parametrize("result", [None, "x", 1j, optax.sgd(0.1)], ids=["None", "text", "complex", "optimizer"])
 def test_a_function_that_returns_no_rate_is_named(result):
-    optimizer = from_rule(rules.SGD(), lambda count: result)
     with pytest.raises(TypeError, match=r"from_rule\(learning_rate=\.\.\.\) must return a number or a 0-d array, got"):
-        optimizer.update(PARAMS, optimizer.init(PARAMS), PARAMS)
+        from_rule(rules.SGD(), lambda count: result)
+    late = from_rule(rules.SGD(), lambda count: result if isinstance(count, jax.core.Tracer) else 0.1)
+    with pytest.raises(TypeError, match=r"from_rule\(learning_rate=\.\.\.\) must return a number or a 0-d array, got"):
+        jax.jit(late.update)(PARAMS, late.init(PARAMS), PARAMS)
+
+
+@pytest.mark.parametrize("rate", [jnp.ones(3), float("nan"), float("inf"), -0.1, jnp.asarray(jnp.nan)], ids=repr)
+def test_a_function_that_begins_with_no_rate_is_refused_when_the_optimizer_is_built(rate):
+    with pytest.raises(ValueError, match=r"from_rule\(learning_rate=\.\.\.\) must return a number or a 0-d array.*got"):
+        from_rule(rules.SGD(), lambda count: rate)
+
+
+def test_a_function_that_cannot_be_asked_yet_is_asked_later():
+    rates = {}
+    optimizer = from_rule(rules.SGD(), lambda count: rates["lr"])
+    rates["lr"] = 0.5
+    np.testing.assert_array_equal(optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)))[0], [-0.5, -0.5])
 
 
 def replaced(**leaves):
