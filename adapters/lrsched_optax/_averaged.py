@@ -11,7 +11,7 @@ from lrsched_optax._transform import RuleState, Tree, aligned, check_rule, layou
 
 @checked
 def averaged(rule: rules.Rule, params: Tree, state: Any) -> Tree:
-    """Return what is to be evaluated in the place of the parameters that `rules.ScheduleFree` trains.
+    """Return the averages of `rules.ScheduleFree`, which are to be evaluated.
 
     Parameters that have not been updated, or that are masked from the rule, stay as they are. It runs under `jax.jit`.
 
