@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched._command.shared import Args, UserError, read_schedules, read_text
+from lrsched._core.check import MAX_STEPS
 from lrsched._curves import Constant, Linear, Schedule
 from lrsched.forecast import ReturnModel, ReturnState
 
 # The model is shown at most so many observations: longer runs are averaged over neighbours.
 _MOST = 50_000
-# A run of more updates is not laid out step by step.
-_LONGEST = 2**26
 # The names of columns and tags that are understood without asking.
 _LR, _LOSS = ("lr", "learning_rate"), ("loss", "train_loss")
 
@@ -91,20 +90,36 @@ def replay(model: ReturnModel, run: LoggedRun, warmup: int) -> ReturnState:
     Returns:
         The state of the model after the last whole block.
     """
-    steps = np.arange(int(run.step[-1]) + 1)
-    rates = np.interp(steps, run.step, run.lr)
-    rise = min(warmup, int(run.step[0]))
-    rates[:rise] *= steps[:rise] / max(rise, 1)
-    losses = np.full(steps.size, math.nan)
-    losses[run.step] = run.loss
+    every = model.every
+    count = (int(run.step[-1]) + 1) // every
+    rates = _block_means(run, warmup, every, count)
+    there = ~np.isnan(run.loss)
+    block = run.step[there] // every
+    many = np.bincount(block, minlength=count)[:count]
+    with np.errstate(invalid="ignore"):
+        losses = np.bincount(block, run.loss[there], count)[:count] / many
     state = model.init()
-    for begin in range(0, steps.size - model.every + 1, model.every):
-        block = slice(begin, begin + model.every)
-        seen = losses[block][~np.isnan(losses[block])]
-        state = state._replace(lr=float(rates[block].mean()))
-        state, _ = model.update(state, float(seen.mean()) if seen.size else math.nan)
+    for rate, loss in zip(rates.tolist(), losses.tolist(), strict=True):
+        state, _ = model.update(state._replace(lr=rate), loss)
     # What was not logged is nothing that the model should complain of.
     return state._replace(record=state.record._replace(refused=0))
+
+
+def _block_means(run: LoggedRun, warmup: int, every: int, count: int) -> NDArray[np.float64]:
+    """Return the mean rate of each of `count` blocks of `every` updates, without laying out the updates."""
+    steps, rates = run.step, run.lr
+    if rise := min(warmup, int(steps[0])):
+        later = steps > rise
+        steps = np.concatenate(([0, rise], steps[later]))
+        rates = np.concatenate(([0.0, rates[0]], rates[later]))
+    # On a line the mean is the rate in the middle.
+    edges = np.arange(count) * every
+    begin = np.union1d(edges, steps[steps < count * every])
+    length = np.diff(begin, append=count * every)
+    middle = np.interp(begin + (length - 1) / 2, steps, rates)
+    first = np.searchsorted(begin, edges)
+    start = np.repeat(middle[first], np.diff(first, append=begin.size))
+    return middle[first] + np.add.reduceat((middle - start) * length, first) / every
 
 
 def read_run(path: Path, lr: str | None = None, loss: str | None = None) -> LoggedRun:
@@ -122,8 +137,8 @@ def read_run(path: Path, lr: str | None = None, loss: str | None = None) -> Logg
     steps: list[int] = []
     numbers: list[tuple[float, float]] = []
     for where, step, rate, value in rows:
-        if not (step.is_integer() and 0 <= step < _LONGEST):
-            raise UserError(f"{where}: the step must be an int >= 0, got {step} (at most {_LONGEST} are read)")
+        if not (step.is_integer() and 0 <= step < MAX_STEPS):
+            raise UserError(f"{where}: the step must be an int >= 0, got {step} (below 2**53)")
         if steps and step <= steps[-1]:
             raise UserError(f"{where}: steps must rise, but {step:.0f} follows {steps[-1]}")
         if not (math.isfinite(rate) and rate >= 0.0):

@@ -9,6 +9,7 @@ from lrsched.forecast._law import Law
 from lrsched.forecast._multipower import STATUS
 from lrsched.forecast._path import Array, Trace
 from lrsched.forecast._prior import FREE, Prior
+from lrsched.forecast._sums import summed
 
 
 class AnnealingLaw(Law):
@@ -59,10 +60,17 @@ class AnnealingLaw(Law):
     def _model(theta: Array, trace: Trace) -> tuple[Array, Array]:
         l0, a, alpha, c, memory = np.exp(theta)
         gap, _, _, at = trace.jumps
-        age = np.maximum(np.subtract.outer(trace.step + 1.0, at), 0.0)
-        # The geometric sum of the momentum: after n steps a drop has paid 1 - (1 - 1 / memory)**n of its reward.
-        left = np.exp(age * np.log1p(-1.0 / memory))
-        arrived = c * (gap.sum() - left @ gap)
+        rate = np.log1p(-1.0 / memory)
+
+        def kernel(step: Array, some: slice) -> Array:
+            age = np.maximum(np.subtract.outer(step, at[some]), 0.0)
+            # The geometric sum of the momentum: after n steps a drop has paid 1 - (1 - 1 / memory)**n of its reward.
+            left = np.exp(age * rate)
+            mine = gap[some]
+            return np.column_stack((mine.sum() - left @ mine, (age * left) @ mine))
+
+        arrived, waited = summed(trace.step + 1.0, at, kernel).T
+        arrived = c * arrived
         with np.errstate(divide="ignore", invalid="ignore"):
             log_area = np.log(trace.area)
             power = a * np.exp(-alpha * log_area)
@@ -71,6 +79,6 @@ class AnnealingLaw(Law):
                 power,
                 -alpha * log_area * power,
                 -arrived,
-                c / (memory - 1.0) * ((age * left) @ gap),
+                c / (memory - 1.0) * waited,
             )
         return l0 + power - arrived, np.stack(slopes, axis=1)

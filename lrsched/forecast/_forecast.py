@@ -55,7 +55,7 @@ def forecast(law: Annotated[Law, A_LAW], lr: Any, step: Count, *, seen: Count, c
         True
     """
     at = np.array([seen, step])
-    now, then = look(law, trace(rates("forecast(lr=...)", lr, int(at.max())) / law.peak, at, FINE))
+    now, then = look(law, trace(rates("forecast(lr=...)", lr, int(at.max())).over(law.peak), at, FINE))
     return interval(then, now.loss, spread_of(law, then.slope), coverage)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from lrsched._core.check import Items, Many, OneOf, OrNone, Row, short
 from lrsched._core.value import Value
 from lrsched.arguments import PositiveOrNone, checked
-from lrsched.forecast._path import COARSE, FINE, Array, Trace, rates, trace, whole_steps
+from lrsched.forecast._path import COARSE, FINE, Array, Path, Trace, rates, trace, whole_steps
 from lrsched.forecast._prior import ALPHA, FREE, SCALE, Prior, believed, slope_of_believed
 from lrsched.forecast._solve import Solution, minimise
 
@@ -116,8 +116,8 @@ class Law(_Known, Value, abstract=True):
                 describes these curves; what it says of other schedules is mostly the prior.
         """
         observed = [_observe(f"{cls.__name__}.fit(curves=...)[{i}]", *curve) for i, curve in enumerate(curves)]
-        unit = peak if peak is not None else max(float(u.max()) for u, _, _ in observed)
-        points = [_points(u / unit, steps, loss) for u, steps, loss in observed]
+        unit = peak if peak is not None else max(float(path.rate.max()) for path, _, _ in observed)
+        points = [_points(path.over(unit), steps, loss) for path, steps, loss in observed]
         law = cls._fit(points, prior or cls.prior, unit)
         if law.status == "unidentified":
             warnings.warn(
@@ -193,25 +193,25 @@ def _discrepancy(loss: Array) -> float:
     return DISCREPANCY * min(1.0, float(np.ptp(np.log(loss))) / SPAN + 1e-3)
 
 
-def _observe(where: str, lr: Any, steps: ArrayLike, loss: ArrayLike) -> tuple[Array, Any, Array]:
+def _observe(where: str, lr: Any, steps: ArrayLike, loss: ArrayLike) -> tuple[Path, Any, Array]:
     at = whole_steps(f"{where}.steps", steps)
     seen = Row()(f"{where}.loss", loss)
     if seen.shape != at.shape or not (np.isfinite(seen).all() and (seen > 0).all()):
         raise ValueError(
             f"{where}.loss must hold one finite loss > 0 for each of its {at.size} steps, got {short(loss)}"
         )
-    u = rates(f"{where}.lr", lr, int(at.max()))
-    moving = np.cumsum(u)[at] > 0
+    path = rates(f"{where}.lr", lr, int(at.max()))
+    moving = path.area(at) > 0
     if not moving.any():
         raise ValueError(f"{where} must have a point after the first rate > 0, got none")
-    return u, at[moving], seen[moving]
+    return path, at[moving], seen[moving]
 
 
-def _points(u: Array, steps: Any, loss: Array) -> Points:
+def _points(path: Path, steps: Any, loss: Array) -> Points:
     # Half the squared second difference of white noise has three times its variance; a smooth curve has next to none.
     bend = np.diff(np.log(loss), 2) if loss.size > 4 else np.zeros(1)
     noise = float(np.median(np.abs(bend))) * 1.4826 / np.sqrt(6.0)
-    return Points(trace(u, steps, COARSE), loss, np.full(loss.shape, noise))
+    return Points(trace(path, steps, COARSE), loss, np.full(loss.shape, noise))
 
 
 A_LAW = OneOf(Law, "a loss law")
@@ -241,4 +241,4 @@ def predict(law: Annotated[Law, A_LAW], lr: Any, steps: ArrayLike) -> Array:
         [3.054, 2.985, 2.925]
     """
     at = whole_steps("predict(steps=...)", steps)
-    return law._model(law.theta, trace(rates("predict(lr=...)", lr, int(at.max())) / law.peak, at, FINE))[0]
+    return law._model(law.theta, trace(rates("predict(lr=...)", lr, int(at.max())).over(law.peak), at, FINE))[0]

@@ -8,6 +8,7 @@ from lrsched._core.check import Choice, Many, Real
 from lrsched.forecast._law import Law
 from lrsched.forecast._path import Array, Trace
 from lrsched.forecast._prior import FREE, Prior
+from lrsched.forecast._sums import summed
 
 # A lower part of the largest rate counts as this much: the response at rate 0 would be infinitely fast.
 LEAST = 1e-12
@@ -74,24 +75,35 @@ class MultiPowerLaw(Law):
         l0, a, alpha, b, c, beta, gamma = np.exp(theta)
         gap, level, before, _ = trace.jumps
         log_level = np.log(np.maximum(level, LEAST * max(float(level.max(initial=0.0)), 1e-100)))
-        # A jump that is still to come has a negative distance: clipped to 0 it adds nothing.
-        z = np.subtract.outer(trace.area, before)
-        np.maximum(z, 0.0, out=z)
-        z *= c * np.exp(-gamma * log_level)
-        log_1z = np.log1p(z)
-        left = np.exp(-beta * log_1z)  # the part of each reward that has not arrived yet
-        arrived = b * (gap.sum() - left @ gap)
+        speed = c * np.exp(-gamma * log_level)
+        weights = np.column_stack((gap, gap * log_level))
+
+        def kernel(area: Array, some: slice) -> Array:
+            # A jump that is still to come has a negative distance: clipped to 0 it adds nothing.
+            z = np.subtract.outer(area, before[some])
+            np.maximum(z, 0.0, out=z)
+            z *= speed[some]
+            log_1z = np.log1p(z)
+            left = np.exp(-beta * log_1z)  # the part of each reward that has not arrived yet
+            z /= 1.0 + z
+            z *= left
+            faster = z @ weights[some]
+            log_1z *= left
+            mine = gap[some]
+            return np.column_stack((mine.sum() - left @ mine, faster, log_1z @ mine))
+
+        arrived, faster, faster_levels, logarithms = summed(trace.area, before, kernel).T
+        arrived = b * arrived
         with np.errstate(divide="ignore", invalid="ignore"):
             log_area = np.log(trace.area)
             power = a * np.exp(-alpha * log_area)
-            speed = beta * left * z / (1.0 + z)
             slopes = (
                 np.full(power.shape, l0),
                 power,
                 -alpha * log_area * power,
                 -arrived,
-                -b * (speed @ gap),
-                -b * beta * ((log_1z * left) @ gap),
-                b * gamma * (speed @ (gap * log_level)),
+                -b * beta * faster,
+                -b * beta * logarithms,
+                b * beta * gamma * faster_levels,
             )
         return l0 + power - arrived, np.stack(slopes, axis=1)

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lrsched._core.check import Row, short
+from lrsched._core.check import MAX_STEPS, Row, short
+from lrsched._curves import Schedule, corners
 
 Array = NDArray[np.float64]
+Steps = NDArray[np.int64]
 
 # A block of jumps holds at most this part of the largest rate. Measured on published laws of language models and
 # cosine, linear and exponential decays of up to 70,000 jumps: predictions move by less than 5e-5 (FINE), 2.5e-4
@@ -24,6 +26,8 @@ FINE = 1 / 1024
 COARSE = 1 / 256
 # It spans at most this part of the area before its end: what is long past may be blurred more.
 REACH = 1 / 16
+# A schedule is called on each of so many steps; of more, on one in each of half as many stretches.
+LONG = 2**20
 
 
 class Jumps(NamedTuple):
@@ -43,33 +47,72 @@ class Trace(NamedTuple):
     jumps: Jumps
 
 
-def rates(where: str, lr: Any, last: int) -> Array:
+class Path(NamedTuple):
+    """Rates that hold for a stretch of steps each."""
+
+    rate: Array  # `(n,)`
+    begin: Steps  # `(n,)`: the first step of each stretch
+
+    def over(self, unit: float) -> "Path":
+        """Return the path of the rates over a unit."""
+        return Path(self.rate / unit, self.begin)
+
+    def before(self) -> Array:
+        """Return the area before each stretch."""
+        # Sums, not differences: after a jump to 0 no area may appear out of rounding.
+        return np.concatenate(([0.0], np.cumsum(self.rate[:-1] * np.diff(self.begin))))
+
+    def area(self, steps: Steps) -> Array:
+        """Return the area after each of some steps."""
+        at = np.searchsorted(self.begin, steps, "right") - 1
+        return self.before()[at] + self.rate[at] * (steps - self.begin[at] + 1)
+
+
+def as_path(u: "Array | Path") -> Path:
+    """Return a path; an array holds the rate of each step."""
+    return u if isinstance(u, Path) else Path(u, np.arange(u.size))
+
+
+def rates(where: str, lr: Any, last: int) -> Path:
     """Return the rate of every step up to `last`.
 
     Args:
         where: what errors call them.
-        lr: rates `(n,)`, n > `last`, finite and >= 0; or a schedule, called on `0 ... last`.
+        lr: rates `(n,)`, n > `last`, finite and >= 0; or a schedule, called on `0 ... last`, or in the middle of many
+            stretches of these if they are very many.
         last: the last step that matters.
 
     Returns:
-        The rates, float64 `(last + 1,)`.
+        The rates.
 
     Raises:
         ValueError: the rates are not such an array.
     """
-    schedule = callable(lr) and not isinstance(lr, type)
-    array = Row()(where, lr(np.arange(last + 1)) if schedule else lr)
-    if array.size <= last:
+    if callable(lr) and not isinstance(lr, type):
+        begin = _stretches(lr, last + 1) if last >= LONG else np.arange(last + 1)
+        array = Row()(where, lr(begin + (np.diff(begin, append=last + 1) - 1) // 2))
+        wanted = begin.size
+    else:
+        array = Row()(where, lr)[: last + 1]
+        begin, wanted = as_path(array).begin, last + 1
+    if array.size != wanted:
         raise ValueError(f"{where} must hold the rate of each step up to {last}, got {array.size} rates")
-    array = array[: last + 1]
     if not (np.isfinite(array).all() and (array >= 0).all()):
         odd = array[~(array >= 0) | ~np.isfinite(array)][0].item()
         raise ValueError(f"{where} must hold finite rates >= 0, got {odd!r}")
-    return array
+    return Path(array, begin)
 
 
-def whole_steps(where: str, steps: ArrayLike) -> NDArray[np.int64]:
-    """Return `steps` as a 1-D array of integers >= 0, or raise an error that names `where`."""
+def _stretches(lr: Any, end: int) -> Steps:
+    """Return where stretches begin that are short at first and nowhere long, none across a corner of a schedule."""
+    few = LONG // 4
+    edges = [np.linspace(0, end, few, endpoint=False), np.geomspace(1, end, few, endpoint=False)]
+    told = corners(lr, end - 1) if isinstance(lr, Schedule) else []
+    return np.unique(np.concatenate([*edges, told]).astype(np.int64))
+
+
+def whole_steps(where: str, steps: ArrayLike) -> Steps:
+    """Return `steps` as a 1-D array of integers from 0 to 2**53, or raise an error that names `where`."""
     try:
         array = np.atleast_1d(np.asarray(steps))
         found = array.astype(np.int64)
@@ -77,16 +120,17 @@ def whole_steps(where: str, steps: ArrayLike) -> NDArray[np.int64]:
         array = np.zeros(0)
     if array.ndim != 1 or not array.size or not np.issubdtype(array.dtype, np.integer) or (found < 0).any():
         raise ValueError(f"{where} must be one or more integers >= 0, got {short(steps)}")
+    if found.max() > MAX_STEPS:
+        raise ValueError(f"{where} must be integers <= 2**53, got {found.max()}")
     return found
 
 
-def jumps_of(u: Array) -> Jumps:
-    """Return every jump of the rates `u` `(n,)`, none merged; `u[-1]` counts as 0."""
-    gap = -np.diff(u, prepend=0.0)
+def jumps_of(u: Array | Path) -> Jumps:
+    """Return every jump of a path, none merged; the rate before it counts as 0."""
+    path = as_path(u)
+    gap = -np.diff(path.rate, prepend=0.0)
     at = np.flatnonzero(gap)
-    # Sums, not differences: after a jump to 0 no area may appear out of rounding.
-    before = np.concatenate(([0.0], np.cumsum(u)[:-1]))
-    return Jumps(gap[at], u[at], before[at], at.astype(np.float64))
+    return Jumps(gap[at], path.rate[at], path.before()[at], path.begin[at].astype(np.float64))
 
 
 def merge(every: Jumps, resolution: float, reach: float = REACH) -> Jumps:
@@ -113,6 +157,7 @@ def merge(every: Jumps, resolution: float, reach: float = REACH) -> Jumps:
     return Jumps(np.add.reduceat(gap, start), *centre)
 
 
-def trace(u: Array, steps: NDArray[np.int64], resolution: float) -> Trace:
-    """Return what a law sees of the rates `u` `(n,)` from each of `steps`, jumps merged to `resolution`."""
-    return Trace(np.cumsum(u)[steps], steps.astype(np.float64), merge(jumps_of(u), resolution))
+def trace(u: Array | Path, steps: Steps, resolution: float) -> Trace:
+    """Return what a law sees of a path from each of `steps`, jumps merged to `resolution`."""
+    path = as_path(u)
+    return Trace(path.area(steps), steps.astype(np.float64), merge(jumps_of(path), resolution))
