@@ -35,7 +35,8 @@ def lint(
             multiple of that above 1000, or that many times the schedule's length, is taken as a number of updates.
         unit: what one step of the schedule is, "update" or "epoch": how often the training steps it.
         steps_per_epoch: updates of one epoch; None where it is not known.
-        lr: the optimizer's own rate, which the highest rate of the schedule is compared with; None for no comparison.
+        lr: the optimizer's own rate, which the highest rate of the schedule is compared with (a tenth less is no
+            difference, as where a warm-up multiplies a decay); None for no comparison.
 
     Returns:
         The remarks, the gravest first; an empty list for a schedule that fits.

@@ -19,6 +19,8 @@ _COUNTED = 2**24
 EPOCHS, TIMES = 1000, 10
 # Below this part of the highest rate nothing is learned any more.
 _NOTHING = 1e-4
+# A warm-up that multiplies a decay reaches no more than such a part of the optimizer's rate.
+_LESS = 0.9
 # Joints of a chain that are looked at.
 _JOINTS = 100
 # What DeepSpeed takes for `warmup_max_lr` where it is not given.
@@ -95,7 +97,7 @@ def heights(c: Course) -> Iterator[Finding]:
         goal = c.lr if c.lr and c.lr >= 1e-8 else 1e-3
         yield _found("rate-tiny", lambda: _times(s, goal, top), peak=number(top))
     lr = c.lr
-    if top <= 0.0 or (lr is not None and abs(top - lr) <= 1e-6 * lr):
+    if top <= 0.0 or (lr is not None and _LESS * lr <= top <= lr * (1 + 1e-6)):
         return
     rate = 1e-3 if lr is None else lr
     factor = abs(top - 1.0) <= 1e-9

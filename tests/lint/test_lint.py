@@ -204,6 +204,12 @@ def test_stairs_restarts_and_a_constant_warm_up_are_no_jumps(shape):
     assert grave(parse(shape), steps=50) == []
 
 
+def test_a_warm_up_that_multiplies_a_decay_has_the_peak_of_the_optimizer():
+    s = parse("(Warmup(10) >> Constant(1)) * Linear(0.1, 0, steps=200)")
+    assert grave(s, steps=200, lr=0.1) == []
+    assert [r.code for r in grave(s, steps=200, lr=0.12)] == ["peak-differs"]
+
+
 def test_a_suggestion_can_be_read_where_the_schedule_cannot():
     (remark,) = [r for r in lint(ls.Function(lambda t: 0.1), lr=0.3) if r.code == "peak-differs"]
     assert parse(remark.suggestion)(0) == 0.3
