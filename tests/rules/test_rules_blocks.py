@@ -5,7 +5,7 @@ import math
 import operator
 import threading
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -435,7 +435,6 @@ class Pair(NamedTuple):
     b: Any
 
 
-@dataclass(frozen=True)
 class Swap(rules.Local):
     """Hands arrays on as they came: the slots in turn, and the parameter."""
 
@@ -446,7 +445,6 @@ class Swap(rules.Local):
         return lambda p, g, s: (context.lr * s.a, Pair(s.b.a, Pair(p, None)))
 
 
-@dataclass(frozen=True)
 class Late(rules.Local):
     """Reads the old slot after the new one is known."""
 
@@ -461,7 +459,6 @@ class Late(rules.Local):
         return update
 
 
-@dataclass(frozen=True)
 class LateSum(rules.Rule):
     """Reads the old slot, or the new one, after a sum of the new one is known."""
 
@@ -480,7 +477,6 @@ class LateSum(rules.Rule):
         ]
 
 
-@dataclass(frozen=True)
 class Common(rules.Local):
     """Moves by the sum of all functions that the libraries have in common."""
 
@@ -496,7 +492,6 @@ class Common(rules.Local):
         return update
 
 
-@dataclass(frozen=True)
 class Branching(rules.Local):
     """Looks at values, which cannot be recorded."""
 

@@ -48,7 +48,7 @@ PROBES = ((0.37, 0), (3e-4, 1), (0.1, 2), (1.7e-3, 7), (2.5e-2, 31), (1e-5, 1000
 
 
 @dataclass(frozen=True)
-class Loop:
+class ArrayLoop:
     """A function for the body of a rule.
 
     Args:
@@ -72,12 +72,12 @@ class LearnedBody:
     def __init__(self, update: Update, ndim: int, form: SlotForm) -> None:
         self._update, self._ndim, self._form = update, ndim, form
         self._calls = 0
-        self._loop: Loop | None = None
+        self._loop: ArrayLoop | None = None
         self._numbers: Callable[[Any, Any], tuple[Any, ...]] | None = None
         self._constants: list[Any] = []
         self._open: list[tuple[int, bool]] = []
 
-    def __call__(self, context: Context) -> tuple[Loop, list[Any]] | None:
+    def __call__(self, context: Context) -> tuple[ArrayLoop, list[Any]] | None:
         """Return a loop and its numbers; None if that needs a recording."""
         self._calls += 1
         if self._calls == 2:  # one update alone is done sooner without
@@ -138,7 +138,7 @@ def _numbers(text: str) -> Callable[[Any, Any], tuple[Any, ...]]:
     return _defined(text, FUNCTIONS, "numbers")
 
 
-def loop_for(recording: Recording, donate: bool) -> tuple[Loop, list[Any]]:
+def loop_for(recording: Recording, donate: bool) -> tuple[ArrayLoop, list[Any]]:
     """Return the loop for a recorded body that computes each element by itself, and the numbers that it reads."""
     inputs = recording.inputs
     do = program(recording.tape, recording.results, [True] * len(inputs), inputs if donate else [None] * len(inputs))
@@ -149,9 +149,9 @@ def loop_for(recording: Recording, donate: bool) -> tuple[Loop, list[Any]]:
 
 
 @lru_cache(maxsize=512)
-def _loop(text: str, operations: int) -> Loop:
+def _loop(text: str, operations: int) -> ArrayLoop:
     functions = {f"{name}_": function for name, function in OF_NUMPY.items()}
-    return Loop(_defined(text, functions, "loop"), operations)
+    return ArrayLoop(_defined(text, functions, "loop"), operations)
 
 
 def _defined(text: str, known: dict[str, Callable[..., Any]], name: str) -> Callable[..., Any]:
@@ -232,7 +232,7 @@ def takes(update: Update, lists: Lists, shape: tuple[int, ...], those: Sequence[
     return not update.donate or all(update.library.writable(picked(column, those)) for column in update.olds)
 
 
-def better(loop: Loop, those: Sequence[int], shape: tuple[int, ...]) -> bool:
+def better(loop: ArrayLoop, those: Sequence[int], shape: tuple[int, ...]) -> bool:
     """Return whether tensors of a shape are updated sooner by a loop than in stacks."""
     return math.prod(shape) >= SHORTEST or len(those) * (loop.operations - BOTH) <= STACK
 
@@ -246,7 +246,7 @@ class Looped:
         those: the tensors, by index.
     """
 
-    def __init__(self, loop: Loop, numbers: list[Any], those: Sequence[int]) -> None:
+    def __init__(self, loop: ArrayLoop, numbers: list[Any], those: Sequence[int]) -> None:
         self.loop, self.numbers, self.those = loop, numbers, [those]
 
     def run(self, update: Update) -> None:
@@ -265,7 +265,7 @@ class Looped:
                 put(new, those, column)
 
 
-def add(looped: list[Looped], loop: Loop, numbers: list[Any], those: Sequence[int]) -> None:
+def add(looped: list[Looped], loop: ArrayLoop, numbers: list[Any], those: Sequence[int]) -> None:
     """Add tensors to those of the same loop and numbers."""
     for one in looped:
         if one.loop is loop and all(map(operator.eq, one.numbers, numbers)):
