@@ -20,6 +20,7 @@ from lrsched._curves import (
     Budget,
     Chain,
     Constant,
+    Consumed,
     Cooldown,
     Cosine,
     Curve,
@@ -73,7 +74,14 @@ from lrsched._recipes.recipes import (
     wsd,
     wsd_s,
 )
-from lrsched._recipes.staircases import chebyshev, multi_step, piecewise_constant, piecewise_linear, step_decay
+from lrsched._recipes.staircases import (
+    batch_ramp,
+    chebyshev,
+    multi_step,
+    piecewise_constant,
+    piecewise_linear,
+    step_decay,
+)
 from lrsched.installed import warn_of_twin as _warn_of_twin
 from lrsched.pickling import publish as _publish
 
@@ -111,6 +119,7 @@ __all__ = [
     "Budget",
     "Chain",
     "Constant",
+    "Consumed",
     "Cooldown",
     "Cosine",
     "Curve",
@@ -153,6 +162,7 @@ __all__ = [
     "Triangular",
     "Warmup",
     "Warp",
+    "batch_ramp",
     "chebyshev",
     "clip",
     "equality",

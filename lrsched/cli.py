@@ -17,14 +17,18 @@ from lrsched._command.lint import lint, rate
 from lrsched._command.shared import (
     COMMANDS,
     DTYPES,
+    EPOCH,
     LABELS,
+    SIZES,
     TEXTS,
     Args,
     UserError,
+    budget_of,
     command,
     option,
     read_labels,
     read_schedules,
+    run_length,
     step_list,
     whole,
 )
@@ -36,13 +40,16 @@ from lrsched._draw.terminal import plot_text
 
 # Rows of a table that are evaluated at once.
 _BLOCK = 65_536
+_MOST_ROWS = 10_000_000
 
 
 @command(
     "plot",
     "draw schedules in the terminal or as SVG",
     TEXTS,
-    option("--steps", metavar="N", type=whole(1), help="last step shown"),
+    option("--steps", metavar="N", type=run_length(1), help="last step shown, and the run of lengths with units"),
+    EPOCH,
+    *SIZES,
     option("--svg", metavar="FILE", help="write a picture to FILE (- for the standard output) instead"),
     option("--log", action="store_true", help="logarithmic value axis"),
     option("--width", type=whole(24, 10_000), help="characters, or pixels with --svg"),
@@ -52,7 +59,7 @@ _BLOCK = 65_536
     LABELS,
 )
 def _plot(args: Args) -> int:
-    items = read_schedules(args.schedules)
+    items = read_schedules(args.schedules, budget_of(args))
     labels = read_labels(args, len(items))
     if args.svg is not None:
         width, height = args.width or 640, args.height or 240
@@ -90,7 +97,9 @@ def _can_write(text: str) -> bool:
     "table",
     "print the values of schedules side by side",
     TEXTS,
-    option("--steps", metavar="N", type=whole(1, 10_000_000), help="every step from 0 to N - 1"),
+    option("--steps", metavar="N", type=run_length(1, _MOST_ROWS), help="every step from 0 to N - 1"),
+    EPOCH,
+    *SIZES,
     option("--at", metavar="0,10,100", type=step_list, help="these steps"),
     option("--csv", action="store_true", help="comma-separated, with all digits"),
     option("--json", action="store_true", help="one JSON object, with all digits; null for what is not finite"),
@@ -99,7 +108,9 @@ def _can_write(text: str) -> bool:
 def _table(args: Args) -> int:
     if (args.steps is not None and args.at is not None) or (args.csv and args.json):
         raise UserError("--steps and --at, and --csv and --json, exclude each other")
-    items = read_schedules(args.schedules)
+    items = read_schedules(args.schedules, budget_of(args))
+    if (args.steps or 0) > _MOST_ROWS:
+        raise UserError(f"--steps must be at most {_MOST_ROWS} updates, got {args.steps}")
     names = read_labels(args, len(items)) or [repr(item) for item in items]
     rows = _rows(items, args)
     if args.json:
@@ -153,7 +164,8 @@ def _print_table(names: Sequence[str], rows: Iterator[tuple[int, list[float]]]) 
     TEXTS,
     option("--steps", metavar="N", type=whole(1), help="length of the run, in --unit: 10000 or 10k"),
     option("--unit", choices=("update", "epoch"), default="update", help="what one step of the schedule is"),
-    option("--steps-per-epoch", metavar="N", type=whole(1), help="updates of one epoch"),
+    EPOCH,
+    *SIZES,
     option("--lr", metavar="RATE", type=rate, help="the optimizer's own rate"),
     option("--strict", action="store_true", help="exit status 1 for warnings too"),
     option("--json", action="store_true", help="a JSON list with an object for each schedule"),
@@ -192,6 +204,8 @@ def _build_cache(args: Args) -> int:
     "predict the final loss of a run under each plan",
     option("run", metavar="RUN", help="a CSV file with the columns step, lr, loss, or a TensorBoard log directory"),
     option("--horizon", metavar="N", type=whole(100), required=True, help="updates of the whole run"),
+    EPOCH,
+    *SIZES,
     option("--plan", metavar="SCHEDULE", action="append", help="a plan of the whole run, from update 0; repeatable"),
     option("--warmup", metavar="N", type=whole(0), default=0, help="updates of a linear warm-up before the first row"),
     option("--lr", metavar="NAME", help="column or tag of the learning rate"),

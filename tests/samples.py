@@ -289,6 +289,13 @@ NODES = [
         clock=True,
     ),
 ]
+NODES.append(
+    Curve(
+        lambda a: ls.Consumed(a.inner, ls.Constant(a.count, 5) >> ls.Constant(2 * a.count)),
+        lambda s, t: exact(s.schedule, (t + max(t - 5, 0)) * round(s.per_step.parts[0].value)),
+        clock=True,
+    )
+)
 # Nodes that give a length, or need one: which of them stands where, each family says itself.
 LENGTHS = [
     Curve(lambda a: ls.Chain((a.bounded, a.inner)), _chain, clock=True),

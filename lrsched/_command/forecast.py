@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._command.shared import Args, UserError, read_schedules, read_text
+from lrsched._command.shared import Args, UserError, budget_of, read_schedules, read_text
 from lrsched._core.check import MAX_STEPS
 from lrsched._curves import Constant, Linear, Schedule
 from lrsched.forecast import ReturnModel, ReturnState
@@ -40,7 +40,7 @@ def forecast(args: Args) -> int:
     done, horizon = int(run.step[-1]) + 1, args.horizon
     if done >= horizon:
         raise UserError(f"--horizon must be more than the {done} updates of the run, got {horizon}")
-    plans = _plans(args.plan, float(run.lr[-1]), done, horizon)
+    plans = _plans(args, float(run.lr[-1]), done, horizon)
     # The first plan is the one that the picture shows as the present one.
     every = -(-horizon // _MOST)
     peak = float(run.lr.max())
@@ -58,9 +58,9 @@ def forecast(args: Args) -> int:
     return 0
 
 
-def _plans(texts: list[str] | None, lr: float, done: int, horizon: int) -> dict[str, Schedule]:
-    if texts:
-        return dict(zip(texts, read_schedules(texts), strict=True))
+def _plans(args: Args, lr: float, done: int, horizon: int) -> dict[str, Schedule]:
+    if args.plan:
+        return dict(zip(args.plan, read_schedules(args.plan, budget_of(args, horizon)), strict=True))
     left, fifth = horizon - done, min(horizon // 5, horizon - done)
     stay = Constant(lr, steps=horizon - fifth)
     return {

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from lrsched._command.shared import Args, read_schedules
+from lrsched._command.shared import Args, budget_of, read_schedules
 from lrsched._lint.lint import lint as remarks_of
 
 
@@ -19,8 +19,9 @@ def lint(args: Args) -> int:
     Raises:
         UserError: a schedule cannot be read.
     """
+    schedules = read_schedules(args.schedules, budget_of(args))
     run = {"steps": args.steps, "unit": args.unit, "steps_per_epoch": args.steps_per_epoch, "lr": args.lr}
-    found = [(schedule, remarks_of(schedule, **run)) for schedule in read_schedules(args.schedules)]
+    found = [(schedule, remarks_of(schedule, **run)) for schedule in schedules]
     if args.json:
         told = [{"schedule": repr(s), "remarks": [remark._asdict() for remark in remarks]} for s, remarks in found]
         print(json.dumps(told, indent=2, allow_nan=False))

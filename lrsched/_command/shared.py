@@ -5,10 +5,11 @@ status. A schedule is given as text, as `-` for the standard input, or as `@file
 """
 
 import argparse
+import contextlib
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,8 @@ from typing import Any, NamedTuple
 from lrsched._core.check import MAX_STEPS, Int, short
 from lrsched._core.config import from_config
 from lrsched._core.parse import parse_value
-from lrsched._curves import Schedule, is_pending
+from lrsched._core.units import quantity
+from lrsched._curves import Budget, Schedule, Template, is_pending
 
 Args = argparse.Namespace
 # What counts are written with, as in 10k.
@@ -79,6 +81,17 @@ def whole(low: int, high: int = MAX_STEPS) -> Callable[[str], int]:
     return read
 
 
+def run_length(low: int, high: int = MAX_STEPS) -> Callable[[str], int | str]:
+    """Return the argparse type of the length of a run: an int as `whole` reads it, or a text such as 3ep or 300Btok."""
+    count = whole(low, high)
+
+    def read(text: str) -> int | str:
+        found = quantity(text)
+        return text if found and found.unit in ("ep", "tok", "sp") else count(text)
+
+    return read
+
+
 def step_list(text: str) -> list[int]:
     """Read steps that are separated by commas (an argparse type)."""
     return [whole(0)(item.strip()) for item in text.split(",")]
@@ -86,21 +99,50 @@ def step_list(text: str) -> list[int]:
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 TEXTS = option("schedules", metavar="SCHEDULE", nargs="+", help="'Cosine(3e-4, 0, steps=1000)', - or @file")
+# How much an update takes: with `--steps` the budget for lengths with units.
+SIZES = tuple(
+    option(f"--{noun}", metavar="N", type=whole(1), help=f"{told} an update, for lengths in '{unit}'")
+    for noun, told, unit in (("tokens-per-step", "tokens of", "tok"), ("samples-per-step", "samples of", "sp"))
+)
+EPOCH = option("--steps-per-epoch", metavar="N", type=whole(1), help="updates of one epoch")
 LABELS = option("--labels", metavar="A,B", help="names of the schedules, separated by commas")
 
 
-def read_schedules(texts: Sequence[str]) -> list[Schedule]:
-    """Return the schedules that the command line names.
+def budget_of(args: Args, steps: int | None = None) -> Budget:
+    """Return the budget that the options give, and leave in `args.steps` the updates of the run.
+
+    Raises:
+        UserError: the run is given in a unit whose size is not.
+    """
+    names = ("steps_per_epoch", "tokens_per_step", "samples_per_step")
+    with _options_named():
+        budget = Budget(steps=steps or args.steps, **{name: getattr(args, name, None) for name in names})
+    args.steps = budget.steps
+    return budget
+
+
+@contextlib.contextmanager
+def _options_named() -> Iterator[None]:
+    """Call what a budget lacks by the name of its option."""
+    try:
+        yield
+    except ValueError as error:
+        missing = re.search(r"Budget\((\w+)=\.\.\.\)( must be given [^,]*)", str(error))
+        raise UserError(f"--{missing[1].replace('_', '-')}{missing[2]}" if missing else str(error)) from None
+
+
+def read_schedules(texts: Sequence[str], budget: Budget) -> list[Schedule]:
+    """Return the schedules that the command line names, those with units for a run of that budget.
 
     Raises:
         UserError: one of them cannot be read; the message points at the place.
     """
     if texts.count("-") > 1:
         raise UserError("- (the standard input) can be read only once")
-    return [_read(text) for text in texts]
+    return [_read(text, budget) for text in texts]
 
 
-def _read(text: str) -> Schedule:
+def _read(text: str, budget: Budget) -> Schedule:
     source = text
     try:
         if text == "-":
@@ -116,6 +158,9 @@ def _read(text: str) -> Schedule:
         raise UserError(f"{text}: nests too deeply") from None
     except ValueError as error:  # a UnicodeDecodeError is one, too
         raise UserError(_point(source, str(error))) from None
+    if isinstance(found, Template):
+        with _options_named():
+            found = found.build(budget)
     if not isinstance(found, Schedule):
         raise UserError(f"a schedule is expected, got {found!r}")
     if is_pending(found):

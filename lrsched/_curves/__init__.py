@@ -5,6 +5,7 @@ Other rooms take them from here. `equality`, which few need, they take from its 
 
 from lrsched._curves.budget import Budget, StepsOrPart, share
 from lrsched._curves.combine import Combination, Maximum, Minimum, Power, Product, Sum, clip
+from lrsched._curves.consumed import Consumed
 from lrsched._curves.cycles import MAX_CYCLES, Repeat, Triangular
 from lrsched._curves.decays import Curve, Exponential, ExponentialWarmup, InverseTime, PowerLaw, RectifiedWarmup
 from lrsched._curves.function import Function
@@ -47,6 +48,7 @@ __all__ = [
     "Combination",
     "Complete",
     "Constant",
+    "Consumed",
     "Cooldown",
     "Cosine",
     "Curve",

@@ -4,91 +4,16 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import reduce
 from typing import Annotated, Any, ClassVar, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lrsched._core.check import MAX_STEPS, Int, OrNone, plain, short
 from lrsched._core.units import KNOWN, Quantity, quantity
 from lrsched._core.value import Value, settle
-from lrsched._curves.combine import Combination, Power
-from lrsched._curves.modifiers import Epochs, Hold
-from lrsched._curves.schedule import Chain, Complete, Constant, Schedule
+from lrsched._curves.consumed import PerStep, counts_of
+from lrsched._curves.schedule import Schedule
 from lrsched._spaces.clock import Counts, simple
-
-# So many different numbers of tokens may follow each other; each is an entry of a table.
-MAX_CHANGES = 2**20
-
-
-@dataclass(frozen=True)
-class PerStep:
-    """A constraint: how many tokens or samples an update takes, a number or a schedule of numbers."""
-
-    def __call__(self, where: str, content: Any) -> int | Schedule:
-        """Return the number or the schedule, or raise an error that names `where`."""
-        if not isinstance(content, Schedule):
-            return Int(low=1)(where, content)
-        Complete()(where, content)
-        counts_of(where, content)
-        return content
-
-    def wrong(self) -> Iterator[Any]:
-        """Yield values of each kind that must be refused."""
-        yield from Int(low=1).wrong()
-        yield from (Constant(0.4), Constant(1e16), Complete)
-
-
-def counts_of(where: str, per_step: int | Schedule) -> Counts:
-    """Return the counts of a number or a schedule of numbers per update.
-
-    Raises:
-        ValueError: the schedule goes on changing, changes too often, or is somewhere less than 1 or more than 2**53.
-    """
-    if not isinstance(per_step, Schedule):
-        return Counts([0], [per_step])
-    steps = _changes(where, per_step)
-    rates = np.rint(per_step(steps))
-    for wrong in rates[(rates < 1) | (rates > MAX_STEPS)][:1]:
-        raise ValueError(f"{where} must be at every step an int >= 1 and <= 2**53, got {wrong:g} in {short(per_step)}")
-    new = np.flatnonzero(np.diff(rates, prepend=0.0))
-    return Counts(steps[new].tolist(), rates[new].astype(np.int64).tolist())
-
-
-def _changes(where: str, schedule: Schedule) -> NDArray[np.int64]:
-    """Return, sorted, the steps at which a schedule may take another value; the first one is 0."""
-    found = _told(where, schedule)
-    if found is None:
-        length = schedule.length
-        if length is None or length > MAX_CHANGES:
-            what = "end" if length is None else f"change at most {MAX_CHANGES} times"
-            raise ValueError(f"{where} must {what}, or hold its values for long, got {short(schedule)}")
-        found = np.arange(length + 1)
-    return found
-
-
-def _told(where: str, schedule: Schedule) -> NDArray[np.int64] | None:
-    match schedule:
-        case Constant():
-            return np.zeros(1, np.int64)
-        case Chain(parts):
-            found = [_changes(where, part) for part in parts]
-            ends = [*(part.length for part in parts[:-1]), None]
-            told = [c if end is None else c[c < end] for c, end in zip(found, ends, strict=True)]
-            return np.concatenate([at + c for at, c in zip(schedule.starts, told, strict=True)])
-        case Combination(parts):
-            return reduce(np.union1d, [_changes(where, part) for part in parts])
-        case Power(base, exponent):
-            return np.union1d(_changes(where, base), _changes(where, exponent))
-        case Hold(inner, steps):
-            if inner.length is None and _told(where, inner) is None:
-                return np.arange(steps + 1) if steps <= MAX_CHANGES else None
-            found_inside = _changes(where, inner)
-            return np.append(found_inside[found_inside < steps], steps)
-        case Epochs(inner, size):
-            return _changes(where, inner) * size
-    return None
 
 
 def rounded(updates: Fraction, run: Fraction | None) -> int:

@@ -18,13 +18,14 @@ from lrsched._core.units import Quantity, has_units
 from lrsched._core.value import MAX_DEPTH, Value, call_text, settle
 from lrsched._curves.budget import Budget, Scale, StepsOrPart, read
 from lrsched._curves.combine import Power
+from lrsched._curves.consumed import Consumed, PerStep, counts_of
 from lrsched._curves.modifiers import Batches, Epochs, Stretch
 from lrsched._curves.schedule import Associative, Complete, Schedule
 from lrsched._spaces.clock import simple
 from lrsched.arguments import checked, constraints_of, signature_of, without_effect
 
 # Whole numbers that count something else than steps, and numbers of steps that need not be whole.
-_COUNTS = ("times", "model_size", "doublings", "batches_per_update")
+_COUNTS = ("times", "model_size", "doublings", "batches_per_update", "start", "end", "samples", "increment")
 _REAL_LENGTHS = ("steps", "timescale")
 _BINDING = {">>": 1, "+": 2, "*": 3, "**": 5}
 _APPLY: dict[str, Callable[[Any, Any], Any]] = {"+": operator.add, "*": operator.mul, "**": operator.pow}
@@ -228,7 +229,7 @@ def _checked(where: str, name: str, rule: Any, item: Any) -> Any:
             return rule(where, item)  # an error
         return tuple([_checked(f"{where}[{i}]", name, each, part) for i, part in enumerate(item)])
     if isinstance(item, Template):
-        return item if isinstance(each, Complete) else each(where, item)
+        return item if isinstance(each, Complete | PerStep) else each(where, item)
     if not is_length(name, each):
         return each(where, item)  # an error
     return read(where, item)
@@ -362,9 +363,15 @@ def _slower(argument: str, times: Callable[[Any], Fraction], *own: str) -> Calla
     return clock
 
 
+def _consumed(scale: Scale, given: dict[str, Any]) -> Scale:
+    counts = counts_of("Consumed(per_step=...)", PerStep()("Consumed(per_step=...)", given["per_step"]))
+    return scale.inner(counts.at, counts.when, ("tok", "sp"))
+
+
 # The nodes whose schedule has a clock of its own: what it is, from that outside and the other arguments.
 _CLOCKS: dict[Any, Callable[[Scale, dict[str, Any]], Scale]] = {
     Epochs: _slower("steps_per_epoch", Fraction, "ep"),
     Stretch: _slower("factor", simple),
+    Consumed: _consumed,
     Batches: _slower("batches_per_update", lambda n: Fraction(1, n)),
 }

@@ -76,6 +76,58 @@ def piecewise_constant(boundaries: Lengths, values: Rates) -> Schedule:
     return Schedule.sequence([*parts, Constant(values[-1])])
 
 
+@recipe
+def batch_ramp(start: Length, end: Length, samples: Length, increment: Length) -> Schedule:
+    """A batch size that rises in equal stairs while a number of samples is consumed.
+
+    After c samples it is `start + increment * floor(c / (samples / k))` with k = (end - start) / increment, and `end`
+    once c is more than `samples`; each update adds its own size to c. With `Consumed` it gives the rates of such a run;
+    times the length of a sequence it counts tokens.
+
+    Args:
+        start: batch size of the first updates, >= 1.
+        end: batch size after the ramp, `start` and whole increments more.
+        samples: samples of the ramp, >= 1.
+        increment: how much larger each stair is, >= 1.
+
+    Examples:
+        >>> batch_ramp(32, 96, samples=6_400, increment=32)
+        Constant(32.0, steps=100) >> Constant(64.0, steps=50) >> Constant(96.0)
+        >>> from lrsched import Consumed, Linear
+        >>> tokens = Consumed(Linear(3e-4, 0.0, steps=10**9), per_step=2048 * batch_ramp(32, 96, 6_400, 32))
+        >>> tokens.length
+        5153
+
+    References:
+        Megatron-Core 0.16.1, core/num_microbatches_calculator.py, RampupBatchsizeNumMicroBatchesCalculator
+        (`--rampup-batch-size start increment samples`).
+    """
+    stairs, odd = divmod(end - start, increment)
+    if stairs < 0 or odd or stairs > _MOST_STAIRS:
+        what = f"{start} and 0 to {_MOST_STAIRS} increments of {increment}"
+        raise ValueError(f"batch_ramp(end=...) must be {what}, got {end!r}")
+    parts, count, stair = [], 0, 0
+    while stair < stairs:
+        size = start + stair * increment
+        steps = max(-(-(samples * (stair + 1) - count * stairs) // (stairs * size)), 1)
+        # The stair is found as Megatron finds it, by a quotient of floats.
+        while steps > 1 and _stair(count + (steps - 1) * size, samples, stairs) > stair:
+            steps -= 1
+        while _stair(count + steps * size, samples, stairs) == stair:
+            steps += 1
+        parts.append(Constant(size, steps))
+        count += steps * size
+        stair = _stair(count, samples, stairs)
+    return Schedule.sequence([*parts, Constant(end)])
+
+
+_MOST_STAIRS = 10_000
+
+
+def _stair(count: int, samples: int, stairs: int) -> int:
+    return stairs if count > samples else int(count / (samples / stairs))
+
+
 def _differences(where: str, steps: Sequence[int]) -> list[int]:
     lengths = [b - a for a, b in pairwise(steps)]
     if any(length < 1 for length in lengths):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lrsched._core.check import LARGEST
-from lrsched._spaces.clock import Clock, Cycles, Values
+from lrsched._spaces.clock import Clock, Counts, Cycles, Values
 from lrsched._spaces.clocked import Clocked
 from lrsched._spaces.functions import Function, numbers_of, on_known, traced
 from lrsched._spaces.ops import Ops, root_module, same_shape, shape_of
@@ -23,6 +23,8 @@ INT64 = 2**63 - 1
 LEAST_32, LARGEST_32 = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 
 
+# So many pieces are computed one by one where a count does not fit an integer.
+FEW_PIECES = 65
 # How many pieces of one value each are looked up in a table.
 STAIRS = 16
 
@@ -114,7 +116,7 @@ class Arrays(Clocked):
         """Return where `t < n`, or None if that holds for every step the dtype can say."""
         if type(t) is Clock:
             return self.under(t, n)
-        return None if self.beyond(t, n) else t < n
+        return None if self.beyond(t, n) else t < self.alike(t, n)
 
     def rest(self, t: Any, n: int) -> Any:
         """Return `n - t` as a float; the difference of integers is taken in integers."""
@@ -122,7 +124,7 @@ class Arrays(Clocked):
             return self.remaining(t, n) / self.pace(t)
         if self.beyond(t, n):
             return self.cast(self.top - t) + float(n - (self.top or 0))
-        return self.cast(n - t)
+        return self.cast(self.alike(t, n) - t)
 
     def local(self, t: Any, start: int, before: Any) -> Any:
         """Return the steps since `start`; before it a time at which no curve has an infinite slope."""
@@ -270,6 +272,22 @@ class Arrays(Clocked):
     def tried(self, f: Function) -> bool:
         """Return whether a function that is about to be traced gives the same on an array as step by step."""
         return True
+
+    def counted(self, t: Any, counts: Counts, curve: AtTime) -> Any:
+        """Return the value of a curve at what is counted by each step."""
+        fits = type(t) is not Clock and (self.top == INT64 if self.counts(t) else self.double)
+        if not fits and len(counts.starts) < FEW_PIECES:
+            return self.pieces(t, counts.starts, counts.curves(curve))
+        if fits and self.counts(t):
+            t = self.minimum(t, counts.last)
+        starts, before, rates = counts.arrays if self.top in (None, INT64) else counts.columns(self.top)
+        time = t if fits or (type(t) is not Clock and self.counts(t)) else self.real(t)
+        i = self.ops.search(self.constant(starts[1:], time), time)
+        like = time if fits else self.cast(time)
+        gone = time - self.ops.take(self.constant(starts, time), i)
+        rate, at = (self.ops.take(self.constant(column, like), i) for column in (rates, before))
+        # A clock, as a float that may be of 32 bits meets no integer that is longer.
+        return curve(at + rate * gone if fits else Clock(at + rate * self.cast(gone)), self)
 
     def grow(self, factor: float, number: Any) -> Any:
         """Return `factor ** number` for whole numbers."""

@@ -1,8 +1,9 @@
 """Local times and tables that are more than a number: clocks that run slower or faster, lists of values, cycles."""
 
+import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import accumulate
 from math import gcd
@@ -101,15 +102,33 @@ class Counts:
         gained = map(mul, rates, map(sub, starts[1:], starts))
         self.counts: list[int] = [*accumulate(gained, initial=0)]
 
-    def at(self, t: Fraction | int) -> Fraction | int:
-        """Return the exact count at a time, a part of a step counted in proportion."""
+        # Later steps count no more where steps are int64: in an endless schedule the count stays there.
+        self.last = math.floor(self.when(2**62))
+        near = [min(count, 2**62) for count in self.counts]
+        self.arrays = [np.array(column, dtype=np.int64) for column in (starts, near, rates)]
+
+    def at(self, t: Any) -> Any:
+        """Return the count at a time, exact for ints and fractions; a part of a step counts in proportion."""
         i = bisect_right(self.starts, t) - 1
         return self.counts[i] + self.rates[i] * (t - self.starts[i])
+
+    def since(self, i: int, t: Any) -> Clock:
+        """Return the count at a local time of piece i as a clock."""
+        return clock(t).slower(Fraction(1, self.rates[i])).ahead(self.counts[i])
+
+    def curves(self, curve: Callable[..., Any]) -> list[Callable[..., Any]]:
+        """Return a curve of the count as a curve of the local time of each piece."""
+        return [lambda t, space, i=i: curve(self.since(i, t), space) for i in range(len(self.starts))]
 
     def when(self, count: Fraction | int) -> Fraction:
         """Return the exact time of a count."""
         i = max(bisect_right(self.counts, count) - 1, 0)
         return self.starts[i] + Fraction(count - self.counts[i]) / self.rates[i]
+
+    def columns(self, top: int) -> list[np.ndarray[Any, Any]]:
+        """Return starts, counts and rates of the pieces up to a step, as arrays."""
+        many = bisect_right(self.starts, top)
+        return [column[:many] for column in self.arrays]
 
 
 class Cycles:

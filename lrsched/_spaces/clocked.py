@@ -41,6 +41,10 @@ class Clocked:
 
     # What follows.
 
+    def alike(self, steps: Any, n: int) -> int | float:
+        """Return a whole number for arithmetic with steps: beside floats of 32 bits JAX takes no long integer."""
+        return n if self.counts(steps) else float(n)
+
     def real(self, t: Any) -> Any:
         """Return the local time as a float."""
         return self.elapsed(t) / self.pace(t) if type(t) is Clock else self.cast(t)
@@ -87,7 +91,7 @@ class Clocked:
         whole, part = -(t.plus // t.times), (t.plus % t.times) / t.times
         if self.beyond(t.steps, whole):
             return self.cast(t.steps - self.top) + (float((self.top or 0) - whole) + part)
-        gone = self.cast(t.steps - whole)
+        gone = self.cast(t.steps - self.alike(t.steps, whole))
         return gone + part if part else gone
 
     def remaining(self, t: Clock, n: int) -> Any:
@@ -98,7 +102,7 @@ class Clocked:
         whole, part = -(-at // t.times), (-at % t.times) / t.times
         if self.beyond(t.steps, whole):
             return self.cast(self.top - t.steps) + (float(whole - (self.top or 0)) - part)
-        left = self.cast(whole - t.steps)
+        left = self.cast(self.alike(t.steps, whole) - t.steps)
         return left - part if part else left
 
     def pace(self, t: Clock, n: int = 1) -> Any:

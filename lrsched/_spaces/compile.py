@@ -12,7 +12,7 @@ from typing import Any
 
 from lrsched._core.check import LOG_LARGEST
 from lrsched._core.needed import needed_lines
-from lrsched._spaces.clock import Clock, Cycles, Values
+from lrsched._spaces.clock import Clock, Counts, Cycles, Values
 from lrsched._spaces.functions import Function, number_of
 from lrsched._spaces.scalar import SCALAR, Plain
 from lrsched._spaces.space import AtTime, Part
@@ -247,6 +247,15 @@ class Code(Plain):
     def swing(self, t: Any, n: int) -> Any:
         t = t % (2 * n)
         return self.let(f"{t.name} if {t.name} <= {n} else {2 * n} - {t.name}", t.whole)
+
+    def counted(self, t: Any, counts: Counts, curve: AtTime) -> Any:
+        if type(t) is Clock:
+            return self.pieces(t, counts.starts, counts.curves(curve))
+        if len(counts.starts) == 1:
+            return curve(t * counts.rates[0], self)
+        starts, before, rates = map(self.constant, (counts.starts, counts.counts, counts.rates))
+        i = self.let(f"bisect({starts}, {text(t)}) - 1", True).name
+        return curve(self.let(f"{before}[{i}] + {rates}[{i}] * ({text(t)} - {starts}[{i}])", _whole(t)), self)
 
     def cycle(self, t: Any, cycles: Cycles) -> tuple[Symbol, Clock]:
         rest, pace = 0.0, 1.0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lrsched._core.check import LARGEST, LOG_LARGEST
-from lrsched._spaces.clock import Clock, Cycles, Values
+from lrsched._spaces.clock import Clock, Counts, Cycles, Values
 from lrsched._spaces.clocked import Clocked
 from lrsched._spaces.functions import Function, number_of
 from lrsched._spaces.space import AtTime, Part
@@ -103,6 +103,12 @@ class Scalar(Plain):
             return curves[i](t - starts[i], self)
         i = bisect_left(range(1, len(starts)), True, key=lambda k: self.under(t, starts[k]))
         return curves[i](t.ahead(-starts[i]), self)
+
+    def counted(self, t: Any, counts: Counts, curve: AtTime) -> Any:
+        if type(t) is not Clock:
+            return curve(counts.at(t), self)
+        i = bisect_left(range(1, len(counts.starts)), True, key=lambda k: self.under(t, counts.starts[k]))
+        return curve(counts.since(i, t.ahead(-counts.starts[i])), self)
 
     @staticmethod
     def power(x: float, y: float, p: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, Protocol
 
-from lrsched._spaces.clock import Clock, Cycles, Values
+from lrsched._spaces.clock import Clock, Counts, Cycles, Values
 
 
 class Space(Protocol):
@@ -85,6 +85,9 @@ class Space(Protocol):
 
     def fold(self, t: Any, n: int) -> Any:
         """Return the distance to the nearest even multiple of n."""
+
+    def counted(self, t: Any, counts: Counts, curve: "AtTime") -> Any:
+        """Return the value of a curve at what is counted by each step."""
 
     def cycle(self, t: Any, cycles: Cycles) -> tuple[Any, Any]:
         """Return the number of the cycle of each step, and the time within it."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from lrsched._core.check import short
+from lrsched._spaces.arrays import FEW_PIECES
+from lrsched._spaces.clock import Counts
 from lrsched._spaces.compile import Code, Symbol, text
 from lrsched._spaces.space import AtTime
 from lrsched._translate.dialects import Dialect
@@ -81,6 +83,11 @@ class Transcript(Code):
 
     def maximum(self, a: Any, b: Any) -> Any:
         return self.let(self.to.dialect.greatest(text(a), text(b)))
+
+    def counted(self, t: Any, counts: Counts, curve: AtTime) -> Any:
+        if len(counts.starts) > FEW_PIECES:
+            self.constant(counts.starts)  # an error
+        return self.pieces(t, counts.starts, counts.curves(curve))
 
     def branch(self, condition: Any, first: Callable[[], Any], second: Callable[[], Any]) -> Symbol:
         return self.where(condition, first(), second())

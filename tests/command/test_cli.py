@@ -318,3 +318,26 @@ def test_a_rate_that_is_none_is_refused(capsys, text):
     with pytest.raises(SystemExit, match="2"):
         main(["lint", TEXT, f"--lr={text}"])
     assert "must be a finite number > 0" in capsys.readouterr().err
+
+
+def test_texts_with_units_are_built_for_the_run_of_the_options(out):
+    text = "Warmup(10%) >> Constant(0.1, 2e6tok) >> Cooldown(1ep)"
+    options = ["--steps", "20", "--steps-per-epoch", "5", "--tokens-per-step", "1M", "--csv"]
+    with_units = out("table", text, *options)
+    in_numbers = out("table", "Warmup(2) >> Constant(0.1, 2) >> Cooldown(5)", "--steps", "20", "--csv")
+    assert with_units == in_numbers
+    assert out("table", text, "--steps", "4ep", *options[2:]) == in_numbers
+    assert out("table", text, "--steps", "20Mtok", *options[2:]) == in_numbers
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plot", "Warmup(5%) >> Constant(1)"], "--steps must be given for lengths such as '5%'"),
+        (["plot", "Warmup(3ep) >> Constant(1)"], "--steps-per-epoch must be given"),
+        (["plot", "Constant(1)", "--steps", "3tok"], "--tokens-per-step must be given"),
+        (["table", "Constant(1)", "--steps", "9Mep", "--steps-per-epoch", "9"], "must be at most 10000000 updates"),
+    ],
+)
+def test_a_unit_without_its_option_is_named(complaint, arguments: list[str], message: str):
+    assert message in complaint(*arguments)
