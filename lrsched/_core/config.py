@@ -112,7 +112,9 @@ def _decode_value(config: Mapping[Any, Any], where: str, reading: _Reading, dept
     name = config.get("type")
     cls = find(name) if isinstance(name, str) else None
     if cls is None:
-        raise ValueError(f"{where}.type must be the name of a schedule or rule, got {short(name)}")
+        raise ValueError(
+            f"{where}.type must be the name of a schedule or rule, got {short(name)}: is one of your own defined yet?"
+        )
     known = {f.name: f for f in cls._arguments}
     given = {key: content for key, content in config.items() if key != "type"}
     for key in given:

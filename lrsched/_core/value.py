@@ -9,15 +9,13 @@ further ones, `field(init=False)`, which `_check` sets; they are no part of the 
 import inspect
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 from lrsched._core.check import check_fields, plain_signature
 from lrsched._core.offers import CLASSES, PICTURES
 
 # Deep enough for any schedule a person writes; shallow enough that no walk over a value meets the recursion limit.
 MAX_DEPTH = 64
-
-T = TypeVar("T")
 
 # Sets a field of a frozen value that is being built.
 settle = object.__setattr__
@@ -126,11 +124,6 @@ def call_text(name: str, arguments: Iterable[tuple[str, Any, Any]], positional: 
         named = named or i >= positional
         parts.append(f"{argument}={content!r}" if named else repr(content))
     return f"{name}({', '.join(parts)})"
-
-
-def value(cls: type[T]) -> type[T]:
-    """Return the class: to extend `Value` is enough."""
-    return cls
 
 
 def _is_ours(cls: type[Any]) -> bool:

@@ -26,18 +26,16 @@ class Ramp(Schedule, abstract=True):
     `curve` gets `x`, the part of the steps that is gone, and `y = 1 - x`, as numbers, arrays of any library or what
     stands for them: see `Curve`. What falls to zero is written in the one that vanishes with it.
 
+    So `Warmup(10) >> Smoothstep(0.5, 0.0, steps=40)` is a schedule as any other:
+
+        class Smoothstep(lrsched.Ramp):
+            def curve(self, x, y, space):
+                return self.start * y * y * (1.0 + 2.0 * x) + self.end * x * x * (1.0 + 2.0 * y)
+
     Args:
         start: value at step 0, finite and >= 0.
         end: value at step `steps` and after, finite and >= 0; may exceed `start`.
         steps: length in optimizer updates, at least 1.
-
-    Examples:
-        >>> from lrsched import Ramp, Warmup
-        >>> class Smoothstep(Ramp):
-        ...     def curve(self, x, y, space):
-        ...         return self.start * y * y * (1.0 + 2.0 * x) + self.end * x * x * (1.0 + 2.0 * y)
-        >>> Warmup(10) >> Smoothstep(0.5, 0.0, steps=40)
-        Linear(0.0, 0.5, steps=10) >> Smoothstep(0.5, 0.0, steps=40)
     """
 
     start: Annotated[float, Real(low=0.0)]

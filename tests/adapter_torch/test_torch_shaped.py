@@ -8,7 +8,6 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from lrsched import compat, rules
-from lrsched._core.value import value
 from lrsched_torch import RuleOptimizer
 from lrsched_torch._shared.jobs import WholeTensors
 from lrsched_torch._shared.update import update_with
@@ -139,7 +138,6 @@ def test_arrays_of_all_tensors_would_be_seen(monkeypatch):
     assert most_alive(CLIP >> rules.Adafactor(), [(64, 64)] * 8) > 8 * 64 * 64
 
 
-@value
 class _Reading(rules.Rule):
     """A rule of whole tensors that no recording can say: it looks at contents."""
 
@@ -152,7 +150,6 @@ class _Reading(rules.Rule):
         return [context.lr * g if float(abs(g).max()) > 0.5 else 0.0 * g for g in gs], slots
 
 
-@value
 class _Keeping(rules.Rule):
     """A rule whose slots change places, and one of which is what the parameter was."""
 

@@ -1,12 +1,16 @@
 """A new curve and a new rule need a class and a line in the samples: everything else works with them as it stands."""
 
+import copy
 import json
+import math
 import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import mpmath as mp
 import numpy as np
@@ -15,7 +19,8 @@ from newcomers import LINES, Fading, PowerSign, Smoothstep, enter
 from rule_samples import asks_for_sums
 
 import lrsched as ls
-from lrsched import rules
+from lrsched import feedback, rules
+from lrsched._core.offers import CLASSES
 from lrsched._spaces.compile import compiled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,9 +29,16 @@ STEPS = np.array([*range(40), 2**24 + 1, 2**31 - 1])
 
 
 @pytest.fixture(autouse=True)
-def newcomers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the library know them in this test."""
+def newcomers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the library know them in this test, and nothing that it defines after it."""
     enter(monkeypatch)
+    monkeypatch.setitem(CLASSES["schedule"], "Plain", Plain)
+    monkeypatch.setitem(CLASSES["feedback"], "Backoff", Backoff)
+    before = {family: dict(known) for family, known in CLASSES.items()}
+    yield
+    for family, known in before.items():
+        CLASSES[family].clear()
+        CLASSES[family].update(known)
 
 
 def wanted(schedule: ls.Schedule) -> list[float]:
@@ -157,6 +169,136 @@ def test_a_new_curve_drives_optimizers():
         assert optimizer.param_groups[0]["lr"] == CURVES[0](t)
         optimizer.step()
         scheduler.step()
+
+
+# What a user writes
+
+
+class Plain(ls.Curve):
+    """Fields of all kinds, without constraints of their own."""
+
+    start: float
+    every: int = 3
+    name: str = "plain"
+    on: bool = True
+    rates: tuple[float, ...] = (0.5, 0.25)
+    floor: float | None = None
+
+    def at(self, t: Any, space: Any) -> Any:
+        return self.start / (1.0 + t)
+
+
+def test_fields_without_constraints_are_checked_by_their_annotations():
+    curve = Plain(1, every=4, rates=[1, 2], floor=1)
+    assert repr(curve) == "Plain(1.0, every=4, rates=(1.0, 2.0), floor=1.0)"
+    assert ls.parse(repr(curve)) == curve
+    assert ls.from_config(json.loads(json.dumps(ls.to_config(curve)))) == curve
+    assert pickle.loads(pickle.dumps(curve)) == curve
+    wrong = {"start": "0.1", "every": 2.5, "name": 3, "on": 1, "rates": (1.0, None), "floor": "no"}
+    for name, content in wrong.items():
+        with pytest.raises(TypeError, match=rf"Plain\({name}=...\)(\[1\])? must be "):
+            Plain(**{"start": 0.1, name: content})
+
+
+def test_annotations_may_be_texts():
+    module = vars(sys.modules.setdefault("of_a_user", ModuleType("of_a_user")))
+    exec(
+        "from __future__ import annotations\n"
+        "from lrsched import Curve\n"
+        "from lrsched.arguments import Rate\n"
+        "class Texts(Curve):\n"
+        "    start: Rate\n"
+        "    every: int = 3\n"
+        "    def at(self, t, space):\n"
+        "        return self.start / (1.0 + t)\n",
+        module,
+    )
+    assert repr(module["Texts"](1)) == "Texts(1.0)"
+    with pytest.raises(ValueError, match=r"Texts\(start=...\) must be a finite number >= 0, got -1"):
+        module["Texts"](-1)
+
+
+def test_a_class_made_inside_a_function_does_all_but_pickle():
+    class Inner(ls.Ramp):
+        def curve(self, x: Any, y: Any, space: Any) -> Any:
+            return self.start * y + self.end * x
+
+    curve = Inner(1, 0, steps=4)
+    assert ls.parse("Inner(1, 0, steps=4)") == curve == copy.deepcopy(curve)
+    assert ls.from_config(ls.to_config(curve))(1) == 0.75
+    with pytest.raises((AttributeError, pickle.PicklingError), match="local object"):
+        pickle.dumps(curve)
+
+
+def test_a_class_that_is_defined_again_takes_the_place_of_the_old_one_and_none_takes_one_of_ours():
+    made = []
+    for power in (1.0, 2.0):
+
+        class Again(ls.Curve):
+            p: float = power
+
+            def at(self, t: Any, space: Any) -> Any:
+                return self.p / (1.0 + t)
+
+        made.append(Again)
+    assert type(ls.parse("Again()")) is made[1]
+    for name, base in (("Cosine", ls.Ramp), ("Adam", rules.Local), ("Plateau", feedback.Feedback), ("Adam", ls.Curve)):
+        with pytest.raises(TypeError, match=f"{name} is already the name of a "):
+            type(name, (base,), {})
+    assert ls.parse("Cosine(1, 0, steps=4)") == ls.Cosine(1.0, 0.0, steps=4)
+
+
+def test_a_curve_that_branches_gives_its_numbers_however_often_it_is_called():
+    class Branching(ls.Curve):
+        start: float
+
+        def at(self, t: Any, space: Any) -> Any:
+            if t == 7 or t > 100:
+                return 0.5 * self.start
+            return self.start * math.cos(t / 1000)
+
+    curve = Branching(0.5)
+    expected = [0.25 if t == 7 or t > 100 else 0.5 * math.cos(t / 1000) for t in range(200)]
+    assert [curve(t) for t in range(200)] == expected
+    assert [(ls.Warmup(0) >> ls.Hold(curve, 150))(t) for t in range(150)] == expected[:150]
+
+
+class Scale(NamedTuple):
+    """The state of `Backoff`."""
+
+    scale: float
+
+
+class Backoff(feedback.Feedback):
+    """Halve the rate at each metric above `most`."""
+
+    most: float
+
+    def init(self) -> Scale:
+        return Scale(1.0)
+
+    def body(self, xp: Any, state: Any, *numbers: Any) -> Any:
+        (metric,) = numbers
+        scale = xp.where(metric > self.most, state.scale * 0.5, state.scale)
+        return Scale(scale), scale
+
+
+# Other tests must not find them.
+del CLASSES["schedule"]["Plain"], CLASSES["feedback"]["Backoff"]
+
+
+def test_a_new_feedback_rule_prints_saves_and_drives_a_scheduler():
+    rule = Backoff(2)
+    assert ls.from_config(json.loads(json.dumps(ls.to_config(rule)))) == rule == pickle.loads(pickle.dumps(rule))
+    torch, adapter = pytest.importorskip("torch"), pytest.importorskip("lrsched_torch")
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = adapter.FeedbackLR(optimizer, ls.Constant(0.5), rule)
+    seen = []
+    for metric in (1.0, 3.0, 2.0, 5.0):
+        optimizer.step()
+        scheduler.step(metric)
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert seen == [0.5, 0.25, 0.25, 0.125]
 
 
 # The rule
