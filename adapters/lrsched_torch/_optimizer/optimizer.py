@@ -28,7 +28,7 @@ from lrsched_torch._optimizer.choice import executor_of
 from lrsched_torch._optimizer.flat import Flat, check_flat
 from lrsched_torch._optimizer.loading import LOW, OF, loaded
 from lrsched_torch._optimizer.rates import LeftRates
-from lrsched_torch._optimizer.seen import Known, Seen, complete
+from lrsched_torch._optimizer.seen import KnownGroup, Seen, complete
 from lrsched_torch._scheduler.scheduler import ScheduleLR
 from lrsched_torch._shared.captured import Captured, plain, prepare, refuse
 from lrsched_torch._shared.compiling import CPP, Ways
@@ -135,7 +135,7 @@ class RuleOptimizer(Optimizer):
         self.compile, self.flat, self.master, self.capturable = compile, flat, master, capturable
         self._ways: dict[rules.Rule, Ways] = {}
         self._rates = LeftRates()
-        self._known: list[Known] = []
+        self._known: list[KnownGroup] = []
         self.group_rules: list[rules.Rule] = []
         self._schedules: list[Schedule | None] = []
         with told_of("params"):
@@ -173,7 +173,7 @@ class RuleOptimizer(Optimizer):
         super().__setstate__(state)
         before = self.__dict__.get("_known", ())
         slots = [k.slots for k in before] if before else map(slots_of, self.group_rules)
-        self._known = list(map(Known, self.param_groups, self.group_rules, self._schedules, slots))
+        self._known = list(map(KnownGroup, self.param_groups, self.group_rules, self._schedules, slots))
         self._seen = None
         self.__dict__.setdefault("_rates", LeftRates()).again()
         if "_flat" not in self.__dict__:
@@ -225,7 +225,7 @@ class RuleOptimizer(Optimizer):
         if self.flat:
             self._buffers().attach()
 
-    def _taken(self, group: dict[str, Any], rule: Any = None, schedule: Schedule | None = None) -> Known:
+    def _taken(self, group: dict[str, Any], rule: Any = None, schedule: Schedule | None = None) -> KnownGroup:
         """Take a group as `add_param_group` does, whoever has put it among the others: what it lacks is the default."""
         check_groups([group])
         rule = group.get("rule", self.rule) if rule is None else rule
@@ -245,7 +245,7 @@ class RuleOptimizer(Optimizer):
             full["lr"] = schedule(full["updates"])
         group.update(full)
         group.pop("rule", None)
-        return Known(group, rule, schedule, slots_of(rule))
+        return KnownGroup(group, rule, schedule, slots_of(rule))
 
     def _done(self) -> int:
         """Return the updates so far: those of the group that has done most, be it here or taken out."""

@@ -13,7 +13,7 @@ from lrsched_torch._shared.entries import MOST, Slots
 RATES: tuple[type, ...] = (Real, Tensor)
 
 
-class Known(NamedTuple):
+class KnownGroup(NamedTuple):
     """A group, its rule, its schedule and what the rule keeps, which stay together wherever others move the group."""
 
     group: dict[str, Any]
