@@ -297,6 +297,12 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         spared = [not self._use_weight_decay(v) for v in named]
         return spared if any(spared) else []
 
+    def _apply_weight_decay(self, variables: list[Any]) -> None:
+        """Let the base class shrink the variables; on PyTorch it fails where there are none."""
+        spared = self._spared(variables)
+        if not spared or not all(spared):
+            super()._apply_weight_decay(variables)
+
     def _natively(
         self, variables: list[Any], kept: list[list[Any]], grads: list[Any], learning_rate: Any, spared: list[bool]
     ) -> bool:

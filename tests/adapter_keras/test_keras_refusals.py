@@ -228,6 +228,14 @@ def test_excluded_variables_do_not_decay_by_the_rule_either(rule):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), expected, rtol=2e-5, atol=1e-6)
 
 
+def test_all_variables_may_be_excluded():
+    optimizer, variables, grads = built(rules.SGD(), 0.5, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_list=variables)
+    optimizer.apply(grads, variables)
+    for v in variables:
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(v), np.full(v.shape, 0.5))
+
+
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="TensorFlow counts in 64 bits")
 def test_the_count_of_updates_stays_at_the_largest_that_there_is():
     optimizer, variables, grads = built(rate=SCHEDULE)
