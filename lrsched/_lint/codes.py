@@ -134,7 +134,9 @@ LINT: dict[str, Meaning] = {
         "the highest rate is {peak}, at {one} {step}; the optimizer's own is {lr}, {times:.4g} times that",
     ),
     "rate-above-one": Meaning(
-        "info", "The rate is above 1; a warning above 100.", "the highest rate is {peak}, at {one} {step}"
+        "info",
+        "The rate is above 1; a warning above 100, unless all are whole.",
+        "the highest rate is {peak}, at {one} {step}",
     ),
     "rate-tiny": Meaning(
         "warning", "The rates are next to nothing.", "the highest rate is {peak}: nothing moves in float32"

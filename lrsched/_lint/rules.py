@@ -88,10 +88,11 @@ def heights(c: Course) -> Iterator[Finding]:
         at = int(steps[np.argmin(values)])
         yield _found("negative-rate", lambda: clip(s, low=0.0), rate=number(low), step=at)
     if top > 1.0:
+        whole = bool((values == np.rint(values)).all())  # as numbers of samples or tokens are
         yield _found(
             "rate-above-one",
             lambda: clip(s, high=1.0),
-            severity="warning" if top > 100.0 else "", peak=number(top), one=c.one, step=c.peak,
+            severity="warning" if top > 100.0 and not whole else "", peak=number(top), one=c.one, step=c.peak,
         )  # fmt: skip
     if 0.0 < top < 1e-8:
         goal = c.lr if c.lr and c.lr >= 1e-8 else 1e-3

@@ -102,16 +102,16 @@ def _watched(monkeypatch):
     """Note the rates of each step, as the rules see them."""
     from lrsched_torch._shared import jobs
 
-    whole = jobs.Job.step
+    whole = jobs.Job.prepare
 
-    def step(self, new_state):
+    def prepare(self, new_state, *, alone):
         opt = new_state.__self__
         opt.used = [
             group["lr"].clone() if isinstance(group["lr"], torch.Tensor) else group["lr"] for group in opt.param_groups
         ]
-        return whole(self, new_state)
+        return whole(self, new_state, alone=alone)
 
-    monkeypatch.setattr(jobs.Job, "step", step)
+    monkeypatch.setattr(jobs.Job, "prepare", prepare)
 
 
 def theirs(found):

@@ -1,6 +1,7 @@
 """`lint` says what does not fit a run, in its numbers, suggests what does, and is silent where all is well."""
 
 import ast
+import doctest
 import inspect
 import math
 import pickle
@@ -28,6 +29,19 @@ def built(text):
 
 def codes(schedule, **run):
     return {remark.code for remark in lint(schedule, **run)}
+
+
+def rows(page):
+    """Return the codes that a page lists, with what it says of them."""
+    found = re.findall(r"^\| `([\w-]+)` \| (\w+) \| (.+) \|$", page.partition("## Codes")[2], re.MULTILINE)
+    return {code: (severity, words) for code, severity, words in found}
+
+
+def test_the_page_has_all_codes():
+    page = (ROOT / "docs" / "lint.md").read_text(encoding="utf-8")
+    assert rows(page) == {code: meaning[:2] for code, meaning in LINT.items()}
+    assert len(rows(page.replace("| `rate-tiny` |", ""))) == len(LINT) - 1
+    assert doctest.testfile(str(ROOT / "docs" / "lint.md"), module_relative=False).failed == 0
 
 
 def test_every_code_has_its_case():
