@@ -68,6 +68,7 @@ __all__ = [
     "constraints_of",
     "must",
     "rule_of",
+    "short",
     "signature_of",
     "without_effect",
 ]

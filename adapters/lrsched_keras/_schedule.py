@@ -8,7 +8,7 @@ from typing import Any, Self
 import keras
 
 from lrsched import LintWarning, Schedule, from_config, to_config
-from lrsched.arguments import Length, checked
+from lrsched.arguments import Length, checked, short
 
 _INSIDE = ("keras", "lrsched_keras", "tensorflow", "torch", "jax", "contextlib", "absl")
 
@@ -30,7 +30,8 @@ def complete(where: str, schedule: Any) -> Schedule:
     """
     schedule = Schedule.of(schedule)
     if not isinstance(schedule, Schedule):
-        raise TypeError(f"{where} must be a schedule of lrsched such as Cosine(0.1, 0.0, steps=100), got {schedule!r}")
+        wanted = "a schedule of lrsched such as Cosine(0.1, 0.0, steps=100)"
+        raise TypeError(f"{where} must be {wanted}, got {short(schedule)}")
     # What is still missing shows at one of the two ends.
     schedule(0)
     schedule(schedule.length or 0)

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from lrsched import Schedule
+from lrsched.arguments import short
 from lrsched.rules import Context, Part, Rule, ops_of
 from lrsched_optax._mesh import check_axis_name, reductions, split_axes
 from lrsched_optax._proportional import is_proportional
@@ -165,7 +166,7 @@ def _number(rate: Any) -> int | float:
 def _check_rate(must: str, rate: Any) -> None:
     # bfloat16 is of kind "V"
     if type(rate) not in (int, float) and (not hasattr(rate, "dtype") or rate.dtype.kind not in "iufV"):
-        raise TypeError(f"{must}, got {rate!r}")
+        raise TypeError(f"{must}, got {short(rate)}")
     if jnp.shape(rate) != ():
         raise ValueError(f"{must}, got an array of shape {jnp.shape(rate)}")
 

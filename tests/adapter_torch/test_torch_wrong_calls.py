@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import StepLR
 from wrong_calls import Call, Public, callables, complaints
 
 import lrsched_torch as lt
-from lrsched import Cosine, feedback, rules
+from lrsched import Cosine, feedback, parse, rules
 
 SCHEDULE = Cosine(0.1, 0.0, steps=10)
 
@@ -98,3 +98,17 @@ def test_wrong_calls_are_refused_with_function_argument_what_must_hold_and_what_
 @pytest.mark.slow
 def test_every_wrong_call_is():
     assert list(complaints(walked(), RIGHT)) == []
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda p, t: lt.ScheduleLR(torch.optim.SGD([p], lr=1.0), t),
+        lambda p, t: lt.RuleOptimizer([p], rules.Adam(), lr=t),
+    ],
+    ids=["ScheduleLR", "RuleOptimizer"],
+)
+def test_a_template_is_refused_with_how_it_becomes_a_schedule(use):
+    template = parse("Warmup(5%) >> Constant(1)")
+    with pytest.raises(TypeError, match=r"got Template.*template.build\(Budget\(steps=...\)\) returns the schedule"):
+        use(torch.nn.Parameter(torch.zeros(2)), template)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lrsched import Schedule, rules
+from lrsched.arguments import short
 from lrsched_torch._kernels.triton import check_triton
 from lrsched_torch._shared.facts import facts_of
 
@@ -103,7 +104,7 @@ def check_rate(where: str, lr: Any) -> None:
     if isinstance(lr, Schedule):
         lr(0)  # a warm-up without a neighbour has no height
     elif isinstance(lr, bool) or not isinstance(lr, Real | Tensor):
-        raise TypeError(f"{where} {RATE}, got {lr!r}")
+        raise TypeError(f"{where} {RATE}, got {short(lr)}")
     elif isinstance(lr, Tensor) and lr.ndim != 0:
         raise ValueError(f"{where} {RATE}, got a tensor of shape {tuple(lr.shape)}")
 
