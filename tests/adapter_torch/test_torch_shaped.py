@@ -266,3 +266,26 @@ def test_squares_of_a_long_vector_keep_their_digits():
     x = torch.rand(2**22, generator=torch.Generator().manual_seed(0))
     assert _recorded.squares(x).item() == pytest.approx(x.double().square().sum().item(), rel=2e-7)
     assert abs(torch.dot(x, x).item() / x.double().square().sum().item() - 1.0) > 0.0
+
+
+@pytest.mark.parametrize("master", [False, True])
+@pytest.mark.parametrize("rule", [rules.AdamW(weight_decay=0.1), CLIP >> rules.Momentum(), rules.AdaGrad()], ids=repr)
+def test_what_pytorch_has_as_a_kernel_for_float32_updates_bfloat16_by_pieces(monkeypatch, rule, master):
+    shapes = [(400, 400), (7, 5), (3,), (), (0,)]
+    found = []
+    for form in ("kernel", "body"):
+        if form == "body":
+            monkeypatch.setattr("lrsched_torch._joined.buckets.native_of", lambda _: ((), None))
+        ps = parameters(torch.bfloat16, shapes)
+        optimizer = RuleOptimizer(ps, rule, lr=0.01, compile=False, master=master)
+        for t in range(3):
+            set_gradients(ps, t)
+            optimizer.step()
+        assert (optimizer._jobs[0].executor.engine == "eager") == (form == "body")
+        found.append(contents(optimizer))
+        found.append([p.float() for p in ps])
+    torch.testing.assert_close(found[0], found[2], rtol=1e-4, atol=1e-6)
+    # The last digit of few may be rounded the other way.
+    for p, q in zip(found[1], found[3], strict=True):
+        assert (p - q).abs().max() <= 2.0**-7 * max(1.0, q.abs().max()) if p.numel() else True
+        assert (p != q).float().sum() <= 1 + p.numel() // 100

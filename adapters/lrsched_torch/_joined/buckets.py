@@ -71,7 +71,7 @@ class Buckets(Executor):
             own = [gs[i] for i in bucket.indices] if len(bucket.indices) < len(gs) else gs
             bucket.look(own, native=self.kernel is not None and self._is_native(bucket))
         eager = Eager(self.rule, self.facts)
-        self._engine = NativeKernel(self.parts, self.kernel, eager) if self.kernel and self.parts else eager
+        self._engine = NativeKernel(self.parts, self.kernel, eager) if self.kernel else eager
         # What is kept on the device is known to the graphs alone.
         if self.compile or self.captured:
             self._engine = Compiled(self.rule, self.facts, self.captured)

@@ -136,18 +136,20 @@ class NativeKernel:
 
     def finish(self, loaded: Loaded) -> None:
         """Write the new parameter and slots."""
-        if not loaded.pure:
-            self.otherwise.finish(loaded)
-            return
         bucket = loaded.bucket
         lr = bucket.group["lr"]
         lr = lr if isinstance(lr, Tensor) else float(lr)
-        if self._unchanged(loaded):
+        if loaded.pure and self._unchanged(loaded):
             self.kernel([loaded.p], [loaded.g], [bucket.slots], lr, bucket.step, bucket.maximize)
             return
-        for inputs, context, (p, _, slots) in self.otherwise.pieces(loaded):
+        for inputs, context, (p, low, slots) in self.otherwise.pieces(loaded):
             gs = transformed(self.parts, context.replaying(loaded.known), *inputs[:2])
-            self.kernel([p], gs, [slots], lr, bucket.step, False)  # the gradient points down already
+            (wide,) = inputs[0]
+            self.kernel([wide], gs, [slots], lr, bucket.step, False)  # the gradient points down already
+            if wide is not p:
+                p.copy_(wide)
+            if low is not None:
+                low.copy_(p)
 
     def _unchanged(self, loaded: Loaded) -> bool:
         """Return whether the norm of all gradients is below what it is clipped to; a GPU is not waited for."""

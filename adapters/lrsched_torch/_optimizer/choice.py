@@ -63,7 +63,13 @@ def executor_of(
         totals_over: likewise.
     """
     asked = ways if ways.asked else None
-    if totals_over is not None or any(map(is_sharded, ps)):
+    spread = totals_over is not None or any(map(is_sharded, ps))
+    by_inductor = asked and (spread or not facts_of(rule).packs) and any(p.device.type == "cpu" for p in ps)
+    # It would wait for such a compiler for ever.
+    if by_inductor and INDUCTOR not in ways.failed and (error := hanging()):
+        ways.failed[INDUCTOR] = error
+        ways.tell(EAGER)
+    if spread:
         # PyTorch may be built without torch.distributed.
         from lrsched_torch._spread.sharded import sharded_update_with
 
@@ -72,10 +78,6 @@ def executor_of(
     if compile == "triton":
         return Triton(rule, captured)
     if not facts_of(rule).packs:
-        # Inductor would wait for it for ever.
-        if asked and ps[0].device.type == "cpu" and INDUCTOR not in ways.failed and (error := hanging()):
-            ways.failed[INDUCTOR] = error
-            ways.tell(EAGER)
         return Shaped(rule, asked)
     joined = partial(Buckets, rule, homes=homes, captured=captured)
     engines: dict[str, Callable[[], Executor]] = {
