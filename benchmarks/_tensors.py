@@ -8,13 +8,17 @@ from benchmarks._lists import Shapes, resnet50, single, size, small
 LISTS: dict[str, Shapes] = {"ResNet-50": resnet50(), "1000 x 1000": small(), "one of 25 M": single()}
 
 
-def parameters(torch: Any, name: str) -> list[Any]:
+# For rules that need tensors in their own shape.
+MATRICES: dict[str, Shapes] = {"100 of 316 x 316": [(316, 316)] * 100, "512 x 512": [(512, 512)]}
+
+
+def parameters(torch: Any, name: str, dtype: str = "float32") -> list[Any]:
     """Return the parameters of a list, with gradients."""
-    generator = torch.Generator().manual_seed(0)
+    generator, kind = torch.Generator().manual_seed(0), getattr(torch, dtype)
     found = []
-    for shape in LISTS[name]:
-        p = torch.nn.Parameter(0.1 * torch.randn(shape, generator=generator))
-        p.grad = torch.randn(shape, generator=generator)
+    for shape in {**LISTS, **MATRICES}[name]:
+        p = torch.nn.Parameter((0.1 * torch.randn(shape, generator=generator)).to(kind))
+        p.grad = torch.randn(shape, generator=generator).to(kind)
         found.append(p)
     return found
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks._rows import Row, interleaved, seconds, skipped
-from benchmarks._tensors import LISTS, parameters, passage
+from benchmarks._tensors import LISTS, MATRICES, parameters, passage
 
 # Seconds of the first step, in which everything compiles, that a person may wait.
 PATIENCE = 20.0
@@ -101,18 +101,21 @@ def _status(name: str) -> float:
         return next(1024.0 * int(line.split()[1]) for line in file if line.startswith(name))
 
 
-def _memory(torch: Any, rule: Any, name: str, label: str, make: Make) -> Row:
+def _memory(
+    torch: Any, rule: Any, name: str, label: str, make: Make, target: float = 1.2, peer: str = "fused", **options: Any
+) -> Row:
     """Compare what the first two steps need, moments included; the graphs are there already."""
-    _ours(torch, rule, "1000 x 1000", compile=True)
-    _ours(torch, rule, name, compile=True)
+    if options:
+        _ours(torch, rule, "1000 x 1000", **options)
+    _ours(torch, rule, name, **options)
     found = []
     optimizers = importlib.import_module("lrsched_torch")
-    for build in (lambda ps: optimizers.RuleOptimizer(ps, rule, lr=1e-3, compile=True), make):
+    for build in (lambda ps: optimizers.RuleOptimizer(ps, rule, lr=1e-3, **options), make):
         optimizer = build(parameters(torch, name))
         found.append(peak(lambda step=optimizer.step: (step(), step())))  # type: ignore[misc]  # bound at once
         del optimizer
     note = f"peak memory in GB instead of seconds: {found[0] / 1e9:.3f} and {found[1] / 1e9:.3f}"
-    return Row(f"{label}, {name}", "fused", found[0] / 1e9, found[1] / 1e9, 1.2, note=note)
+    return Row(f"{label}, {name}", peer, found[0] / 1e9, found[1] / 1e9, target, note=note)
 
 
 def _timm(name: str) -> Any:
@@ -176,7 +179,9 @@ def _rows(torch: Any) -> Iterator[Row]:
         for label, (rule, make) in _defaults(torch, rules).items():
             yield _by_default(torch, rule, name, label, "default", make)
     for name in LISTS:
-        yield _memory(torch, adam, name, "Adam compiled", fused_adam)
+        yield _memory(torch, adam, name, "Adam compiled", fused_adam, compile=True)
+    yield from _shaped(torch, rules)
+    yield from _narrow(torch, rules)
 
 
 def _defaults(torch: Any, rules: Any) -> dict[str, tuple[Any, Make]]:
@@ -193,6 +198,36 @@ def _defaults(torch: Any, rules: Any) -> dict[str, tuple[Any, Make]]:
             lambda ps: _clipped(torch, optim.AdamW(ps, lr=1e-3), ps),
         ),
     }
+
+
+def _shaped(torch: Any, rules: Any) -> Iterator[Row]:
+    """Yield the rows of rules that need tensors in their own shape: seconds, and what a step needs of memory."""
+    optim = torch.optim
+    adafactor, muon = rules.Adafactor(), rules.Muon(precision="bfloat16")
+    clip = rules.ClipByGlobalNorm(1.0)
+    cases: tuple[tuple[Any, str, Make, float], ...] = (
+        (adafactor, "Adafactor", lambda ps: optim.Adafactor(ps, lr=1e-3), 1.0),
+        (clip >> adafactor, "Adafactor, clipped", lambda ps: _clipped(torch, optim.Adafactor(ps, lr=1e-3), ps), 1.0),
+        (muon, "Muon in bfloat16", lambda ps: optim.Muon(ps, lr=1e-3, weight_decay=0.0), 1.2),
+    )
+    for name in MATRICES:
+        for rule, label, make, target in cases:
+            yield _against(torch, rule, name, f"{label} eager", "default", make, target)
+    for rule, label, make, _ in cases:
+        yield _memory(torch, rule, "100 of 316 x 316", f"{label} eager", make, 1.1, peer="default")
+
+
+def _narrow(torch: Any, rules: Any) -> Iterator[Row]:
+    """Yield the rows of bfloat16 parameters, without a compiler."""
+    rule, name = rules.AdamW(weight_decay=1e-2), "100 of 316 x 316"
+    optimizers = importlib.import_module("lrsched_torch")
+    for master, peer, dtype in ((False, "default", "bfloat16"), (True, "default on float32", "float32")):
+        ps = parameters(torch, name, "bfloat16")
+        ours = optimizers.RuleOptimizer(ps, rule, lr=1e-3, compile=False, master=master)
+        theirs = torch.optim.AdamW(parameters(torch, name, dtype), lr=1e-3)
+        ours.step(), theirs.step()
+        times = interleaved(ours.step, theirs.step, _rounds(name))
+        yield Row(f"AdamW on bfloat16{', float32 copies' if master else ''} eager, {name}", peer, *times, 1.0)
 
 
 def _clipped(torch: Any, optimizer: Any, ps: list[Any]) -> Any:
