@@ -9,7 +9,7 @@ import torch
 
 from lrsched import rules
 from lrsched_torch import RuleOptimizer
-from lrsched_torch._joined import buckets
+from lrsched_torch._joined import in_cache
 from lrsched_torch._joined.native import native_of
 from lrsched_torch._loops import cpp_loops
 from lrsched_torch._loops.build import CannotBuild, compiler
@@ -125,7 +125,7 @@ def test_parts_before_a_kernel_leave_the_rest_to_it_and_gradients_as_they_are(mo
     found, called, (before, kernel) = [], [], native_of(rule)
     assert before == parts
     monkeypatch.setattr(
-        buckets, "native_of", lambda _: (parts, lambda ps, *rest: called.append(ps) or kernel(ps, *rest))
+        in_cache, "native_of", lambda _: (parts, lambda ps, *rest: called.append(ps) or kernel(ps, *rest))
     )
     for compiled in (False, True):
         ps = parameters([(100, 90), 7, (), (64, 64), (400, 400)])

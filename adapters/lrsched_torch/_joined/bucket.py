@@ -75,7 +75,7 @@ class Bucket:
         # Whether a kernel of PyTorch takes the tensors of this update where they lie.
         self.in_lists = False
         self._vectors = all(p.dim() == 1 for p in self.ps)
-        self.alone = len(members) == 1 and homes is None and _dense(first)
+        self.alone = len(members) == 1 and homes is None and dense(first)
         self.rows: rules.Rows | None = None
         self.tables: rules.RowTables | None = None
         self.phases: Any = None  # the compiled graphs
@@ -237,7 +237,7 @@ def label(step: int | Tensor) -> int:
     return id(step) if isinstance(step, Tensor) else step
 
 
-def _dense(member: Member) -> bool:
+def dense(member: Member) -> bool:
     """Return whether the parameter and its slots fill their memory in the same order."""
     p = member.p
     return torch.ops.aten.is_non_overlapping_and_dense.default(p) and all(

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from lrsched import rules
 
-# (parameters, gradients, slots of each, learning rate, updates done before, maximize)
-Kernel = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], Any, int, bool], None]
+# Updates done before: by all, or by each.
+Counts = int | Sequence[int]
+# (parameters, gradients, slots of each, learning rate, updates done before, maximize); if one has done none, none has.
+Kernel = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], Any, Counts, bool], None]
 
 # The dtypes of parameters that they take as they are.
 NATIVE = (torch.float32, torch.float64)
@@ -81,7 +83,7 @@ def _adam(rule: rules.Adam, decay: float, decoupled: bool) -> Kernel | None:
     kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
     largest = rule.amsgrad == "raw"
 
-    def update(ps: Any, gs: Any, slots: Any, lr: Any, step: int, maximize: bool) -> None:
+    def update(ps: Any, gs: Any, slots: Any, lr: Any, step: Counts, maximize: bool) -> None:
         kernel(
             ps, gs, [s[0] for s in slots], [s[1] for s in slots], [s[2] for s in slots] if largest else [],
             _steps(ps, step), lr=lr, beta1=rule.b1, beta2=rule.b2, weight_decay=decay, eps=rule.eps, amsgrad=largest,
@@ -95,7 +97,7 @@ def _adagrad(rule: rules.AdaGrad, decay: float) -> Kernel | None:
     if rule.eps_at != "outside":
         return None
 
-    def update(ps: Any, gs: Any, slots: Any, lr: Any, step: int, maximize: bool) -> None:
+    def update(ps: Any, gs: Any, slots: Any, lr: Any, step: Counts, maximize: bool) -> None:
         torch._fused_adagrad_(
             ps, gs, [s[0] for s in slots], _steps(ps, step), lr=lr, lr_decay=0.0, weight_decay=decay, eps=rule.eps,
             maximize=maximize,
@@ -111,15 +113,21 @@ def _momentum(rule: rules.Momentum, decay: float) -> Kernel | None:
 
 
 def _sgd(decay: float, momentum: float, dampening: float, nesterov: bool, clones: bool = False) -> Kernel:
-    def update(ps: Any, gs: Any, slots: Any, lr: Any, step: int, maximize: bool) -> None:
+    def update(ps: Any, gs: Any, slots: Any, lr: Any, step: Counts, maximize: bool) -> None:
+        if not (momentum or decay or isinstance(lr, Tensor)):  # which starts threads for large tensors only
+            torch._foreach_add_(ps, gs, alpha=lr if maximize else -lr)
+            return
         torch._fused_sgd_(
             ps, gs, [s[0] for s in slots] if momentum else [], weight_decay=decay, momentum=momentum, lr=lr,
-            dampening=dampening, nesterov=nesterov, maximize=maximize, is_first_step=clones and step == 0,
+            dampening=dampening, nesterov=nesterov, maximize=maximize,
+            is_first_step=clones and step in (0, [0] * len(ps)),
         )  # fmt: skip
 
     return update
 
 
-def _steps(ps: Sequence[Tensor], step: int) -> list[Tensor]:
+def _steps(ps: Sequence[Tensor], step: Counts) -> list[Tensor]:
     """Return the number of this update, counted from 1, for each parameter."""
-    return [torch.full((), float(step + 1), device=ps[0].device)] * len(ps)
+    counts = [step] * len(ps) if isinstance(step, int) else step
+    made = {count: torch.full((), float(count + 1), device=ps[0].device) for count in set(counts)}
+    return [made[count] for count in counts]

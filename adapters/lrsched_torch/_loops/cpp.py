@@ -25,6 +25,7 @@ from lrsched_torch._traced.program import (
     LoopProgram,
     Unsupported,
     loads,
+    stages_of,
 )
 
 TYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16", torch.float16: "_Float16"}
@@ -39,20 +40,6 @@ _FORMS = {
 }  # fmt: skip
 
 WALK = Path(__file__).with_name("walk.h").read_text()
-
-
-def stages_of(program: LoopProgram) -> list[tuple[int, ...]]:
-    """Return the numbers of the passes of each stage.
-
-    Within one nothing is known of other tensors: its last pass asks for a total, or writes.
-    """
-    found, open_ = [], []
-    for i, phase in enumerate(program.phases):
-        open_.append(i)
-        if phase.total or i == len(program.phases) - 1:
-            found.append(tuple(open_))
-            open_ = []
-    return found
 
 
 def cuts_anywhere(program: LoopProgram, stage: tuple[int, ...]) -> bool:

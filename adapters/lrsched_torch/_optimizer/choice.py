@@ -9,6 +9,7 @@ from torch import Tensor
 from lrsched import rules
 from lrsched_torch._joined.bucket import Home
 from lrsched_torch._joined.buckets import Buckets
+from lrsched_torch._joined.in_cache import in_cache_of
 from lrsched_torch._joined.native import NATIVE, kernel_of
 from lrsched_torch._kernels.triton import Triton
 from lrsched_torch._loops.build import hanging
@@ -79,11 +80,12 @@ def executor_of(
         return Triton(rule, captured)
     if not facts_of(rule).packs:
         return Shaped(rule, asked)
+    in_cache = captured is None and not homes and all(p.device.type == "cpu" for p in ps)
     joined = partial(Buckets, rule, homes=homes, captured=captured)
     engines: dict[str, Callable[[], Executor]] = {
         CPP: lambda: CppLoops(rule, ways, resident=flat),
         INDUCTOR: lambda: joined(compile=True),
-        EAGER: lambda: joined(compile=False),
+        EAGER: lambda: (in_cache and in_cache_of(rule)) or joined(compile=False),
     }
     possible = engines_of(rule, ps, capturable=captured is not None)
     if compile == "auto":

@@ -122,7 +122,7 @@ class Job:
         self.executor, self.rule, self.numbers, self.state, self.resident = executor, rule, numbers, state, resident
         self.groups = [groups[i] for i in numbers]
         self.ps = [p for group in self.groups for p in group["params"]]
-        self._owners = [i for i, group in zip(numbers, self.groups, strict=True) for _ in group["params"]]
+        self._owners = [pair for pair in zip(self.groups, numbers, strict=True) for _ in pair[0]["params"]]
         self._members: list[Member] = []
         self._states: list[dict[str, Any]] = []
         self._missing: list[bool] = []
@@ -206,7 +206,7 @@ class Job:
         if missing != self._missing:
             self._missing = missing
             members = []
-            for p, i, none in zip(self.ps, self._owners, missing, strict=True):
+            for p, owner, none in zip(self.ps, self._owners, missing, strict=True):
                 if none:
                     continue
                 known = p in self.state
@@ -218,7 +218,7 @@ class Job:
                 if not entry:
                     self._made.append((p, entry, not known))
                     entry.update(new_state(self.rule, p))
-                members.append(Member(p, entry, self.groups[self.numbers.index(i)], i))
+                members.append(Member(p, entry, *owner))
             # The same list stands for the same members.
             if len(members) != len(self._members) or not all(map(_same, members, self._members)):
                 self._members, self._states = members, [m.state for m in members]

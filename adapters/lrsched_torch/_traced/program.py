@@ -236,3 +236,17 @@ def loads(phase: LoopPhase, program: LoopProgram) -> Iterator[str]:
     taken = {x for op in phase.operations for x in op.args}
     taken |= {value for _, value in phase.stores}
     return (label for label in program.wide if label in taken)
+
+
+def stages_of(program: LoopProgram) -> list[tuple[int, ...]]:
+    """Return the numbers of the passes of each stage.
+
+    Within one nothing is known of other tensors: its last pass asks for a total, or writes.
+    """
+    found, open_ = [], []
+    for i, phase in enumerate(program.phases):
+        open_.append(i)
+        if phase.total or i == len(program.phases) - 1:
+            found.append(tuple(open_))
+            open_ = []
+    return found
