@@ -107,15 +107,14 @@ class InCache(Executor):
 
     def _take(self, members: list[Member]) -> None:
         """Find which tensors of each tray have a gradient."""
-        found: dict[int, list[tuple[int, int]]] = {}
+        pairs: dict[int, list[tuple[int, int]]] = {}
         for i, m in enumerate(members):
-            tray, place = self._places[id(m.p)]
-            found.setdefault(tray, []).append((place, i))
+            number, place = self._places[id(m.p)]
+            pairs.setdefault(number, []).append((place, i))
         self._taken = []
-        for number, pairs in sorted(found.items()):
-            own, at = map(list, zip(*sorted(pairs), strict=True))
-            tray = self._trays[number]
-            self._taken.append((tray, None if len(own) == len(tray.ps) else own, at))
+        for number, own in sorted(pairs.items()):
+            tray, places, at = self._trays[number], *map(list, zip(*sorted(own), strict=True))
+            self._taken.append((tray, None if len(places) == len(tray.ps) else places, at))
 
     def _plan(self, members: list[Member]) -> None:
         """Lay out the members, and those that have no gradient now; their state goes on."""
@@ -234,7 +233,7 @@ class InCache(Executor):
 
     def _store(self, run: "_Run", loading: Loading) -> None:
         """Write back what the last pass has found."""
-        stores = dict(run.passes.program.phases[-1].stores) if loading.numbers else {}
+        stores: dict[str, Any] = dict(run.passes.program.phases[-1].stores) if loading.numbers else {}
         numbers = {label: stores[label] for label in loading.numbers if label in stores}
         run.tray.store(loading, {label: run.numbers.get(x, x) for label, x in numbers.items()})
 
@@ -297,7 +296,7 @@ class InCache(Executor):
         else:
             pieces = zip(*map(self._cut, script.arrays, arrays, repeat(block)), strict=True)
         cast = [j for j, x in enumerate(arrays) if x.dtype != work]
-        shape, memory, sums = None, [], []
+        shape, memory, sums = torch.Size((-1,)), [], []
         for piece in pieces:
             own = list(piece)
             if own[0].shape != shape:
@@ -340,7 +339,7 @@ class InCache(Executor):
         if clips and bool(transformed(self.parts, context.replaying(taken), [one], [one])[0] == 1.0):
             kernel([arrays["p"]], [arrays["g"]], [slots], lr, step, up)
             return
-        for p, g, *own in zip(*[x.split(2 * BLOCK) for x in (arrays["p"], arrays["g"], *slots)], strict=True):
+        for p, g, *own in zip(*[x.unsafe_split(2 * BLOCK) for x in (arrays["p"], arrays["g"], *slots)], strict=True):
             gs = transformed(self.parts, context.replaying(taken), [p], [-g if up else g])
             kernel([p], gs, [own], lr, step, False)
 

@@ -102,7 +102,9 @@ def early_stores(program: LoopProgram) -> tuple[tuple[str, str], ...]:
         return ()
     before, last = program.phases[-2:]
     known = {op.name for op in before.operations if op.level == Level.WIDE}
-    stores = {target: x for target, x in last.stores if target in program.wide and target != "p" and x in known}
+    stores: dict[str, Any] = {
+        target: x for target, x in last.stores if target in program.wide and target != "p" and x in known
+    }
     while True:
         rest = [value for target, value in last.stores if target not in stores]
         given = set(stores.values())
@@ -113,7 +115,7 @@ def early_stores(program: LoopProgram) -> tuple[tuple[str, str], ...]:
             continue
         read = {x for op in operations for x in op.args} | set(rest)
         if read.isdisjoint(stores):
-            return tuple((target, value) for target, value in stores.items() if isinstance(value, str))
+            return tuple(stores.items())
         stores = {target: value for target, value in stores.items() if target not in read}
 
 
@@ -182,11 +184,11 @@ class _Fusion:
             if self._wide(one) and isinstance(other, str) and self._inner(other):
                 factors, core, parts = self._factored(other)
                 inner = self._inner(core)
-                kind, args = "add", (core,)
+                kind, args = "add", [core]
                 if inner is not None and inner.kind in ("mul", "div") and all(map(self._wide, inner.args)):
                     taken = [self._factored(a) if inner.kind == "mul" or i == 0 else ([], a, []) for i, a in
                              enumerate(inner.args)]  # fmt: skip
-                    kind, args = f"addc{inner.kind}", tuple(a for _, a, _ in taken)
+                    kind, args = f"addc{inner.kind}", [a for _, a, _ in taken]
                     factors = [*factors, *(f for own, _, _ in taken for f in own)]
                     parts = [*parts, core, *(part for _, _, own in taken for part in own)]
                 if inner is not None and inner.kind == "sub" and inner.args[1] == one and op.kind == "add" and factors:
@@ -204,7 +206,7 @@ class _Fusion:
         """Return the operation that makes what is used only once."""
         return self._made.get(x) if isinstance(x, str) and self._uses[x] == 1 else None
 
-    def _factored(self, x: str) -> tuple[list[Name], str, list[str]]:
+    def _factored(self, x: Any) -> tuple[list[Name], Any, list[str]]:
         """Return the numbers by which an array is multiplied, the array, and the operations that did so."""
         factors: list[Name] = []
         parts: list[str] = []
@@ -239,7 +241,7 @@ class _Printer:
         self._sums = [op for op in phase.operations if op.kind == "sum"]
         # What is chosen, what is multiplied by 1, and what an earlier pass has written is read where it is.
         same: dict[Any, Any] = dict(given)
-        kept = []
+        kept: list[LoopOperation] = []
         for op in phase.operations:
             if op.level != Level.WIDE or op.name in given:
                 continue
@@ -260,7 +262,7 @@ class _Printer:
         uses, made = Counter(x for op in kept for x in op.args), {op.name: op for op in kept}
         self._factors: dict[Any, tuple[Any, ...]] = {}
         for x in self._terms:
-            product = made.get(x)
+            product = made.get(str(x))
             only = not uses[x] and self._terms.count(x) == 1 and all(x != value for _, value in self._stores)
             if only and product and product.kind == "mul" and {*product.args} <= {*program.wide, KEPT, *made}:
                 self._factors[x] = product.args
@@ -268,8 +270,8 @@ class _Printer:
         taken = [*(x for op in kept for x in op.args), *(value for _, value in self._stores)]
         taken += [x for term in self._terms for x in self._factors.get(term, (term,))]
         self._lines = _Fusion(kept, Counter(taken), columns).lines
-        made = {line.name for line in self._lines}
-        names = dict.fromkeys(x for x in taken if isinstance(x, str) and x not in made)
+        results = {line.name for line in self._lines}
+        names = dict.fromkeys(x for x in taken if isinstance(x, str) and x not in results)
         self._arrays = [x for x in (*program.wide, KEPT) if x in names or x in dict(self._stores)]
         used = {x for line in self._lines for x in line.args} | {value for _, value in self._stores}
         used |= {name for line in self._lines for name in names if name in line.factor.split("*")}

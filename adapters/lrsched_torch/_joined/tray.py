@@ -198,11 +198,11 @@ class Rooms:
         room = self.room(what, dtype, (sum(map(Tensor.numel, flat)),))
         if all(x.dtype == dtype for x in flat):
             return torch.cat(flat, out=room)
-        torch._foreach_copy_(room.split(list(map(Tensor.numel, flat))), flat)
+        torch._foreach_copy_(room.split_with_sizes(list(map(Tensor.numel, flat))), flat)
         return room
 
 
 def cut(x: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
     """Return the parts of a vector in their shapes."""
-    parts = x.split(list(map(torch.Size.numel, shapes)))
+    parts = x.split_with_sizes(list(map(torch.Size.numel, shapes)))
     return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]

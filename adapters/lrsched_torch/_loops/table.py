@@ -19,14 +19,14 @@ from torch import Tensor
 
 from lrsched import rules
 from lrsched_torch._loops.build import CannotBuild, build
-from lrsched_torch._loops.cpp import scalar_names, source_of, stages_of
+from lrsched_torch._loops.cpp import scalar_names, source_of
 from lrsched_torch._loops.threads import threads
 from lrsched_torch._loops.unmoved import AT, BIG, INT, UnmovedMembers, start
 from lrsched_torch._shared.entries import Entries, check_gradients
 from lrsched_torch._shared.facts import facts_of
 from lrsched_torch._shared.update import Member
 from lrsched_torch._traced.graphs import KEY, Form
-from lrsched_torch._traced.program import LoopProgram, program_of
+from lrsched_torch._traced.program import LoopProgram, program_of, stages_of
 
 # Up to how many elements Python may wait for a pass.
 BRIEF = 2**22
