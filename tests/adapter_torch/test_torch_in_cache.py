@@ -9,7 +9,6 @@ import torch
 from rule_samples import SAMPLES
 
 from lrsched import rules
-from lrsched._core.value import value
 from lrsched_torch import RuleOptimizer
 from lrsched_torch._joined import in_cache as _in_cache
 from lrsched_torch._joined.in_cache import InCache, program_for
@@ -23,7 +22,6 @@ class Pair(NamedTuple):
     b: Any
 
 
-@value
 class Exchanging(rules.Rule):
     """Exchanges its slots at each update."""
 
@@ -34,7 +32,6 @@ class Exchanging(rules.Rule):
         return [context.at(i).lr * g for i, g in enumerate(gs)], [Pair(s.b, s.a) for s in slots]
 
 
-@value
 class Remembering(rules.Rule):
     """Keeps what parameter and gradient were, and what the first slot was."""
 
@@ -46,7 +43,6 @@ class Remembering(rules.Rule):
         return us, [Pair(p, s.a) for p, s in zip(ps, slots, strict=True)]
 
 
-@value
 class Branching(rules.Rule):
     """Looks at what an array holds, which no program can say."""
 
