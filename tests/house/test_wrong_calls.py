@@ -67,6 +67,7 @@ CALLS: dict[str, Callable[[], Call]] = {
 LEFT = {
     "lrsched.Cooldown.resolve": "a chain calls it, with the height that it has found",
     "lrsched.Warmup.resolve": "the same",
+    "lrsched.LintWarning": "a warning takes any text",
     "lrsched.forecast.UnidentifiedWarning": "a warning takes any text",
     "lrsched.rules.Context": "the engines make it",
     "lrsched.rules.Ops": "a table of the functions of a library, which `ops_of` gives",

@@ -290,7 +290,7 @@ def check(schedule, run):
 
 
 @given(schedules(), RUNS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_any_suggestion_for_any_schedule_and_run_mends_what_it_is_for(schedule, run):
     check(schedule, run)
 
