@@ -129,6 +129,10 @@ def falling(t: Any) -> Any:
     return 0.5 / (1 + t)
 
 
+def _of_user(s: Any, t: Any) -> Any:
+    return s.f(t if s.steps is None else min(t, mp.mpf(s.steps)))
+
+
 def _hyperbolic(s: Any, x: Any) -> Any:
     n, u, t = s.steps, s.upper, x * s.steps
     return 1 - mp.sqrt((n - t) * (2 * u - n - t) / (mp.mpf(n) * (2 * u - n)))
@@ -234,11 +238,11 @@ BOUNDED = [
         lambda a: ls.Table(a.rates), lambda s, t: mp.mpf(s.values[min(math.floor(t), len(s.values) - 1)]), clock=True
     ),
     Curve(lambda a: ls.Warp(a.ramp, a.power), _warped, rough=True),
-    Curve(lambda a: ls.Function(falling, a.length), lambda s, t: s.f(min(t, mp.mpf(s.steps)))),
+    Curve(lambda a: ls.Function(falling, a.length), _of_user),
 ]
 # Those without.
 ENDLESS = [
-    Curve(lambda a: ls.Function(falling), lambda s, t: s.f(t)),
+    Curve(lambda a: ls.Function(falling), _of_user),
     Curve(lambda a: ls.Constant(a.rate), lambda s, t: mp.mpf(s.value)),
     Curve(
         lambda a: ls.Exponential(a.rate, a.factor, a.scale),
