@@ -302,7 +302,7 @@ class _Reader:
             return False
         make = self.known[inner.name]
         if has_units(inner.items) or has_units([*inner.named.values()]):
-            make = CLASSES["template"]["Template"].of(inner.name, make)
+            make = CLASSES["template"]["Template"]._of(inner.name, make)
         try:
             self.open[-1].operands.append(make(*inner.items, **inner.named))
         except (TypeError, ValueError) as error:

@@ -146,7 +146,7 @@ class Budget(Value):
         settle(self, "_counts", {unit: counts_of("", size) for unit, size in given.items() if size is not None})
         given_steps: Any = self.steps
         if isinstance(given_steps, Quantity):
-            settle(self, "steps", Int(low=1)("Budget(steps=...)", rounded(self.end(Fraction(0), given_steps), None)))
+            settle(self, "steps", Int(low=1)("Budget(steps=...)", rounded(self._end(Fraction(0), given_steps), None)))
 
     @overload
     def __call__(self, length: str | float, /) -> int: ...
@@ -161,7 +161,7 @@ class Budget(Value):
         steps = np.diff(np.array(whole, dtype=object)).tolist()
         return tuple(steps) if more else int(steps[0])
 
-    def end(self, start: Fraction, length: Quantity) -> Fraction:
+    def _end(self, start: Fraction, length: Quantity) -> Fraction:
         """Return the exact update at which a length ends that begins at `start`."""
         if length.unit == "ba":
             return start + length.number
@@ -194,7 +194,7 @@ class Scale(NamedTuple):
         """Return the exact local step at which a length ends that begins at `start`."""
         if length.unit in self.own:
             return start + length.number
-        return self.local(self.budget.end(self.updates(start), length))
+        return self.local(self.budget._end(self.updates(start), length))
 
     def whole(self, end: Fraction) -> int:
         """Return a local step, rounded."""

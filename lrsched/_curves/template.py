@@ -101,7 +101,7 @@ class Template(Value):
             return self.text
 
     @classmethod
-    def of(cls, name: str, make: Callable[..., Any]) -> Callable[..., Any]:
+    def _of(cls, name: str, make: Callable[..., Any]) -> Callable[..., Any]:
         """Return what makes the template of a call."""
         return make if make is Budget else lambda *args, **kwargs: _template(_called(name, make, args, kwargs))
 

@@ -96,7 +96,7 @@ def batch_ramp(start: Length, end: Length, samples: Length, increment: Length) -
         >>> from lrsched import Consumed, Linear
         >>> tokens = Consumed(Linear(3e-4, 0.0, steps=10**9), per_step=2048 * batch_ramp(32, 96, 6_400, 32))
         >>> tokens.length
-        5153
+        5170
 
     References:
         Megatron-Core 0.16.1, core/num_microbatches_calculator.py, RampupBatchsizeNumMicroBatchesCalculator
