@@ -158,9 +158,7 @@ class _Reader:
 
     def refuse(self, at: int, message: str = "invalid syntax") -> NoReturn:
         """Raise the error about what is not of this form, named as Python does."""
-        short_enough = len(self.text) <= MAX_EXPLAINED
-        # A unit is no Python: in its place a number of the same width.
-        foreign = _foreign(re.sub(BARE, _as_wide, self.text), self.kind) if short_enough else None
+        foreign = _foreign(self.text, self.kind) if len(self.text) <= MAX_EXPLAINED else None
         if foreign is not None:
             raise ValueError(foreign) from None
         self.fail(at, message)
@@ -393,7 +391,8 @@ def _is_dotted(node: ast.AST) -> bool:
 def _foreign(text: str, kind: str) -> str | None:
     """Return what an expression of Python holds that is no part of the text form, and where, or None."""
     try:
-        waiting: list[ast.AST] = [_tree(f"(\n{text}\n)")]  # the brackets let a text run over several lines
+        # A unit is no Python: in its place a number as wide. The brackets let a text run over several lines.
+        waiting: list[ast.AST] = [_tree(f"(\n{re.sub(BARE, _as_wide, text)}\n)")]
     except SyntaxError as error:
         line = max((error.lineno or 2) - 1, 1)
         return f"line {line}, column {error.offset or 1}: {error.msg}: {short(text)}"
