@@ -25,8 +25,9 @@ from lrsched._core.offers import CALLS, CLASSES, ELSEWHERE
 from lrsched._core.units import BARE, has_units, quantity
 from lrsched._core.value import Value
 
-# A schedule of ten thousand parts fits; a longer text is an accident or an attack.
+# A schedule of ten thousand parts fits; a longer text is an accident or an attack, but for the numbers of a table.
 MAX_CHARACTERS = 2_000_000
+MAX_WITH_NUMBERS = 64_000_000
 MAX_OPERATORS = 50_000
 # As deep as Python reads brackets.
 MAX_BRACKETS = 200
@@ -40,6 +41,7 @@ _TOKEN = re.compile(
 )
 _JSON_NUMBER = r"-?[0-9]++(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
 _RUN = re.compile(rf"\s*+((?:{_JSON_NUMBER}\s*+,\s*+){{8,}}+)")
+_ITEM = re.compile(rf"\s*+{_JSON_NUMBER}\s*+")
 _NAMED = re.compile(r"\s*+=(?!=)")
 _CONSTANTS = {"None": None, "True": True, "False": False}
 _CLOSING = {"(": ")", "[": "]"}
@@ -89,12 +91,19 @@ def parse_value(text: str, kind: str, functions: Mapping[str, Callable[..., Any]
     """
     if not isinstance(text, str):
         raise TypeError(f"parse(text) must get a str, got {short(text)}")
-    if len(text) > MAX_CHARACTERS:
+    if len(text) > MAX_CHARACTERS and _beside_numbers(text) > MAX_CHARACTERS:
         raise ValueError(f"parse(text) must get at most {MAX_CHARACTERS} characters, got {len(text)}")
     built = _Reader(text, kind, check_functions("parse", functions)).read()
     if not isinstance(built, Value):
         raise ValueError(f"the text must describe a {kind}, got {short(text)}")
     return built
+
+
+def _beside_numbers(text: str) -> int:
+    """Return how many characters of a text are no numbers with commas between them; all, if it is very long."""
+    if len(text) > MAX_WITH_NUMBERS:
+        return len(text)
+    return sum(len(piece) + 1 for piece in text.split(",") if len(piece) > 32 or not _ITEM.fullmatch(piece))
 
 
 def literal(text: str) -> Any:

@@ -16,6 +16,8 @@ from lrsched._core.offers import CLASSES, PICTURES
 
 # Deep enough for any schedule a person writes; shallow enough that no walk over a value meets the recursion limit.
 MAX_DEPTH = 64
+# Characters of a value that a notebook keeps.
+MAX_SHOWN = 2000
 
 # Sets a field of a frozen value that is being built.
 settle = object.__setattr__
@@ -104,7 +106,13 @@ class Value:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """Return what a notebook shows: the text, and a picture where one is offered for the family."""
         picture = PICTURES.get(self.kind)
-        return {"text/plain": repr(self)} if picture is None else picture(self)
+        return {"text/plain": shown(self)} if picture is None else picture(self)
+
+
+def shown(item: Value) -> str:
+    """Return what a notebook shows of the text of a value: all of it, unless it is very long."""
+    text = repr(item)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 
 def call_text(name: str, arguments: Iterable[tuple[str, Any, Any]], positional: int) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from lrsched._core.check import Flag, Int, Many, OneOf, OneOrMany, OrNone
+from lrsched._core.value import shown
 from lrsched._curves import Complete, Schedule, is_pending
 from lrsched._draw.axis import number
 from lrsched._draw.milestones import Milestone, merged, milestones_of
@@ -95,9 +96,9 @@ def mimebundle(schedule: Schedule) -> dict[str, Any]:
         schedule: any schedule. A `Warmup` or `Cooldown` without its neighbour has no picture, only a text.
 
     Returns:
-        "text/plain" always; "text/html" and "image/svg+xml" where there is a picture.
+        "text/plain" always, of a very long one its beginning; "text/html" and "image/svg+xml" where there is a picture.
     """
-    text = repr(schedule)
+    text = shown(schedule)
     if is_pending(schedule):
         return {"text/plain": text}
     picture = _picture([schedule], horizon(schedule), 640, 240, None, [text], None, "learning rate")
@@ -107,8 +108,7 @@ def mimebundle(schedule: Schedule) -> dict[str, Any]:
 
 
 def _code(text: str) -> str:
-    shown = text if len(text) <= 2000 else text[:1997] + "..."
-    return f'<pre style="white-space:pre-wrap;margin:.4em 0">{escape(shown)}</pre>'
+    return f'<pre style="white-space:pre-wrap;margin:.4em 0">{escape(text)}</pre>'
 
 
 def _table(marks: Sequence[Milestone]) -> str:

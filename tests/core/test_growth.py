@@ -6,6 +6,7 @@ import random
 from functools import reduce
 from operator import add, mul, rshift
 
+import numpy as np
 import pytest
 
 from lrsched import (
@@ -19,6 +20,8 @@ from lrsched import (
     Minimum,
     PowerLaw,
     Schedule,
+    Stretch,
+    Table,
     Warmup,
     from_config,
     multi_step,
@@ -151,3 +154,38 @@ def test_sums_in_products_in_sums_are_built_in_proportion():
         return reduce(lambda s, i: 1.0 + 0.5 * s, range(depth), Linear(1.0, 0.5, 3))
 
     assert calls(nested, 28) < 5 * calls(nested, 14)  # not 2 ** 14 times as many
+
+
+def test_a_table_of_a_hundred_thousand_values_is_read_again():
+    table = Table(tuple(random.Random(0).random() for _ in range(120_000)))
+    assert len(repr(table)) > 2_000_000
+    assert parse(repr(table)) == table
+
+
+@pytest.mark.parametrize("text", ["1" * 3_000_000, "0.1 " * 1_000_000, "x," * 1_100_000, "[0.1]," * 500_000])
+def test_other_long_texts_are_refused_at_once(text):
+    with pytest.raises(ValueError, match="must get at most 2000000 characters"):
+        parse(text)
+
+
+def test_a_notebook_keeps_the_beginning_of_a_very_long_text():
+    table = Table(tuple(0.1 + i / 1e5 for i in range(20_000)))
+    bundle = table._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(table)[:1997] + "..."
+    assert sum(map(len, bundle.values())) < 200_000
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: Stretch(s, factor=2.5)])
+def test_random_steps_in_many_parts_are_those_of_each_part(wrap):
+    many = wrap(reduce(rshift, [Linear(1.0, i / 300, 3) for i in range(300)]) >> Cosine(1.0, 0.0, 100))
+    steps = np.random.default_rng(0).integers(0, 3_000, 9_000)
+    assert many(steps).tolist() == [many(step) for step in steps.tolist()]
+
+
+def test_twice_the_steps_in_twice_the_parts_are_twice_the_work():
+    def work(n):
+        many = reduce(rshift, [Linear(1.0, 0.5, 3)] * n)
+        many.parts  # noqa: B018  # written down
+        return calls(many, np.random.default_rng(0).integers(0, 3 * n, 9 * n))
+
+    assert work(4_000) < 2.5 * work(2_000)
