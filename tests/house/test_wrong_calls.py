@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from feedback_cases import RULES, observation
 from rule_samples import SAMPLES
-from samples import curves
+from samples import curves, falling
 from wrong_calls import Call, Public, callables, complaints, example, judged, walk
 
 import lrsched as ls
@@ -43,6 +43,7 @@ def curve_of(law: Any) -> list[Any]:
 
 # What has no example: a valid call.
 CALLS: dict[str, Callable[[], Call]] = {
+    "lrsched.register": lambda: Call(ls.register, {"f": falling, "name": "falling"}),
     "lrsched.Schedule.sequence": lambda: Call(ls.Schedule.sequence, {"parts": [ls.Constant(0.1, 3), ls.Constant(0.1)]}),
     "lrsched.feedback.Feedback.update": lambda: Call(RULES[0].update, {"state": RULES[0].init(), "observation": 0.5}),
     "lrsched.rules.Link.sequence": lambda: Call(rules.Link.sequence, {"links": [rules.L2(0.1), rules.SGD()]}),
@@ -65,6 +66,7 @@ CALLS: dict[str, Callable[[], Call]] = {
 
 # Callables that are not walked, and why.
 LEFT = {
+    "lrsched.Schedule.of": "it leaves what is no function as it is",
     "lrsched.Cooldown.resolve": "a chain calls it, with the height that it has found",
     "lrsched.Warmup.resolve": "the same",
     "lrsched.LintWarning": "a warning takes any text",
@@ -78,7 +80,7 @@ LEFT = {
     "lrsched.rules.ops_of": "it answers None for what it does not know",
 }
 # Of the bases only the methods are called.
-BASES = {"lrsched.Schedule", "lrsched.feedback.Feedback"}
+BASES = {"lrsched.Curve", "lrsched.Ramp", "lrsched.Schedule", "lrsched.feedback.Feedback"}
 BASES |= {f"lrsched.rules.{name}" for name in ("Full", "Link", "Local", "Part", "Rule")}
 LEFT |= {f"lrsched.{name}.of_two": "the operators call it" for name in ("Maximum", "Minimum", "Product", "Sum")}
 LEFT |= {"lrsched.compat.torch.ReduceLROnPlateau": "it refuses everything"}
