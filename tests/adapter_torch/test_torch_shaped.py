@@ -101,6 +101,23 @@ def test_any_layout_of_memory_gives_the_same():
         )
 
 
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf"), -float("inf"), 1e25, 1e-30])
+@pytest.mark.parametrize("rule", [RULES[1], RULES[4], RULES[6]], ids=repr)
+def test_gradients_at_the_ends_of_their_range_do_what_they_do_at_once(rule, value):
+    found = []
+    for form in (lambda optimizer: optimizer, whole):
+        ps = parameters(torch.float32)
+        optimizer = form(RuleOptimizer(ps, rule, lr=0.05))
+        for t in range(3):
+            set_gradients(ps, t)
+            if t == 1:
+                for p in ps:
+                    p.grad.view(-1)[:1] = value
+            optimizer.step()
+        found.append([*ps, *contents(optimizer)])
+    torch.testing.assert_close(*found, rtol=2e-5, atol=2e-5, equal_nan=True)
+
+
 def most_alive(rule, shapes, steps=3):
     """Return how many elements of tensors live beyond parameters, gradients and state, at most, within a step."""
     ps = parameters(torch.float32, shapes)

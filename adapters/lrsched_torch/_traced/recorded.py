@@ -50,10 +50,10 @@ def _limited(x: float, low: float | None = None, high: float | None = None) -> f
 
 
 def _quotient(x: float, y: float) -> float:
-    return x / y if y else x * INF
+    return x / y if y else x * math.copysign(INF, y)
 
 
-# What is done to numbers that follow from learning rate and step alone.
+# What is done to numbers: learning rate, step, sums, and what follows from them alone.
 NUMBERS: dict[str, Callable[..., Any]] = {
     "add": lambda x, y: x + y,
     "sub": lambda x, y: x - y,
@@ -68,8 +68,8 @@ NUMBERS: dict[str, Callable[..., Any]] = {
     "expm1": _safe(math.expm1),
     "log": _safe(math.log),
     "log1p": _safe(math.log1p),
-    "maximum": max,
-    "minimum": min,
+    "maximum": lambda x, y: y if y > x or y != y else x,  # NaN stays
+    "minimum": lambda x, y: y if y < x or y != y else x,
     "clamp": _limited,
     "floor": math.floor,
     "abs": abs,
@@ -226,16 +226,13 @@ class _Function:
         self.cpu = device.type == "cpu"
         self.memory = list(range(inputs))
         self.numbers = {0, 1}
-        for call in self.calls:
-            refs = call.refs()
-            if refs and self.numbers.issuperset(refs):
-                self.numbers.add(call.out)
 
     def function(self, results: Sequence[int], targets: Sequence[Target]) -> Callable[..., Any]:
         """Return the function that makes the results, and writes those that have a target."""
         self._needed(results)
         self._sum_squares()
         self._needed(results)
+        self._count_numbers(sums=bool(targets) and self.cpu)
         last = {i: k for k, call in enumerate(self.calls) for i in call.refs()}
         last |= dict.fromkeys(results, len(self.calls))
         lines = [f"def update({', '.join(f'v{i}' for i in range(self.inputs))}):"]
@@ -273,6 +270,15 @@ class _Function:
             if x.dtype in (torch.float32, torch.float64) and _dense(x):
                 self.calls[k] = LoggedCall("squares", inner.args[:1], {}, call.out)
 
+    def _count_numbers(self, *, sums: bool) -> None:
+        """Find what is computed in Python: what follows from numbers, and on a processor from sums, alone."""
+        for call in self.calls:
+            refs = call.refs()
+            summed = sums and (call.name == "squares" or (call.name == "sum" and len(call.args) == 1))
+            plain = call.name in NUMBERS and call.kwargs.keys() <= {"dtype"}
+            if summed or (plain and refs and self.numbers.issuperset(refs)):
+                self.numbers.add(call.out)
+
     def _where(
         self, call: LoggedCall, k: int, last: dict[int, int], memory: dict[int, int], targets: Sequence[Target]
     ) -> int | None:
@@ -298,15 +304,15 @@ class _Function:
     def _text(self, call: LoggedCall, where: int | None) -> str:
         """Return the expression of an operation."""
         name, args, kwargs = call.name, list(call.args), dict(call.kwargs)
-        if call.out in self.numbers:
-            if name not in NUMBERS or not kwargs.keys() <= {"dtype", "min", "max"}:
-                raise CannotRecord(f"no number is computed by {name}")
-            self.names[f"number_{name}"] = NUMBERS[name]
-            limits = [kwargs.get("min"), kwargs.get("max")] if name == "clamp" and kwargs else []
-            return f"number_{name}({', '.join(map(self._item, [*args, *limits]))})"
         if name == "squares":
             x = self.values[args[0].i]
-            return f"squares(v{args[0].i}.{'view(-1)' if x.is_contiguous() else f'as_strided(({x.numel()},), (1,))'})"
+            vector = "view(-1)" if x.is_contiguous() else f"as_strided(({x.numel()},), (1,))"
+            return f"squares(v{args[0].i}.{vector}){'.item()' * (call.out in self.numbers)}"
+        if call.out in self.numbers and name == "sum":
+            return f"torch.sum({self._array(args[0])}).item()"
+        if call.out in self.numbers:
+            self.names[f"number_{name}"] = NUMBERS[name]
+            return f"number_{name}({', '.join(map(self._item, args))})"
         if name == "_to_copy":
             if kwargs.keys() != {"dtype"}:
                 raise CannotRecord("the body moves a tensor")
