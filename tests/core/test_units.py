@@ -53,6 +53,15 @@ def test_two_parts_make_up_the_run_but_for_the_halves_of_an_odd_number(steps, mi
     assert abs(first - Fraction(steps * millionths, 10**6)) <= Fraction(1, 2)
 
 
+def test_a_half_goes_down_in_the_first_half_of_a_run_and_up_in_the_second():
+    budget = Budget(steps=10)
+    assert [budget(text) for text in ("5%", "15%", "45%", "55%", "95%")] == [0, 1, 4, 6, 10]
+    assert Budget(steps_per_epoch=3)("0.5ep") == 1  # 1.5 updates of a run of no known end
+    for steps in range(1, 60):
+        run = Budget(steps=steps)
+        assert all(run(f"{p}%") + run(f"{100 - p}%") == steps for p in range(50))
+
+
 @given(st.integers(1, 10**12), st.lists(st.integers(1, 99), min_size=1, max_size=8))
 def test_parts_that_follow_each_other_add_up(steps, weights):
     parts = [Fraction(weight, 100) for weight in weights]
