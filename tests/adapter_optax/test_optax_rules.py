@@ -441,3 +441,20 @@ def test_the_gradient_through_updates_is_the_same_backwards_forwards_and_compile
         forward = jax.jvp(trained, (x,), (jnp.ones_like(x),))[1]
         np.testing.assert_allclose(jax.grad(trained)(x), forward, rtol=1e-4)
         np.testing.assert_allclose(jax.jit(jax.grad(trained))(x), forward, rtol=1e-4)
+
+
+def test_the_compiled_gradient_through_a_maximum_of_equal_numbers_is_not_lost():
+    optimizer = from_rule(rules.AMSGrad(corrected=True), 0.1)
+    start = jnp.array([0.5, -2.0, 1.0])
+
+    def trained(x):
+        p, state = x * start, optimizer.init(start)
+        for _ in range(4):
+            updates, state = optimizer.update(0.0 * p + x, state, p)
+            p = p + updates
+        return jnp.sum(jnp.sin(3.0 * p))
+
+    # Each update is -0.1, whatever x: the derivative is that of the sum of sin(3 (x s - 0.4)).
+    with jax.enable_x64(True):
+        expected = np.sum(3.0 * np.asarray(start) * np.cos(3.0 * (1.3 * np.asarray(start) - 0.4)))
+        np.testing.assert_allclose(jax.jit(jax.grad(trained))(jnp.asarray(1.3)), expected, rtol=1e-4)
