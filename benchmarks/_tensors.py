@@ -3,20 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks._lists import Shapes, resnet50, single, size, small
+from benchmarks._lists import Shapes, llama, resnet50, single, size, small
 
 LISTS: dict[str, Shapes] = {"ResNet-50": resnet50(), "1000 x 1000": small(), "one of 25 M": single()}
 
 
 # For rules that need tensors in their own shape.
 MATRICES: dict[str, Shapes] = {"100 of 316 x 316": [(316, 316)] * 100, "512 x 512": [(512, 512)]}
+# For rules without a compiler.
+EAGER: dict[str, Shapes] = {"Llama": llama()}
 
 
 def parameters(torch: Any, name: str, dtype: str = "float32") -> list[Any]:
     """Return the parameters of a list, with gradients."""
     generator, kind = torch.Generator().manual_seed(0), getattr(torch, dtype)
     found = []
-    for shape in {**LISTS, **MATRICES}[name]:
+    for shape in {**LISTS, **MATRICES, **EAGER}[name]:
         p = torch.nn.Parameter((0.1 * torch.randn(shape, generator=generator)).to(kind))
         p.grad = torch.randn(shape, generator=generator).to(kind)
         found.append(p)

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import math
 import os
+import random
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -175,6 +176,7 @@ def _rows(torch: Any) -> Iterator[Row]:
         for peer in ("foreach", "for loop"):
             make = _rmsprop(torch, foreach=peer == "foreach")
             yield _against(torch, rules.RMSprop(), name, "RMSprop eager", peer, make, 1.0, compile=False)
+    yield from _eager(torch, rules)
     for name in LISTS:
         for label, (rule, make) in _defaults(torch, rules).items():
             yield _by_default(torch, rule, name, label, "default", make)
@@ -230,6 +232,52 @@ def _narrow(torch: Any, rules: Any) -> Iterator[Row]:
         ours.step(), theirs.step()
         times = interleaved(ours.step, theirs.step, _rounds(name))
         yield Row(f"AdamW on bfloat16{', float32 copies' if master else ''} eager, {name}", peer, *times, 1.0)
+
+
+def _eager(torch: Any, rules: Any) -> Iterator[Row]:
+    """Yield rows without a compiler: other rules, many groups, and gradients missing at random."""
+    known = _defaults(torch, rules)
+    cases = {label: (*known[label], "default") for label in ("SGD", "momentum", "RMSprop", "NAdam")}
+    try:
+        lion, lamb = _timm("lion").Lion, _timm("lamb").Lamb
+    except ImportError as error:
+        yield skipped("Lion and LAMB eager", "timm", 1.0, str(error))
+    else:
+        cases["Lion"] = rules.Lion(), lambda ps: lion(ps, lr=1e-3), "timm"
+        options = {"weight_decay": 0.01, "max_grad_norm": None}
+        cases["LAMB"] = rules.lamb(weight_decay=0.01), lambda ps: lamb(ps, lr=1e-3, **options), "timm"
+    for name in ("ResNet-50", "Llama"):
+        for label, (rule, make, peer) in cases.items():
+            yield _against(torch, rule, name, f"{label} eager", peer, make, 1.0, compile=False)
+    for label in ("Adam", "RMSprop"):
+        rule, make = known[label]
+        for case in ("1000 groups", "half of the gradients missing"):
+            ours, theirs = parameters(torch, "1000 x 1000"), parameters(torch, "1000 x 1000")
+            grads = [p.grad for p in ours]
+            one = importlib.import_module("lrsched_torch").RuleOptimizer(
+                _grouped(ours, case), rule, 1e-3, compile=False
+            )
+            other = make(_grouped(theirs, case))
+            steps = [_missing(x.step, ps, grads, case) for x, ps in ((one, ours), (other, theirs))]
+            times = interleaved(*steps, _rounds("ResNet-50"))
+            yield Row(f"{label} eager, {case}, 1000 x 1000", "default", *times, 1.0)
+
+
+def _grouped(ps: list[Any], case: str) -> list[Any]:
+    return [{"params": [p], "lr": 1e-3 + 1e-6 * i} for i, p in enumerate(ps)] if "groups" in case else ps
+
+
+def _missing(step: Callable[[], object], ps: list[Any], grads: list[Any], case: str) -> Callable[[], object]:
+    """Return the step, before which other gradients are missing each time; to choose them is part of both times."""
+    draws = random.Random(0)
+
+    def run() -> None:
+        if "missing" in case:
+            for p, g in zip(ps, grads, strict=True):
+                p.grad = g if draws.random() < 0.5 else None
+        step()
+
+    return run
 
 
 def _clipped(torch: Any, optimizer: Any, ps: list[Any]) -> Any:

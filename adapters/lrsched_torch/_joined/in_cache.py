@@ -72,6 +72,7 @@ class InCache(Executor):
         self._members: list[Member] = []
         # For each tray that has a gradient: the places of these tensors, or None for all, and of their gradients.
         self._taken: list[tuple[Tray, list[int] | None, list[int]]] = []
+        self._shapes: list[torch.Size] = []
         self._counts: list[int] = []
         self._programs: dict[Any, _Passes] = {}
         self._scripts: dict[Any, Script] = {}
@@ -92,7 +93,7 @@ class InCache(Executor):
             check_members(self.rule, members)
             counts = _counts(members)
         self._counts = counts
-        if list(map(_shape, gs)) != [m.p.shape for m in members]:
+        if list(map(_shape, gs)) != self._shapes:
             check_gradients([m.p for m in members], gs)
 
     def _ups(self, groups: Sequence[dict[str, Any]]) -> list[bool]:
@@ -107,6 +108,7 @@ class InCache(Executor):
 
     def _take(self, members: list[Member]) -> None:
         """Find which tensors of each tray have a gradient."""
+        self._shapes = [m.p.shape for m in members]
         pairs: dict[int, list[tuple[int, int]]] = {}
         for i, m in enumerate(members):
             number, place = self._places[id(m.p)]
@@ -167,20 +169,22 @@ class InCache(Executor):
         Each tensor for itself starts threads in it, so small ones go to it only if there are no threads.
         """
         rest, few = [], torch.get_num_threads() == 1 or isinstance(self.rule, rules.SGD)
-        lists: dict[Any, list[tuple[Tensor, Tensor, list[Tensor], int]]] = {}
+        # (parameters, gradients, slots of each, counts, group) of each call
+        calls: dict[Any, tuple[list[Any], ...]] = {}
         for tray, own, at in self._taken:
             grads = [gs[i] for i in at]
             if not (tray.alone or few) or not tray.native(own, grads):
                 rest.append((tray, own, at))
                 continue
+            slots = list(zip(*tray.entries.slots, strict=True)) if tray.entries.slots else [()] * len(tray.ps)
             for place, g, i in zip(range(len(tray.ps)) if own is None else own, grads, at, strict=True):
                 member, count = tray.members[place], self._counts[i]
-                slots = [kept[place] for kept in tray.entries.slots]
-                lists.setdefault((member.number, tray.work, count == 0), []).append((member.p, g, slots, count))
-        groups = {m.number: m.group for tray, *_ in self._taken for m in (tray.members if lists else ())}
-        for (number, *_), own_lists in lists.items():
-            ps, grads, kept, counts = map(list, zip(*own_lists, strict=True))
-            kernel(ps, grads, kept, float(groups[number]["lr"]), counts, bool(groups[number]["maximize"]))
+                key = member.number, tray.work, count == 0
+                call = calls.get(key) or calls.setdefault(key, ([], [], [], [], [member.group]))
+                for column, x in zip(call, (member.p, g, slots[place], count), strict=False):
+                    column.append(x)
+        for ps, grads, kept, counts, (group,) in calls.values():
+            kernel(ps, grads, kept, float(group["lr"]), counts, bool(group["maximize"]))
         return rest
 
     def _run(self, taken: Sequence[Any], members: list[Member], gs: list[Tensor]) -> None:

@@ -306,6 +306,8 @@ class _Printer:
         where: dict[str, str] = {}
         held: dict[Name, str] = {}
         free: list[str] = []
+        at: dict[Name, int] = {line.name: i for i, line in enumerate(lines)}
+        busy: dict[str, int] = {}  # until when a slot holds what will not stay there
         buffers = 0
         text = []
 
@@ -322,9 +324,11 @@ class _Printer:
             if line.name in self._truths:
                 text.append(f"{line.name} = {self._call(line, given)})")
                 continue
-            home = homes.get(line.name)
-            if home is not None and last.get(home, -1) <= i and home not in where.values():
-                out = home
+            # What is to be overwritten by what is made of this, and is read no more, is as good as a buffer.
+            soon = next((x for value, x in homes.items() if at.get(value) == last[line.name] and x not in busy), None)
+            home = homes.get(line.name, soon)
+            if home is not None and last.get(home, -1) <= i and busy.get(home, -1) <= i:
+                out, busy[home] = home, last[line.name]
             else:
                 out = held[line.name] = buffer()
             where[line.name] = out

@@ -194,7 +194,7 @@ class Rooms:
 
     def gathered(self, what: str, dtype: torch.dtype, xs: Sequence[Tensor]) -> Tensor:
         """Return the elements of some tensors end to end."""
-        flat = [x.reshape(-1) for x in xs]
+        flat = [x if x.dim() == 1 else x.reshape(-1) for x in xs]
         room = self.room(what, dtype, (sum(map(Tensor.numel, flat)),))
         if all(x.dtype == dtype for x in flat):
             return torch.cat(flat, out=room)
@@ -205,4 +205,4 @@ class Rooms:
 def cut(x: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
     """Return the parts of a vector in their shapes."""
     parts = x.split_with_sizes(list(map(torch.Size.numel, shapes)))
-    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+    return [part if len(shape) == 1 else part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
