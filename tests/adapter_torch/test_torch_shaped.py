@@ -238,15 +238,15 @@ def test_a_late_shape_that_fails_to_compile_leaves_no_update_half_done(monkeypat
 
     monkeypatch.setattr(torch, "compile", only_matrices)
     rule = CLIP >> rules.Adafactor() if clip else rules.Adafactor()
-    ps = parameters(torch.float32, [(2, 3), (3, 2), (4,)])
+    ps = parameters(torch.float32, [(4,), (2, 3), (4,), (3, 2), (4,)])
     optimizer = RuleOptimizer(ps, rule, lr=0.1, compile=True)
-    others = parameters(torch.float32, [(2, 3), (3, 2), (4,)])
+    others = parameters(torch.float32, [(4,), (2, 3), (4,), (3, 2), (4,)])
     eager = RuleOptimizer(others, rule, lr=0.1)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         for t in range(4):
             for each, one in ((ps, optimizer), (others, eager)):
-                set_gradients(each, t, missing={2} if t < 2 else ())
+                set_gradients(each, t, missing={0, 2, 4} if t < 2 else ())
                 if t == 2 and one is optimizer:
                     before = [p.detach().clone() for p in [*ps, *contents(one)]]
                     with pytest.raises(UserWarning, match="as 'eager'"):
