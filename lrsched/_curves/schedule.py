@@ -109,6 +109,8 @@ class Schedule(Value, abstract=True):
         """Return the rate that update number `step` uses; `xp` names the array module of an unknown library."""
         if type(step) is int and 0 <= step <= _INT64 and xp is None:
             return self._number(step)
+        if isinstance(step, np.integer) and xp is None and 0 <= (whole := int(step)) <= _INT64:
+            return self._number(whole)
         return evaluate(self._at, step, xp)
 
     def _number(self, step: int) -> float:

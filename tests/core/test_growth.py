@@ -189,3 +189,12 @@ def test_twice_the_steps_in_twice_the_parts_are_twice_the_work():
         return calls(many, np.random.default_rng(0).integers(0, 3 * n, 9 * n))
 
     assert work(4_000) < 2.5 * work(2_000)
+
+
+def test_a_whole_number_of_numpy_takes_the_way_of_an_int():
+    cosine = Cosine(1.0, 0.0, 100)
+    assert [cosine(step) for step in np.arange(100)] == [cosine(step) for step in range(100)]
+    assert "_compiler" in vars(cosine)
+    assert cosine(np.uint64(2**64 - 1)) == 0.0
+    with pytest.raises(ValueError, match=r"finite step >= 0, got np.int64\(-1\)"):
+        cosine(np.int64(-1))
