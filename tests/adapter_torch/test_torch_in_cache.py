@@ -121,6 +121,10 @@ def test_lives_with_groups_and_missing_gradients_are_those_of_the_plain_function
         agree(RULES[name], seed)
 
 
+def test_slots_that_are_gathered_are_not_written_between_two_totals():
+    agree(RULES["Prodigy"], 9)  # some gradients are missing
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 def test_many_lives_are_those_of_the_plain_function(name):
