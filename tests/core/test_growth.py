@@ -192,8 +192,8 @@ def test_twice_the_steps_in_twice_the_parts_are_twice_the_work():
 
 
 def test_a_whole_number_of_numpy_takes_the_way_of_an_int():
-    cosine = Cosine(1.0, 0.0, 100)
-    assert [cosine(step) for step in np.arange(100)] == [cosine(step) for step in range(100)]
+    cosine, other = Cosine(1.0, 0.0, 100), Cosine(1.0, 0.0, 100)
+    assert [cosine(step) for step in np.arange(100)] == [other(step) for step in range(100)]
     assert "_compiler" in vars(cosine)
     assert cosine(np.uint64(2**64 - 1)) == 0.0
     with pytest.raises(ValueError, match=r"finite step >= 0, got np.int64\(-1\)"):
