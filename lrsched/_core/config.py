@@ -54,7 +54,7 @@ def _encode(content: Any) -> Any:
     return saved(content) if is_function(content) else content
 
 
-class _Reading:
+class _Decoding:
     """What is left of the budget of entries, and the functions that the caller knows."""
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
@@ -89,10 +89,10 @@ def from_config(config: Any, *, functions: Mapping[str, Callable[..., Any]] | No
             f"{_ROOT}.format must be {FORMAT}, got {short(version)}: written by another version of lrsched?"
         )
     rest = {key: content for key, content in config.items() if key != "format"}
-    return _decode(rest, _ROOT, _Reading(check_functions("from_config", functions)), 0)
+    return _decode(rest, _ROOT, _Decoding(check_functions("from_config", functions)), 0)
 
 
-def _decode(content: Any, where: str, reading: _Reading, depth: int) -> Any:
+def _decode(content: Any, where: str, reading: _Decoding, depth: int) -> Any:
     reading.left -= 1
     if reading.left < 0:
         raise ValueError(f"{where} must not hold more than {MAX_NODES} entries")
@@ -108,7 +108,7 @@ def _decode(content: Any, where: str, reading: _Reading, depth: int) -> Any:
     raise ValueError(f"{where} must be JSON, got {short(content)}")
 
 
-def _decode_value(config: Mapping[Any, Any], where: str, reading: _Reading, depth: int) -> Value:
+def _decode_value(config: Mapping[Any, Any], where: str, reading: _Decoding, depth: int) -> Value:
     name = config.get("type")
     cls = find(name) if isinstance(name, str) else None
     if cls is None:

@@ -55,7 +55,7 @@ def summed(points: Array, sources: Array, kernel: Kernel) -> Array:
         return pairs(points, 0, sources.size)
     x, back = np.unique(points, return_inverse=True)
     sums = np.empty((x.size, kernel(x[:1], slice(0, 0)).shape[1]))
-    waiting: list[tuple[int, int, int, _Polynomial | None]] = [(0, x.size, 0, None)]
+    waiting: list[tuple[int, int, int, _Interpolant | None]] = [(0, x.size, 0, None)]
     while waiting:
         first, last, near, far = waiting.pop()
         low, high = x[first], x[last - 1]
@@ -68,13 +68,13 @@ def summed(points: Array, sources: Array, kernel: Kernel) -> Array:
         if begin > near:
             nodes = (low + high) / 2 + (high - low) / 2 * _NODES
             there = pairs(nodes, near, begin)
-            near, far = begin, _Polynomial(low, high, there if far is None else there + far(nodes))
+            near, far = begin, _Interpolant(low, high, there if far is None else there + far(nodes))
         middle = min(max(int(np.searchsorted(x, (low + high) / 2)), first + 1), last - 1)
         waiting += [(first, middle, near, far), (middle, last, near, far)]
     return sums[back]
 
 
-class _Polynomial:
+class _Interpolant:
     """The polynomial through values `(ORDER, q)` at the nodes of an interval."""
 
     def __init__(self, low: float, high: float, values: Array) -> None:

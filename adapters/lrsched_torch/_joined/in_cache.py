@@ -189,7 +189,7 @@ class InCache(Executor):
 
     def _run(self, taken: Sequence[Any], members: list[Member], gs: list[Tensor]) -> None:
         """Do all passes over some trays; those between two totals one after the other over each of them."""
-        runs = [_Run(self._passes(tray), tray, own, at, {}) for tray, own, at in taken]
+        runs = [_TrayRun(self._passes(tray), tray, own, at, {}) for tray, own, at in taken]
         passes = {id(run.passes): run.passes for run in runs}
         keys = {name: self._scalars(each.program, members) for name, each in passes.items()}
         for stage in stages_of(runs[0].passes.program):
@@ -235,13 +235,13 @@ class InCache(Executor):
                 made[name] = np.float64(column[0]) if same else np.array(column, dtype=np.float64)
         return made
 
-    def _store(self, run: "_Run", loading: Loading) -> None:
+    def _store(self, run: "_TrayRun", loading: Loading) -> None:
         """Write back what the last pass has found."""
         stores: dict[str, Any] = dict(run.passes.program.phases[-1].stores) if loading.numbers else {}
         numbers = {label: stores[label] for label in loading.numbers if label in stores}
         run.tray.store(loading, {label: run.numbers.get(x, x) for label, x in numbers.items()})
 
-    def _pass(self, run: "_Run", loading: Loading, i: int) -> list[Any]:
+    def _pass(self, run: "_TrayRun", loading: Loading, i: int) -> list[Any]:
         """Do one pass over the arrays of a tray, and return the results that it is for."""
         passes, tray, numbers = run.passes, run.tray, run.numbers
         program = passes.program
@@ -274,7 +274,7 @@ class InCache(Executor):
             numbers.update(zip(program.known[i], given, strict=True))
         return given
 
-    def _parts_of(self, run: "_Run", arrays: list[Tensor], rows: bool) -> Iterator[tuple[int, int, list[Tensor]]]:
+    def _parts_of(self, run: "_TrayRun", arrays: list[Tensor], rows: bool) -> Iterator[tuple[int, int, list[Tensor]]]:
         """Yield runs of tensors of one size as matrices, with where they begin and how many they are.
 
         If nothing belongs to a tensor and sizes differ, all are one vector.
@@ -327,7 +327,7 @@ class InCache(Executor):
             found = self._cuts[id(x)] = x, block, x.unsafe_split(block)
         return found[2]
 
-    def _after_parts(self, kernel: Kernel, run: "_Run", loading: Loading) -> None:
+    def _after_parts(self, kernel: Kernel, run: "_TrayRun", loading: Loading) -> None:
         """Run the leading parts of the rule block by block, and a native kernel on what they make of each."""
         arrays, (member,) = loading.arrays, loading.members
         lr, step, up = float(member.group["lr"]), self._counts[run.at[0]], bool(member.group["maximize"])
@@ -357,7 +357,7 @@ def in_cache_of(rule: rules.Rule) -> InCache | None:
     return InCache(rule)
 
 
-class _Run(NamedTuple):
+class _TrayRun(NamedTuple):
     """A tray in one update: its passes, which of its tensors and gradients, and what is known of them."""
 
     passes: "_Passes"

@@ -76,7 +76,7 @@ class Script(NamedTuple):
     text: str
 
 
-class _Line(NamedTuple):
+class _ScriptLine(NamedTuple):
     """One call: what its result is called, the function, the arrays and numbers it takes, and a factor of the last."""
 
     name: str
@@ -141,7 +141,7 @@ def script_of(
     elif index == count - 1:
         stores = [store for store in stores if store not in soon]
         given = {value: target for target, value in soon}
-    return _Printer(program, phase, stores, given, columns, dict(masks)).script()
+    return _ScriptPrinter(program, phase, stores, given, columns, dict(masks)).script()
 
 
 def _signs(operations: list[LoopOperation]) -> list[LoopOperation]:
@@ -178,7 +178,7 @@ class _Fusion:
                 eaten.update(parts)
         self.lines = lines[::-1]
 
-    def _line(self, op: LoopOperation) -> tuple[_Line, Sequence[str]]:
+    def _line(self, op: LoopOperation) -> tuple[_ScriptLine, Sequence[str]]:
         x, y = op.args if len(op.args) == 2 else (None, None)
         for one, other in ((x, y), (y, x)) if op.kind == "add" else ((x, y),) if op.kind == "sub" else ():
             if self._wide(one) and isinstance(other, str) and self._inner(other):
@@ -192,11 +192,14 @@ class _Fusion:
                     factors = [*factors, *(f for own, _, _ in taken for f in own)]
                     parts = [*parts, core, *(part for _, _, own in taken for part in own)]
                 if inner is not None and inner.kind == "sub" and inner.args[1] == one and op.kind == "add" and factors:
-                    return _Line(op.name, "lerp", (one, inner.args[0]), "*".join(map(_text, factors))), [*parts, core]
+                    return _ScriptLine(op.name, "lerp", (one, inner.args[0]), "*".join(map(_text, factors))), [
+                        *parts,
+                        core,
+                    ]
                 if parts:
                     factor = "*".join([*("-1" for _ in range(op.kind == "sub")), *map(_text, factors)])
-                    return _Line(op.name, kind, (one, *args), factor or "1"), parts
-        return _Line(op.name, op.kind, op.args), ()
+                    return _ScriptLine(op.name, kind, (one, *args), factor or "1"), parts
+        return _ScriptLine(op.name, op.kind, op.args), ()
 
     def _wide(self, x: Name) -> bool:
         """Return whether a name stands for an array."""
@@ -225,7 +228,7 @@ class _Fusion:
 ARRAYS_OF_ALL = ("p", "g", KEPT)
 
 
-class _Printer:
+class _ScriptPrinter:
     """Writes the function of a pass."""
 
     def __init__(
@@ -360,7 +363,7 @@ class _Printer:
     def _array(self, x: Name) -> bool:
         return isinstance(x, str) and x not in self._scalars
 
-    def _call(self, line: _Line, given: list[Any]) -> str:
+    def _call(self, line: _ScriptLine, given: list[Any]) -> str:
         """Return a call but for its last argument and bracket."""
         kind, like = line.kind, self._arrays[0]
         if kind == "rsub":

@@ -192,7 +192,7 @@ def record(
         raise CannotRecord(str(error)) from error
     places = [log.place(x) for x in results]
     targets = [Target(i + len(numbers), place) for i, place in enumerate(places)] if replaces else []
-    return _Function(log, len(numbers) + len(given), device).function(places, targets)
+    return _FunctionText(log, len(numbers) + len(given), device).function(places, targets)
 
 
 def _bases(log: _Log) -> list[int]:
@@ -211,7 +211,7 @@ def squares(x: Tensor) -> Tensor:
     return torch.stack([torch.dot(piece, piece) for piece in torch.split(x, PIECE)]).sum()
 
 
-class _Function:
+class _FunctionText:
     """Operations, and the text that they become.
 
     Args:
