@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lrsched._core.parse import parse_value
+from lrsched._curves.schedule import Schedule
 
 
-def parse(text: str, *, functions: Mapping[str, Callable[[Any], Any]] | None = None) -> Any:
+def parse(text: str, *, functions: Mapping[str, Callable[[Any], Any]] | None = None) -> Schedule:
     """Build the schedule that a text describes: the inverse of `repr`.
 
     Args:
@@ -16,8 +17,9 @@ def parse(text: str, *, functions: Mapping[str, Callable[[Any], Any]] | None = N
         functions: what names of functions in it stand for, beside those that the program has registered.
 
     Returns:
-        The schedule; `parse(repr(s)) == s`. A text with units gives a `Template`. Nothing but the constructors of
-        schedules, the recipes and those functions is ever called, and nothing imported.
+        The schedule; `parse(repr(s)) == s`. A text with units gives a `Template`; type checkers know that only where
+        `Template(text)` is written. Nothing but the constructors of schedules, the recipes and those functions is ever
+        called, and nothing imported.
 
     Raises:
         TypeError: `text` is not a str, or `functions` no dictionary of functions.
@@ -31,6 +33,6 @@ def parse(text: str, *, functions: Mapping[str, Callable[[Any], Any]] | None = N
         Linear(0.0, 0.1, steps=50) >> Constant(0.1)
     """
     try:
-        return parse_value(text, "schedule", functions)
+        return parse_value(text, "schedule", functions)  # type: ignore[no-any-return]  # what it finds in the text
     except ValueError as error:
         raise ValueError(f"parse(text): {error}") from None
