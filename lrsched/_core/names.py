@@ -37,7 +37,7 @@ def closest(name: str, known: Collection[str], count: int = 3) -> list[str]:
 
     Examples:
         >>> closest("cosin", ["Linear", "Cosine", "warmup_cosine", "Tanh"], 2)
-        ['Cosine', 'Linear']
+        ['Cosine', 'Tanh']
     """
     return sorted(known, key=lambda other: (_distance(folded(name), folded(other), 99), other))[:count]
 

@@ -1,5 +1,7 @@
 """A function of the step where the adapter takes a schedule, and the rate of a policy in a callback."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,9 @@ def test_a_schedule_in_the_compiled_step_takes_operations_and_refuses_a_branch(m
     rate = adapter.LRSchedule(smooth)
     assert rate == adapter.LRSchedule(Function(smooth))
     model(rate).fit(DATA, DATA, batch_size=4, epochs=2, verbose=0)
-    with pytest.raises((TypeError, ValueError), match="where it is traced"):
+    traced = keras.backend.backend() != "torch"
+    refused = pytest.raises((TypeError, ValueError), match="where it is traced")
+    with refused if traced else contextlib.nullcontext():
         model(adapter.LRSchedule(stairs)).fit(DATA, DATA, verbose=0)
     with pytest.raises(ValueError, match=r"register\(f, 'a_name'\)"):
         rate.get_config()

@@ -175,7 +175,7 @@ def test_repr_builds_the_schedule(n):
 
 @pytest.mark.parametrize(
     "wrong",
-    [0.1, None, "Linear(0.1, 0.0, steps=10)", lambda step: 0.1, Linear, rules.SGD(), [Constant(0.1)]],
+    [0.1, None, "Linear(0.1, 0.0, steps=10)", Linear, rules.SGD(), [Constant(0.1)]],
 )
 def test_what_is_no_schedule_is_refused(wrong):
     with pytest.raises(TypeError, match=r"LRSchedule\(schedule\) must be a schedule of lrsched"):

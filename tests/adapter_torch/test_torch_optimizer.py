@@ -420,7 +420,7 @@ def test_a_refused_group_is_not_added():
         ),
         ("Adam", 0.1, TypeError, r"RuleOptimizer\(rule=...\) must be a rule such as rules.Adam\(\), got 'Adam'"),
         (rules.SGD(), "0.1", TypeError, r"RuleOptimizer\(lr=...\) must be a finite number >= 0"),
-        (rules.SGD(), True, TypeError, "a 0-d tensor or a schedule, got True"),
+        (rules.SGD(), True, TypeError, "a 0-d tensor, a schedule or a function of the step, got True"),
         (rules.SGD(), -0.1, ValueError, "got -0.1"),
         (rules.SGD(), float("nan"), ValueError, "got nan"),
         (rules.SGD(), torch.ones(2), ValueError, r"got a tensor of shape \(2,\)"),

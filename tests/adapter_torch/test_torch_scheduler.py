@@ -227,7 +227,6 @@ def test_a_copy_goes_on_by_itself(duplicate):
     ("arguments", "options", "error", "message"),
     [
         ((torch.nn.Linear(1, 1), S), {}, TypeError, r"ScheduleLR\(optimizer=...\) must be a torch.optim.Optimizer"),
-        ((optimizer(), lambda t: 0.1), {}, TypeError, "must be a schedule or a sequence of schedules"),
         ((optimizer(), [S, 0.1]), {}, TypeError, "must be a schedule or a sequence of schedules"),
         ((optimizer(2), [S]), {}, ValueError, "one schedule for each of 2 groups, got 1"),
         ((optimizer(), S), {"field": "beta"}, ValueError, r"ScheduleLR\(field=...\) must name a number.*got 'beta'"),

@@ -292,7 +292,8 @@ def test_what_pytorch_has_as_a_kernel_for_float32_updates_bfloat16_by_pieces(mon
     found = []
     for form in ("kernel", "body"):
         if form == "body":
-            monkeypatch.setattr("lrsched_torch._joined.buckets.native_of", lambda _: ((), None))
+            for module in ("buckets", "in_cache"):
+                monkeypatch.setattr(f"lrsched_torch._joined.{module}.native_of", lambda _: ((), None))
         ps = parameters(torch.bfloat16, shapes)
         optimizer = RuleOptimizer(ps, rule, lr=0.01, compile=False, master=master)
         for t in range(3):

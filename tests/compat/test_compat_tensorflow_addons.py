@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import definitions
 
-from lrsched import InverseTime
+from lrsched import Constant, InverseTime
 from lrsched.compat import tensorflow_addons
 from lrsched.compat.tensorflow_addons import (
     ExponentialCyclicalLearningRate,
@@ -103,6 +103,7 @@ def test_bad_arguments_are_refused(call, message):
         call()
 
 
-def test_a_python_function_is_no_scale():
-    with pytest.raises(TypeError, match=r"scale_fn=...\) must be a schedule"):
-        tensorflow_addons.CyclicalLearningRate(0.1, 0.2, 5, lambda n: 1.0)
+def test_a_python_function_is_a_scale():
+    schedule = tensorflow_addons.CyclicalLearningRate(0.1, 0.2, 5, lambda n: 1.0)
+    constant = tensorflow_addons.CyclicalLearningRate(0.1, 0.2, 5, Constant(1.0))
+    assert [schedule(t) for t in range(25)] == [constant(t) for t in range(25)]

@@ -249,7 +249,7 @@ def test_a_class_that_is_defined_again_takes_the_place_of_the_old_one_and_none_t
 
 
 def test_a_curve_that_branches_gives_its_numbers_however_often_it_is_called():
-    class Branching(ls.Curve):
+    class Forked(ls.Curve):
         start: float
 
         def at(self, t: Any, space: Any) -> Any:
@@ -257,7 +257,7 @@ def test_a_curve_that_branches_gives_its_numbers_however_often_it_is_called():
                 return 0.5 * self.start
             return self.start * math.cos(t / 1000)
 
-    curve = Branching(0.5)
+    curve = Forked(0.5)
     expected = [0.25 if t == 7 or t > 100 else 0.5 * math.cos(t / 1000) for t in range(200)]
     assert [curve(t) for t in range(200)] == expected
     assert [(ls.Warmup(0) >> ls.Hold(curve, 150))(t) for t in range(150)] == expected[:150]

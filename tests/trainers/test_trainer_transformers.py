@@ -112,7 +112,7 @@ def test_an_optimizer_with_a_schedule_follows_it_whatever_scheduler_the_trainer_
     used = []
     # The hooks of a step run before the optimizer has looked at its groups.
     whole = Job.step
-    monkeypatch.setattr(Job, "step", lambda job, new: (used.append(job.groups[0]["lr"]), whole(job, new))[1])
+    monkeypatch.setattr(Job, "step", lambda job, *more: (used.append(job.groups[0]["lr"]), whole(job, *more))[1])
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         train(tmp_path, "cosine", updates=7, made=made)
