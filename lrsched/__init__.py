@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrsched._core.config import from_config, to_config
 from lrsched._core.functions import register
+from lrsched._core.names import ALIASES as _ALIASES
 from lrsched._core.names import closest
 from lrsched._core.offers import ELSEWHERE, PICTURES
 from lrsched._curves import (
@@ -206,10 +207,6 @@ def _picture(schedule: Schedule) -> dict[str, Any]:
 
 
 PICTURES["schedule"] = _picture
-
-# What people call a library in a text.
-_ALIASES = {"pytorch": "torch", "jax": "optax", "tensorflow": "keras", "tf": "keras", "huggingface": "transformers"}
-_ALIASES |= {"hf": "transformers"}
 
 
 def _libraries() -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lrsched._command.convert import NAMES, convert
 from lrsched._command.lint import lint, rate
 from lrsched._command.shared import (
     COMMANDS,
@@ -30,6 +31,7 @@ from lrsched._command.shared import (
     read_schedules,
     run_length,
     step_list,
+    updates,
     whole,
 )
 from lrsched._curves import Schedule
@@ -97,19 +99,22 @@ def _can_write(text: str) -> bool:
     "table",
     "print the values of schedules side by side",
     TEXTS,
-    option("--steps", metavar="N", type=run_length(1, _MOST_ROWS), help="every step from 0 to N - 1"),
+    option("--steps", metavar="N", type=run_length(1), help="the run, of which every step is shown without --at"),
     EPOCH,
     *SIZES,
-    option("--at", metavar="0,10,100", type=step_list, help="these steps"),
+    option("--at", metavar="0,10%,2ep", type=step_list, help="these steps, also in units of the run of --steps"),
     option("--csv", action="store_true", help="comma-separated, with all digits"),
     option("--json", action="store_true", help="one JSON object, with all digits; null for what is not finite"),
     LABELS,
 )
 def _table(args: Args) -> int:
-    if (args.steps is not None and args.at is not None) or (args.csv and args.json):
-        raise UserError("--steps and --at, and --csv and --json, exclude each other")
-    items = read_schedules(args.schedules, budget_of(args))
-    if (args.steps or 0) > _MOST_ROWS:
+    if args.csv and args.json:
+        raise UserError("--csv and --json exclude each other")
+    budget = budget_of(args)
+    items = read_schedules(args.schedules, budget)
+    if args.at is not None:
+        args.at = updates(args.at, budget)
+    elif (args.steps or 0) > _MOST_ROWS:
         raise UserError(f"--steps must be at most {_MOST_ROWS} updates, got {args.steps}")
     names = read_labels(args, len(items)) or [repr(item) for item in items]
     rows = _rows(items, args)
@@ -131,7 +136,7 @@ def _table(args: Args) -> int:
 
 def _rows(items: Sequence[Schedule], args: Args) -> Iterator[tuple[int, list[float]]]:
     """Yield each step with the values of all schedules there."""
-    steps: Sequence[int] = range(args.steps) if args.steps is not None else args.at or _telling_steps(items)
+    steps: Sequence[int] = args.at or (range(args.steps) if args.steps is not None else _telling_steps(items))
     for begin in range(0, len(steps), _BLOCK):
         block = steps[begin : begin + _BLOCK]
         columns = [item(np.asarray(block, dtype=np.int64)).tolist() for item in items]
@@ -172,6 +177,19 @@ def _print_table(names: Sequence[str], rows: Iterator[tuple[int, list[float]]]) 
 )
 def _lint(args: Args) -> int:
     return lint(args)
+
+
+@command(
+    "convert",
+    "print a schedule as the code of another library, as settings of a trainer, as JSON or as text",
+    option("schedule", metavar="SCHEDULE", help="'Cosine(3e-4, 0, steps=1000)', - or @file"),
+    option("--to", metavar="TARGET", choices=NAMES, required=True, help=f"one of {', '.join(NAMES)}"),
+    option("--steps", metavar="N", type=run_length(1), help="updates of the run"),
+    EPOCH,
+    *SIZES,
+)
+def _convert(args: Args) -> int:
+    return convert(args)
 
 
 @command(

@@ -134,6 +134,15 @@ CASES = {
         "Cosine(1, 0, steps=100)",
         {"lr": 1.0},
     ),
+    # what LambdaLR makes of a schedule that is a rate: 0.1 * 3e-4
+    "looks-like-rate": (
+        "0.1 * Cosine(3e-4, 0, steps=100)",
+        {"lr": 0.1},
+        "warning",
+        "the rate 0.1 is multiplied with what is 3e-4 at most, which looks like a rate: it gives 3e-5 at most",
+        "0.1 * Cosine(1, 0.01, steps=100)",
+        {"lr": 0.1},
+    ),
     "negative-rate": (
         "Extend(Linear(0.1, 0, steps=100))",
         {"steps": 151},

@@ -11,7 +11,7 @@ import keras
 from lrsched import LintWarning, Schedule, feedback, lint
 from lrsched.arguments import Choice, OneOf, OrNone, checked
 from lrsched_keras._feedback import Dial, FeedbackLoop, core_of, parts_of, put_in_order, write_json
-from lrsched_keras._schedule import complete, level
+from lrsched_keras._schedule import LRSchedule, complete, level
 
 # Batches of an epoch from which on the unit of a schedule can be told.
 _MANY = 10
@@ -52,7 +52,7 @@ class LRCallback(keras.callbacks.Callback):
 
     Args:
         schedule: a schedule of lrsched or a function of the step, whose steps are epochs or updates, or a rule of
-            `lrsched.feedback`.
+            `lrsched.feedback`. Of an `LRSchedule` its schedule is taken.
         unit: "epoch" or "batch".
         monitor: the name in the logs that a feedback rule observes.
         backup: a file for the state of the rule, in JSON: read when training begins if it is there, written after each
@@ -93,7 +93,8 @@ class LRCallback(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._loop = FeedbackLoop(schedule, monitor) if isinstance(schedule, feedback.Feedback) else None
-        self.schedule: Any = schedule if self._loop else complete("LRCallback(schedule)", schedule)
+        own = schedule.schedule if isinstance(schedule, LRSchedule) else schedule
+        self.schedule: Any = schedule if self._loop else complete("LRCallback(schedule)", own)
         self.unit = unit
         self._seen_before = 0
         self._linted = False

@@ -21,6 +21,10 @@ def level() -> int:
     return level
 
 
+def _is_ours(schedule: Any) -> bool:
+    return type(schedule).__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
 def complete(where: str, schedule: Any) -> Schedule:
     """Return a schedule, or a function of the step as one, that has a value at every step.
 
@@ -28,6 +32,8 @@ def complete(where: str, schedule: Any) -> Schedule:
         TypeError: it is not a schedule of lrsched.
         ValueError: it is a `Warmup` or `Cooldown`, or ends with one, whose height is missing.
     """
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) and _is_ours(schedule):
+        raise TypeError(f"{where} must be a schedule of lrsched, got {short(schedule)}, which is one of Keras already")
     schedule = Schedule.of(schedule)
     if not isinstance(schedule, Schedule):
         wanted = "a schedule of lrsched such as Cosine(0.1, 0.0, steps=100)"

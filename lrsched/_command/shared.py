@@ -81,20 +81,36 @@ def whole(low: int, high: int = MAX_STEPS) -> Callable[[str], int]:
     return read
 
 
-def run_length(low: int, high: int = MAX_STEPS) -> Callable[[str], int | str]:
-    """Return the argparse type of the length of a run: an int as `whole` reads it, or a text such as 3ep or 300Btok."""
+def run_length(low: int, high: int = MAX_STEPS, *more: str) -> Callable[[str], int | str]:
+    """Return the argparse type of the length of a run: an int as `whole` reads it, or a text such as 3ep or 300Btok.
+
+    Args:
+        low: the least int.
+        high: the greatest.
+        *more: units beside epochs, tokens and samples.
+    """
     count = whole(low, high)
 
     def read(text: str) -> int | str:
         found = quantity(text)
-        return text if found and found.unit in ("ep", "tok", "sp") else count(text)
+        return text.strip() if found and found.unit in ("ep", "tok", "sp", *more) else count(text)
 
     return read
 
 
-def step_list(text: str) -> list[int]:
-    """Read steps that are separated by commas (an argparse type)."""
-    return [whole(0)(item.strip()) for item in text.split(",")]
+def step_list(text: str) -> list[int | str]:
+    """Read steps that are separated by commas, in updates or in other units (an argparse type)."""
+    return [run_length(0, MAX_STEPS, "dur")(item.strip()) for item in text.split(",")]
+
+
+def updates(steps: Sequence[int | str], budget: Budget) -> list[int]:
+    """Return the updates that steps in any unit are.
+
+    Raises:
+        UserError: a unit has no size.
+    """
+    with _options_named():
+        return [step if isinstance(step, int) else budget(step) for step in steps]
 
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")

@@ -3,6 +3,10 @@
 import re
 from collections.abc import Collection
 
+# What people call a library.
+ALIASES = {"pytorch": "torch", "jax": "optax", "tensorflow": "keras", "tf": "keras", "huggingface": "transformers"}
+ALIASES |= {"hf": "transformers"}
+
 
 def words(name: str) -> list[str]:
     """Return the words of a name, in small letters."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched._core.check import Int, Row, short
+from lrsched._core.functions import is_function
 from lrsched._curves.schedule import Complete, Schedule
 from lrsched.arguments import Rate, checked
 
@@ -90,7 +91,7 @@ def _values(name: str, curve: Any, steps: NDArray[np.int64]) -> Floats:
     where = f"equality({name}=...)"
     if isinstance(curve, Schedule):
         return np.asarray(Complete()(where, curve)(steps), dtype=np.float64) + np.zeros(steps.size)
-    if callable(curve):
+    if is_function(curve):
         return np.array([float(curve(step)) for step in steps.tolist()], dtype=np.float64)
     if not isinstance(curve, Sequence | np.ndarray) or isinstance(curve, str | bytes):
         raise TypeError(f"{where} must be a schedule, a function or an array, got {short(curve)}")

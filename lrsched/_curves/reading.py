@@ -5,9 +5,10 @@ from typing import Any
 
 from lrsched._core.parse import parse_value
 from lrsched._curves.schedule import Schedule
+from lrsched._curves.template import Template
 
 
-def parse(text: str, *, functions: Mapping[str, Callable[[Any], Any]] | None = None) -> Schedule:
+def parse(text: str, *, functions: Mapping[str, Callable[[Any], Any]] | None = None) -> Schedule | Template:
     """Build the schedule that a text describes: the inverse of `repr`.
 
     Args:
@@ -17,8 +18,8 @@ def parse(text: str, *, functions: Mapping[str, Callable[[Any], Any]] | None = N
         functions: what names of functions in it stand for, beside those that the program has registered.
 
     Returns:
-        The schedule; `parse(repr(s)) == s`. A text with units gives a `Template`; type checkers know that only where
-        `Template(text)` is written. Nothing but the constructors of schedules, the recipes and those functions is ever
+        The schedule; `parse(repr(s)) == s`. A text with units gives a `Template`; `Template(text).build(budget)` is
+        a schedule whatever the text. Nothing but the constructors of schedules, the recipes and those functions is ever
         called, and nothing imported.
 
     Raises:

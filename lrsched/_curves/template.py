@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import cache, reduce
 from inspect import Parameter, Signature
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -104,6 +104,14 @@ class Template(Value):
     def _of(cls, name: str, make: Callable[..., Any]) -> Callable[..., Any]:
         """Return what makes the template of a call."""
         return make if make is Budget else lambda *args, **kwargs: _template(_called(name, make, args, kwargs))
+
+    def __call__(self, *step: Any, **xp: Any) -> NoReturn:
+        """Refuse: it has no values before the run is known.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"what is called must be a schedule, got {short(self)}: build it first")
 
     def __str__(self) -> str:
         """Return the text, which `parse` reads."""

@@ -114,6 +114,11 @@ LINT: dict[str, Meaning] = {
         "The values look like parts of a rate; an error where the optimizer's own rate is known.",
         "the highest value is 1, which looks like a part of {own}: as a rate it is {times}",
     ),
+    "looks-like-rate": Meaning(
+        "warning",
+        "What a rate is multiplied with looks like a rate, too.",
+        "the rate {rate} is multiplied with what is {factor} at most, which looks like a rate: it gives {peak} at most",
+    ),
     "negative-rate": Meaning(
         "error", "The rate falls below 0.", "the rate falls below 0: {rate} at step {step}, the lowest"
     ),

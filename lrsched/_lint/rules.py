@@ -1,11 +1,24 @@
 """The rules: each looks at a schedule on its run and yields what does not fit, with ways to mend it."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lrsched._curves import Chain, Constant, Epochs, Hold, Logarithmic, Schedule, Shift, Stretch, Triangular, clip
+from lrsched._curves import (
+    Chain,
+    Constant,
+    Epochs,
+    Hold,
+    Logarithmic,
+    Product,
+    Schedule,
+    Shift,
+    Stretch,
+    Triangular,
+    clip,
+)
 from lrsched._draw.axis import number
 from lrsched._lint import cures
 from lrsched._lint.codes import Remark, said
@@ -21,6 +34,9 @@ EPOCHS, TIMES = 1000, 10
 _NOTHING = 1e-4
 # A warm-up that multiplies a decay reaches no more than such a part of the optimizer's rate.
 _LESS = 0.9
+# Two numbers up to the first look like two rates, and not like a rate and a part of it; a factor of a known rate does
+# up to the second.
+_RATE, _FACTOR = 0.01, 0.03
 # Joints of a chain that are looked at.
 _JOINTS = 100
 # What DeepSpeed takes for `warmup_max_lr` where it is not given.
@@ -101,6 +117,17 @@ def heights(c: Course) -> Iterator[Finding]:
     if top <= 0.0 or (lr is not None and _LESS * lr <= top <= lr * (1 + 1e-6)):
         return
     rate = 1e-3 if lr is None else lr
+    if isinstance(s, Product):
+        fixed = math.prod(part.value for part in s.parts if isinstance(part, Constant))
+        known = lr is not None and abs(fixed - lr) <= 1e-6 * lr
+        rest = [part for part in s.parts if not isinstance(part, Constant)]
+        if rest and 0.0 < fixed < 1.0 and top <= (_FACTOR if known else _RATE) * fixed and (known or fixed <= _RATE):
+            yield _found(
+                "looks-like-rate",
+                lambda: rest[0] if len(rest) == 1 else Product(tuple(rest)),
+                rate=number(fixed), factor=number(top / fixed), peak=number(top),
+            )  # fmt: skip
+            return
     factor = abs(top - 1.0) <= 1e-9
     if factor and rate <= 0.5:
         own = "the optimizer's rate" if lr is None else f"the optimizer's rate {number(lr)}"

@@ -11,11 +11,11 @@ from lrsched._translate.dialects import Jax, Keras, Python
 from lrsched._translate.formula import function
 from lrsched.arguments import checked
 
-_TARGETS = ("torch", "keras", "optax", "transformers")
+TARGETS = ("torch", "keras", "optax", "transformers")
 
 
 @checked
-def to_source(schedule: Annotated[Schedule, Complete()], target: Annotated[str, Choice(_TARGETS)]) -> str:
+def to_source(schedule: Annotated[Schedule, Complete()], target: Annotated[str, Choice(TARGETS)]) -> str:
     """Return native code for the same curve that runs without this library.
 
     Where the library has a schedule of that curve, the code calls it; where it has not, the formula is written out: a

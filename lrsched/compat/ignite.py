@@ -5,7 +5,8 @@ value *before* the event that uses it (`ITERATION_STARTED`), so value t is that 
 The wrapper `LRScheduler` drives a scheduler of PyTorch, and does its first step twice (pytorch-ignite 0.5.5). It leaves
 those that count as they are (`StepLR`, `MultiStepLR`, `LambdaLR`, `OneCycleLR`). Those that multiply the rate they find
 come out otherwise: `ExponentialLR`, `PolynomialLR`, `CosineAnnealingWarmRestarts` one step ahead, `LinearLR` times its
-start factor, `CosineAnnealingLR` with a first value above its rate; `lrsched_torch.ScheduleLR` does not.
+start factor, `MultiplicativeLR` times its factor of step 0, `CosineAnnealingLR` with a first value above its rate;
+`lrsched_torch.ScheduleLR` does not.
 
 An iteration is a batch: where `create_supervised_trainer(gradient_accumulation_steps=n)` makes an update of n of them,
 update j has `s(n * j + n - 1)`, which is `Batches(s, n)(j)`.
@@ -55,6 +56,7 @@ _NAMES = (
     "CosineAnnealingWarmRestarts",
     "CyclicLR",
     "ExponentialLR",
+    "MultiplicativeLR",
     "OneCycleLR",
     "SWALR",
 )
@@ -73,8 +75,8 @@ def LRScheduler(
     Building a scheduler of torch is its first step; ignite then asks it for the values of the same step again. Those
     that count or know their curve (`StepLR`, `OneCycleLR`, `CyclicLR`, `LambdaLR`) are left as they are. `ConstantLR`
     and `LinearLR` take their first factor twice, `ExponentialLR` and `PolynomialLR` run one step ahead, and so do
-    `CosineAnnealingWarmRestarts`; `CosineAnnealingLR` begins above its rate and is itself from event 1 on; `SWALR`,
-    which counts the steps that it takes itself, stays where it is.
+    `CosineAnnealingWarmRestarts`; `MultiplicativeLR` takes the factor of step 0 too; `CosineAnnealingLR` begins above
+    its rate and is itself from event 1 on; `SWALR`, which counts the steps that it takes itself, stays where it is.
 
     Args:
         lr_scheduler: the name of the scheduler, such as "ExponentialLR"; or a schedule, for a `LambdaLR`.
@@ -110,6 +112,9 @@ def LRScheduler(
     if name == "ExponentialLR":
         lr = rate if use_legacy else rate * arguments["gamma"]
         return recipes.ExponentialLR(lr, arguments["gamma"])
+    if name == "MultiplicativeLR":
+        factor = late(Schedule.of(arguments["lr_lambda"]), taken)
+        return recipes.MultiplicativeLR(rate if use_legacy else rate * factor(0), factor)
     if name in _FACTORS:
         return _multiplied(name, build, curve, use_legacy, rate, taken)
     if name == "SWALR":

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrsched._core.check import MAX_STEPS, Row, short
+from lrsched._core.functions import is_function
 from lrsched._curves import Schedule, corners
 
 Array = NDArray[np.float64]
@@ -88,7 +89,7 @@ def rates(where: str, lr: Any, last: int) -> Path:
     Raises:
         ValueError: the rates are not such an array.
     """
-    if callable(lr) and not isinstance(lr, type):
+    if isinstance(lr, Schedule) or is_function(lr):
         begin = _stretches(lr, last + 1) if last >= LONG else np.arange(last + 1)
         array = Row()(where, lr(begin + (np.diff(begin, append=last + 1) - 1) // 2))
         wanted = begin.size

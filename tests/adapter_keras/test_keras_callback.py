@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lrsched import Cosine, Linear, Warmup, rules
-from lrsched_keras import LogLearningRate, LRCallback, LRSchedule, RuleOptimizer
+from lrsched_keras import FeedbackSchedule, LogLearningRate, LRCallback, LRSchedule, RuleOptimizer
 
 BACKEND = keras.backend.backend()
 SCHEDULE = Linear(0.1, 0.0, steps=10)
@@ -164,3 +164,15 @@ def test_schedule_without_a_height_is_refused():
 def test_unknown_unit_is_refused(wrong):
     with pytest.raises((TypeError, ValueError), match=r"LRCallback\(unit=...\) must be one of 'epoch', 'batch', got"):
         LRCallback(SCHEDULE, unit=wrong)
+
+
+def test_a_schedule_of_the_adapter_is_taken_for_its_own():
+    assert LRCallback(LRSchedule(SCHEDULE, gradient_accumulation_steps=4)).schedule == SCHEDULE
+
+
+@pytest.mark.parametrize("kind", [LRCallback, LRSchedule])
+def test_a_rate_that_a_feedback_rule_moves_is_no_schedule(kind):
+    with pytest.raises(TypeError, match=r"must be a schedule of lrsched, got FeedbackSchedule.*of Keras already"):
+        kind(FeedbackSchedule(SCHEDULE))
+    with pytest.raises(TypeError, match=r"got LRSchedule\(.*of Keras already"):
+        LRSchedule(LRSchedule(SCHEDULE))

@@ -117,6 +117,9 @@ TORCH: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         {"start_factor": st.floats(0.1, 1.0), "end_factor": st.floats(0.0, 1.0), "total_iters": st.integers(0, 30)}
     ),
     "MultiStepLR": st.fixed_dictionaries({"milestones": st.lists(st.integers(0, 40), max_size=4), "gamma": gammas}),
+    "MultiplicativeLR": st.fixed_dictionaries(
+        {"lr_lambda": st.sampled_from([lambda t: 0.9, lambda t: 1 - 1 / (t + 3)])}
+    ),
     "OneCycleLR": st.fixed_dictionaries({"max_lr": rates, "total_steps": st.just(150)}),
     "PolynomialLR": st.fixed_dictionaries({"total_iters": lengths, "power": st.sampled_from([0.0, 0.9, 1.0, 2.0])}),
     "SWALR": st.fixed_dictionaries({"swa_lr": rates, "anneal_epochs": st.sampled_from([0, 10])}),

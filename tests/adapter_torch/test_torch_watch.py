@@ -219,3 +219,12 @@ def test_a_watch_keeps_no_scheduler_alive():
     gc.collect()
     assert known() is None
     assert len(optimizer._optimizer_step_post_hooks) == 0
+
+
+def test_a_rate_that_is_taken_for_a_factor_is_told_once():
+    assert told(lambda: ScheduleLR(sgd(2), Cosine(3e-4, 0.0, steps=100), relative=True)) == ["looks-like-rate"]
+
+
+@pytest.mark.parametrize("factor", [Cosine(1.0, 0.0, steps=100), Constant(0.1), Warmup(5) >> Constant(1.0)])
+def test_a_factor_is_not_told(factor):
+    assert told(lambda: ScheduleLR(sgd(2), factor, relative=True)) == []

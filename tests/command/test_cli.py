@@ -148,7 +148,7 @@ def test_a_wrong_value_is_named(complaint):
         (["plot", TEXT, "--svg", "/no/such/folder/p.svg"], "No such file"),
         (["plot", TEXT, "--svg", "-", "--width", "50"], "svg(width=...) must be an int >= 200"),
         (["plot", TEXT, "--labels", "a,b"], "name each of the 1 schedules"),
-        (["table", TEXT, "--steps", "3", "--at", "1"], "exclude each other"),
+        (["table", TEXT, "--at", "50%"], "--steps must be given for lengths such as '50%'"),
     ],
 )
 def test_what_cannot_be_used_is_one_message_and_status_2(complaint, arguments: list[str], message: str):
@@ -341,3 +341,37 @@ def test_texts_with_units_are_built_for_the_run_of_the_options(out):
 )
 def test_a_unit_without_its_option_is_named(complaint, arguments: list[str], message: str):
     assert message in complaint(*arguments)
+
+
+def test_a_table_takes_steps_in_units_of_the_run(out):
+    rows = out(
+        "table", "Warmup(5%) >> Constant(0.1)", "--steps", "10k", "--at", "0,2.5%,1ep,7k", "--steps-per-epoch", "500"
+    )
+    assert [row.split() for row in rows.splitlines()[1:]] == [
+        ["0", "0"],
+        ["250", "0.05"],
+        ["500", "0.1"],
+        ["7000", "0.1"],
+    ]
+
+
+def test_convert_prints_the_code_of_a_library(out, tmp_path: Path):
+    code = out("convert", TEXT, "--to", "optax")
+    assert "optax.warmup_cosine_decay_schedule(" in code
+    assert out("convert", "Warmup(5%) >> Cosine(3e-4, 0, steps=95%)", "--to", "jax", "--steps", "10k") == code
+    path = tmp_path / "schedule.json"
+    path.write_text(out("convert", TEXT, "--to", "json"), encoding="utf-8")
+    assert out("convert", f"@{path}", "--to", "jax") == code
+    assert out("convert", f"@{path}", "--to", "text").strip() == repr(SCHEDULE)
+
+
+def test_convert_prints_settings_of_trainers_as_json(out):
+    linear = "Warmup(10) >> Linear(0.1, 0, steps=90)"
+    assert json.loads(out("convert", linear, "--to", "trainer", "--steps", "100"))["lr_scheduler_type"] == "linear"
+    assert json.loads(out("convert", linear, "--to", "deepspeed"))["type"] == "OneCycle"
+
+
+def test_convert_to_a_trainer_needs_the_run(complaint):
+    assert "--to trainer must be given the updates of the training, --steps N" in complaint(
+        "convert", TEXT, "--to", "trainer"
+    )

@@ -139,7 +139,8 @@ def test_a_template_builds_what_one_writes_with_numbers(text):
     template = parse(text)
     assert isinstance(template, Template)
     assert template.build(RUN) == parse(TEXTS[text])
-    assert not callable(template)
+    with pytest.raises(TypeError, match=r"template\.build\(Budget\(steps=...\)\) returns the schedule: build it first"):
+        template(3)
 
 
 @pytest.mark.parametrize("text", TEXTS)

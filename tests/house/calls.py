@@ -28,7 +28,9 @@ def calls() -> None:
     lrsched.Cosin(0.1, 0.0, steps=100)  # wrong
     lrsched.wsd(0.1, steps=100, warmup=10, cooldown=20)
     lrsched.wsd(0.1, steps=100)  # wrong
-    assert_type(lrsched.parse("Constant(0.1)"), Schedule)
+    assert_type(lrsched.parse("Constant(0.1)"), Schedule | lrsched.Template)
+    assert_type(lrsched.parse("Constant(0.1)")(3), float)
+    assert_type(lrsched.Template("Warmup(5%)").build(lrsched.Budget(steps=100)), Schedule)
 
     # Names that are loaded late
     assert_type(lrsched.equality(cosine, cosine, steps=5), lrsched.Equality)

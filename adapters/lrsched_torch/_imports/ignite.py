@@ -20,6 +20,7 @@ _LEAVES = (*_CYCLIC, "LRScheduler", "PiecewiseLinear")
 _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "ExponentialLR": ("gamma",),
     "MultiStepLR": ("gamma",),
+    "MultiplicativeLR": (),
     "SWALR": ("anneal_epochs",),
     **ARGUMENTS,
 }
@@ -179,6 +180,8 @@ def _wrapped(handler: Any, i: int, found: float | None, read: Read) -> tuple[Sch
     arguments["lr"] = float(inner.base_lrs[i])
     if name == "MultiStepLR":
         arguments["milestones"] = sorted(inner.milestones.elements())
+    if name == "MultiplicativeLR":
+        arguments["lr_lambda"] = inner.lr_lambdas[i]
     if name == "SWALR":
         arguments["swa_lr"] = float(inner.optimizer.param_groups[i]["swa_lr"])
     return recipes.LRScheduler(name, use_legacy=legacy, found=found, taken=taken, **arguments), legacy

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import EPOCH_DEPRECATION_WARNING, LRScheduler
 from lrsched import Schedule
 from lrsched_torch._scheduler.hooks import hooked, tell
 from lrsched_torch._scheduler.wanted import exactly, number, whole, wrong
-from lrsched_torch._scheduler.watch import LoopWatch, look
+from lrsched_torch._scheduler.watch import LoopWatch, look, tell_factors
 
 # Of the state dictionary; a reader refuses what is newer.
 FORMAT = 1
@@ -133,6 +133,8 @@ class ScheduleLR(LRScheduler):
         self._attach()
         if any(self.schedules):
             LoopWatch(self)
+        if self.relative and self.field == "lr":
+            tell_factors(name, [(self._first(i), one) for i, one in enumerate(self._plan) if one is not None])
         if scaler is not None:
             self._count()
             self.scaler = scaler

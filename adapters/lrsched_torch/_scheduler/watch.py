@@ -2,12 +2,13 @@
 
 import sys
 import warnings
+from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
-from lrsched import LintWarning, Schedule, milestones
+from lrsched import LintWarning, Schedule, lint, milestones
 from lrsched_torch._scheduler.hooks import tell
 
 # Updates between two steps of a scheduler that no generator with its critics makes, but an epoch does.
@@ -42,6 +43,19 @@ def tell_ended(name: str, length: int | None, step: int) -> None:
         LintWarning,
         stacklevel=level(),
     )
+
+
+def tell_factors(name: str, pairs: Iterable[tuple[float, Schedule]]) -> None:
+    """Warn if what multiplies the rate of a group looks like a rate."""
+    for rate, factor in dict.fromkeys(pairs):
+        for remark in lint(rate * factor, lr=rate) if rate > 0.0 else ():
+            if remark.code == "looks-like-rate":
+                warnings.warn(
+                    f"{remark.code}: {remark.message}; leave out {name}(relative=True) for a schedule of rates",
+                    LintWarning,
+                    stacklevel=level(),
+                )
+                return
 
 
 class LoopWatch:
