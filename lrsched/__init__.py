@@ -6,6 +6,7 @@
 (0.0, 0.0003, 0.0)
 """
 
+import sys as _sys
 from importlib import import_module
 from os import scandir
 from types import ModuleType
@@ -15,7 +16,8 @@ from lrsched._core.config import from_config, to_config
 from lrsched._core.functions import register
 from lrsched._core.names import ALIASES as _ALIASES
 from lrsched._core.names import closest
-from lrsched._core.offers import ELSEWHERE, PICTURES
+from lrsched._core.offers import ELSEWHERE, PICTURES, PLOT
+from lrsched._core.value import Value as _Value
 from lrsched._curves import (
     Batches,
     Budget,
@@ -89,6 +91,7 @@ from lrsched.pickling import publish as _publish
 if TYPE_CHECKING:
     from lrsched._curves.equality import Equality, equality
     from lrsched._draw.milestones import Milestone, milestones
+    from lrsched._draw.plot import plot
     from lrsched._draw.svg import svg
     from lrsched._draw.terminal import plot_text
     from lrsched._lint.codes import LintWarning, Remark
@@ -108,6 +111,7 @@ _LATE = {
     "equality": "_curves.equality",
     "lint": "_lint.lint",
     "milestones": "_draw.milestones",
+    "plot": "_draw.plot",
     "plot_text": "_draw.terminal",
     "svg": "_draw.svg",
     "to_deepspeed": "_translate.deepspeed",
@@ -179,6 +183,7 @@ __all__ = [
     "parse",
     "piecewise_constant",
     "piecewise_linear",
+    "plot",
     "plot_text",
     "power_schedule",
     "range_test",
@@ -206,7 +211,14 @@ def _picture(schedule: Schedule) -> dict[str, Any]:
     return mimebundle(schedule)
 
 
+def _plot(*args: Any) -> Any:
+    from lrsched._draw.plot import plot
+
+    return plot(*args)
+
+
 PICTURES["schedule"] = _picture
+PLOT[:] = [_plot]
 
 
 def _libraries() -> list[str]:
@@ -246,6 +258,9 @@ def __dir__() -> list[str]:
     modules = (name for name, item in globals().items() if isinstance(item, ModuleType) and not name.startswith("_"))
     return ["__version__", *sorted({*__all__, *modules})]
 
+
+if _ipython := _sys.modules.get("IPython.utils.generics"):  # which would offer what a class has for those who extend it
+    _ipython.complete_object.register(_Value, lambda value, words: dir(value))
 
 _publish(__name__)
 _warn_of_twin(__path__[0])

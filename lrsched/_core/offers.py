@@ -13,6 +13,8 @@ CLASSES: dict[str, dict[str, type[Any]]] = {}
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 # What a notebook shows of a value: family -> a function that returns text and picture by MIME type.
 PICTURES: dict[str, Callable[[Any], dict[str, Any]]] = {}
+# Draws a schedule on the axes of Matplotlib.
+PLOT: list[Callable[..., Any]] = []
 # The function of another library that a name with dots in a text means, `torch.OneCycleLR`, or what is like it.
 ELSEWHERE: list[Callable[[str], Callable[..., Any] | list[str]]] = []
 # What texts of a family may call beside its classes: family -> name -> function.

@@ -99,6 +99,14 @@ class Value:
         told = [(f.name, f.default, getattr(self, f.name)) for f in self._arguments]
         return call_text(type(self).__name__, told, self.positional)
 
+    # What those who write a class of values need, and those who have one do not.
+    _hidden: ClassVar[frozenset[str]] = frozenset({"kind", "positional", "advice"})
+
+    def __dir__(self) -> list[str]:
+        """Return what completion offers: the fields and what one does with the value."""
+        own = {f.name for f in self._arguments}
+        return [name for name in super().__dir__() if name in own or name not in self._hidden]
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """Print the same text in IPython and Hypothesis, which would list fields that are not part of the value."""
         printer.text(repr(self))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lrsched._core.check import MAX_STEPS, Int, Many, OneOf, OrNone, Real, short
 from lrsched._core.functions import is_function
-from lrsched._core.offers import CLASSES
+from lrsched._core.offers import CLASSES, PLOT
 from lrsched._core.value import MAX_DEPTH, Value, children, settle
 from lrsched._spaces.compile import compiled
 from lrsched._spaces.namespace import evaluate
@@ -48,6 +48,7 @@ class Schedule(Value, abstract=True):
     """
 
     kind: ClassVar[str] = "schedule"
+    _hidden = Value._hidden | {"at", "curve", "fall", "of", "resolve", "rise", "sequence", "side"}
     # The fields that an error blames where the schedule ends too late, and where a value overflows.
     _blame_length: ClassVar[str] = "steps"
     _blame_values: ClassVar[str] = "schedule"
@@ -124,6 +125,12 @@ class Schedule(Value, abstract=True):
         if calls > CALLS_BEFORE_COMPILING and own.setdefault("_compiler", mine := object()) is mine:
             own["_number"] = compiled(self._at)
         return float(self._at(step, SCALAR))
+
+    def plot(
+        self, ax: Any = None, *, label: str | None = None, log: bool = False, start: int = 0, stop: int | None = None
+    ) -> Any:
+        """Draw with Matplotlib and return the axes; see `lrsched.plot`, which draws several."""
+        return PLOT[0](self, ax, None if label is None else [label], log, start, stop)
 
     def __rshift__(self, other: Any) -> "Schedule":
         other = self.of(other)
