@@ -1,0 +1,1 @@
+"""Whole configurations of trainers as schedules, rules and budgets: `read_config`."""
