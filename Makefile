@@ -7,7 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ORACLES := $(VENV)/.oracles
-EXTRAS := plot demo torch optax keras test dev
+EXTRAS := plot config demo torch optax keras test dev
 
 # Each suite is folders of tests. Keras fixes its backend when it is imported: three processes, one a backend, run each
 # Keras test at the same time. Trainers of other libraries want these whole, where other tests load one file of them.

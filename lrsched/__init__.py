@@ -89,6 +89,7 @@ from lrsched.installed import warn_of_twin as _warn_of_twin
 from lrsched.pickling import publish as _publish
 
 if TYPE_CHECKING:
+    from lrsched._configs.reading import Reading, read_config
     from lrsched._curves.equality import Equality, equality
     from lrsched._draw.milestones import Milestone, milestones
     from lrsched._draw.plot import plot
@@ -107,12 +108,14 @@ _LATE = {
     "Equality": "_curves.equality",
     "LintWarning": "_lint.codes",
     "Milestone": "_draw.milestones",
+    "Reading": "_configs.reading",
     "Remark": "_lint.codes",
     "equality": "_curves.equality",
     "lint": "_lint.lint",
     "milestones": "_draw.milestones",
     "plot": "_draw.plot",
     "plot_text": "_draw.terminal",
+    "read_config": "_configs.reading",
     "svg": "_draw.svg",
     "to_deepspeed": "_translate.deepspeed",
     "to_hf_kwargs": "_translate.trainer",
@@ -152,6 +155,7 @@ __all__ = [
     "PowerLaw",
     "Product",
     "Ramp",
+    "Reading",
     "RectifiedWarmup",
     "Remark",
     "Repeat",
@@ -187,6 +191,7 @@ __all__ = [
     "plot_text",
     "power_schedule",
     "range_test",
+    "read_config",
     "register",
     "sgdr",
     "slanted_triangular",

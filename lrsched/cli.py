@@ -29,6 +29,7 @@ from lrsched._command.shared import (
     option,
     read_labels,
     read_schedules,
+    reading_of,
     run_length,
     step_list,
     updates,
@@ -190,6 +191,20 @@ def _lint(args: Args) -> int:
 )
 def _convert(args: Args) -> int:
     return convert(args)
+
+
+@command(
+    "explain",
+    "say what the configuration of a trainer says of schedules, optimizer and length, line by line",
+    option("file", metavar="FILE", help="YAML, TOML, JSON, Python, or a script with arguments"),
+    option("--format", metavar="NAME", help="where it is not to be recognised: transformers, megatron, ..."),
+    option("--steps", metavar="N", type=run_length(1), help="updates of the run, where the file does not tell them"),
+    EPOCH,
+    *SIZES,
+)
+def _explain(args: Args) -> int:
+    print(reading_of(Path(args.file), args.format, budget_of(args)).explain())
+    return 0
 
 
 @command(

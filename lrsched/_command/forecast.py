@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._command.shared import Args, UserError, budget_of, read_schedules, read_text
+from lrsched._command.shared import MOST_BYTES, Args, UserError, budget_of, read_schedules
+from lrsched._configs.document import text_of
 from lrsched._core.check import MAX_STEPS
 from lrsched._curves import Constant, Linear, Schedule
 from lrsched.forecast import ReturnModel, ReturnState
@@ -156,7 +157,7 @@ Rows = Iterable[tuple[str, float, float, float]]
 
 def _read_csv(path: Path, lr: str | None, loss: str | None) -> Rows:
     try:
-        table = list(csv.reader(io.StringIO(read_text(path), newline="")))
+        table = list(csv.reader(io.StringIO(text_of(path, MOST_BYTES), newline="")))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
     except (UnicodeDecodeError, csv.Error) as error:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lrsched._configs.document import is_ours, text_of
 from lrsched._core.check import MAX_STEPS, Int, short
 from lrsched._core.config import from_config
 from lrsched._core.parse import parse_value
@@ -143,8 +144,8 @@ def _options_named() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        missing = re.search(r"Budget\((\w+)=\.\.\.\)( must be given [^,]*)", str(error))
-        raise UserError(f"--{missing[1].replace('_', '-')}{missing[2]}" if missing else str(error)) from None
+        text = re.sub(r"Budget\((\w+)=\.\.\.\)", lambda found: f"--{found[1].replace('_', '-')}", str(error))
+        raise UserError(re.sub(r"( must be given .*), got Budget\(.*", r"\1", text)) from None
 
 
 def read_schedules(texts: Sequence[str], budget: Budget) -> list[Schedule]:
@@ -164,7 +165,10 @@ def _read(text: str, budget: Budget) -> Schedule:
         if text == "-":
             source = "" if sys.stdin is None else sys.stdin.read(MOST_BYTES).removeprefix("\ufeff")
         elif text.startswith("@"):
-            source = read_text(Path(text[1:]))
+            path, name = _file(text[1:])
+            source = text_of(path, MOST_BYTES)
+            if not is_ours(path, source):
+                return read_file(path, budget, name)
         found = from_config(json.loads(source)) if source.lstrip().startswith("{") else parse_value(source, "schedule")
     except OSError as error:
         raise UserError(f"{text}: {error.strerror or error}") from None
@@ -184,20 +188,37 @@ def _read(text: str, budget: Budget) -> Schedule:
     return found
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a file, in whichever form of Unicode it is written.
+def _file(text: str) -> tuple[Path, str]:
+    """Return the path in `file` or `file#name`, and the name of one of its schedules, by default the rate."""
+    path, _, name = text.rpartition("#")
+    return (Path(path), name) if path and not Path(text).exists() else (Path(text), "lr")
+
+
+def read_file(path: Path, budget: Budget, name: str) -> Schedule:
+    """Return a schedule of the configuration of a trainer.
 
     Raises:
-        UserError: it has no end in sight.
-        OSError: it cannot be read.
-        ValueError: it is no text.
+        UserError: it cannot be read, or has no schedule of that name.
     """
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise UserError(f"{path}: a file must have at most {MOST_BYTES} bytes")
-    # What Windows sets at the beginning is a mark, and no part of the text.
-    return content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
+    found: dict[str, Schedule] = reading_of(path, None, budget).schedules
+    if name not in found:
+        raise UserError(f"{path} must have a schedule of {name!r}, got {', '.join(found) or 'none'}")
+    return found[name]
+
+
+def reading_of(path: Path, form: str | None, budget: Budget) -> Any:
+    """Return what the configuration of a trainer says; what it tells itself comes before the budget.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    from lrsched._configs.reading import read_source
+
+    with _options_named():
+        try:
+            return read_source(path, form, budget, strict=False)
+        except (ModuleNotFoundError, OSError, TypeError) as error:
+            raise UserError(str(error)) from None
 
 
 def _point(source: str, message: str) -> str:

@@ -12,6 +12,7 @@ import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def read_document(source: Any) -> Document:
         document.content = _plain(document.name, source)
     elif isinstance(source, str | Path):
         path = Path(source)
-        document = read_text(path.name, text_of(path), path.suffix.lower())
+        document = document_of(path.name, configuration_of(path), path.suffix.lower())
     elif is_sequence(source) and all(isinstance(item, str) for item in source):
         document = Document("config", {}, arguments=True)
         _arguments(document, [(None, item) for item in source])
@@ -74,27 +75,51 @@ def read_document(source: Any) -> Document:
     return document
 
 
-def text_of(path: Path) -> str:
+def text_of(path: Path, most: int = _MOST_BYTES) -> str:
     """Return the text of a file, in whichever form of Unicode it is written.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no text, or far too long.
+        ValueError: it is no text, or has no end in sight.
     """
     with path.open("rb") as file:
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"{path.name} must have at most {_MOST_BYTES} bytes to be a configuration")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path}: a file must have at most {most} bytes")
+    # What Windows sets at the beginning is a mark, and no part of the text.
+    return content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
+
+
+def configuration_of(path: Path) -> str:
+    """Return the text of a configuration.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no text, or far too long for a configuration.
+    """
     try:
-        text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
+        text = text_of(path)
     except UnicodeDecodeError:
         text = "\0"
+    except ValueError:
+        raise ValueError(f"{path.name} must have at most {_MOST_BYTES} bytes to be a configuration") from None
     if "\0" in text:
-        raise ValueError(f"{path.name} must be a text, got {short(content[:16])}")
+        raise ValueError(f"{path.name} must be a text, got bytes that are none")
     return text
 
 
-def read_text(name: str, text: str, suffix: str = "") -> Document:
+def is_ours(path: Path, text: str) -> bool:
+    """Return whether a file is to be read as a value of this library: it is no configuration of a trainer."""
+    if text.lstrip().startswith("{"):
+        try:
+            content = json.loads(text)
+        except (RecursionError, ValueError):
+            return True
+        return not isinstance(content, Mapping) or not content or ("type" in content and "params" not in content)
+    return path.suffix.lower() not in READERS and not re.match(r"\s*--\w", text)
+
+
+def document_of(name: str, text: str, suffix: str = "") -> Document:
     """Return the document in a text.
 
     Args:
@@ -103,11 +128,11 @@ def read_text(name: str, text: str, suffix: str = "") -> Document:
         suffix: ".yaml", ".json", ".toml", ".py" or ".sh"; for another one the text tells.
     """
     document = Document(name, {})
-    found = [suffix] if suffix in _READERS else list(_kinds(text))
+    found = [suffix] if suffix in READERS else list(_kinds(text))
     try:
         for kind in found:
             try:
-                content = _READERS[kind](document, text)
+                content = READERS[kind](document, text)
                 break
             except ValueError:
                 if kind == found[-1]:
@@ -196,7 +221,7 @@ def _toml(document: Document, text: str) -> Any:
 
 def _yaml(document: Document, text: str) -> Any:
     try:
-        import yaml
+        yaml = import_module("yaml")
     except ImportError:
         raise ModuleNotFoundError(f"{document.name}: YAML needs PyYAML: pip install pyyaml") from None
     try:
@@ -266,7 +291,7 @@ def _shell(document: Document, text: str) -> Any:
             parts = shlex.split(bare)
         except ValueError:  # a quotation over several lines
             parts = bare.replace('"', " ").replace("'", " ").split()
-        words += [(number, found) for word in parts if (found := _expanded(word, known).rstrip(")"))]
+        words += [(number, put) for word in parts if (put := _expanded(word, known).rstrip(")"))]
     document.arguments = True
     _arguments(document, words)
     return document.content
@@ -365,7 +390,7 @@ def _literal(document: Document, node: ast.expr, place: Place, known: Mapping[st
     return Unread(ast.unparse(node))
 
 
-_READERS: dict[str, Callable[[Document, str], Any]] = {
+READERS: dict[str, Callable[[Document, str], Any]] = {
     ".json": _json,
     ".jsonc": _json,
     ".toml": _toml,

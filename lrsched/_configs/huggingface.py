@@ -11,7 +11,7 @@ from typing import Any
 
 from lrsched._configs.keys import Found, Keys, called
 from lrsched._configs.updates import put_rule
-from lrsched._curves import Hold, Schedule
+from lrsched._curves import Constant, Hold, Schedule
 from lrsched.compat import deepspeed, torch, transformers
 
 _ADAM = ("adamw", "adamax", "nadam", "radam")
@@ -39,7 +39,7 @@ def read_transformers(keys: Keys) -> Found:
     """Read `TrainingArguments`, with those of TRL and LLaMA-Factory around them."""
     found = Found()
     if "log_history" in keys:
-        keys.refuse("log_history", "the arguments of a training: a trainer's state tells the rates that were")
+        keys.refuse("log_history", "be the arguments of a training: a trainer's state tells the rates that were")
     if "learning_rate" not in keys and any(name in keys for name in _OF_TRL):
         raise ValueError(
             f"{keys.journal.document.name}: learning_rate must be given: the trainers of TRL have defaults of their own"
@@ -55,6 +55,17 @@ def read_transformers(keys: Keys) -> Found:
     else:
         found.schedules["lr"] = _trainer(keys, lr, steps)
     _batches(keys, found, "per_device_train_batch_size")
+    if inner is not None and "optimizer" in inner:
+        keys.unread("optim", "the optimizer of DeepSpeed takes its place")
+        betas = [keys.real("adam_beta1", 0.9, "optimizer"), keys.real("adam_beta2", 0.999, "optimizer")]
+        auto = {
+            "lr": lr,
+            "betas": betas,
+            "eps": keys.real("adam_epsilon", 1e-8),
+            "weight_decay": keys.real("weight_decay", 0.0),
+        }
+        _engine_rule(inner, found, auto, keys.real("max_grad_norm", 1.0, "optimizer: ClipByGlobalNorm"))
+        return found
     name = keys.get("optim", "adamw_torch_fused", "optimizer")
     clip = keys.real("max_grad_norm", 1.0, "optimizer: ClipByGlobalNorm")
     put_rule(found, keys, "optim", name, _arguments(keys, str(name)), clip)
@@ -96,7 +107,7 @@ def _trainer(keys: Keys, lr: float, steps: int | None, **given: Any) -> Schedule
         })  # fmt: skip
     except ValueError as error:
         if "num_training_steps" in str(error):
-            raise keys.missing("steps", "max_steps does not tell the updates, or steps_per_epoch") from None
+            raise keys.missing("where max_steps does not tell the updates") from None
         raise
     return built
 
@@ -112,7 +123,7 @@ def _engine(keys: Keys, inner: Keys, lr: float, steps: int | None) -> Schedule:
     filled: dict[str, Any] = {"warmup_min_lr": 0, "warmup_max_lr": lr, "total_num_steps": steps, "lr": lr}
     part = keys.real("warmup_steps", 0.0, "what 'auto' stands for") or keys.real("warmup_ratio", 0.0) or 0.0
     if part < 1 and part and steps is None:
-        raise keys.missing("steps", "the warm-up is a part of the run")
+        raise keys.missing("where the warm-up is a part of the run")
     filled["warmup_num_steps"] = int(part) if part >= 1 else math.ceil((steps or 0) * part)
     for name in ("lr_scheduler_type", "lr_scheduler_kwargs"):
         keys.unread(name, "the scheduler of DeepSpeed takes its place")
@@ -124,11 +135,11 @@ def _deepspeed(keys: Keys, filled: Mapping[str, Any]) -> Schedule:
     values = section.section("params")
     params: dict[str, Any] = {}
     for key in values:
-        value = values.get(key, None, "lr")
+        value = values.get(key, None, f"lr: {filled[key]!r}" if values.raw(key) == "auto" and key in filled else "lr")
         if value == "auto":
             value = filled.get(key)
             if value is None and key == "total_num_steps":
-                raise keys.missing("steps", "total_num_steps is 'auto'")
+                raise keys.missing("where total_num_steps is 'auto'", "steps")
             if value is None:
                 why = "written out: 'auto' is what the arguments of the Hugging Face Trainer say, which are not here"
                 values.refuse(key, f"be {why}")
@@ -144,30 +155,41 @@ def read_deepspeed(keys: Keys) -> Found:
     optimizer = keys.section("optimizer")
     params = optimizer.section("params")
     lr = params.get("lr", None, "lr: the highest rate")
-    known = {"warmup_min_lr": 0, "total_num_steps": keys.journal.given.steps}
+    known: dict[str, Any] = {"warmup_min_lr": 0, "total_num_steps": keys.journal.given.steps}
     if lr not in (None, "auto"):
         known |= {"lr": params.real("lr"), "warmup_max_lr": params.real("lr")}
     if "scheduler" in keys:
         found.schedules["lr"] = _deepspeed(keys, known)
     elif "lr" in known:
-        keys.journal.document.lines.setdefault(("scheduler",), 0)
-        found.schedules["lr"] = called(params, torch.ConstantLR, {"lr": known["lr"], "factor": 1.0, "total_iters": 1})
+        found.schedules["lr"] = Constant(known["lr"])
     samples = keys.get("train_batch_size", None, "budget: samples_per_step")
     if samples not in (None, "auto"):
         found.budget["samples_per_step"] = keys.whole("train_batch_size", low=1)
-    clip = keys.get("gradient_clipping", None, "optimizer: ClipByGlobalNorm")
-    if "type" in optimizer:
-        given = {key: params.get(key, None, "optimizer") for key in params if key not in ("lr", "torch_adam")}
-        unknown = [key for key, value in given.items() if value == "auto"]
-        if unknown or clip == "auto":
-            optimizer.unread("type", f"{', '.join(unknown) or 'gradient_clipping'} is 'auto'")
-        else:
-            # FusedAdam is AdamW unless it is told otherwise.
-            name = optimizer.get("type", None, "optimizer")
-            decoupled = str(name).lower() == "adam" and params.flag("adam_w_mode", True)
-            given.pop("adam_w_mode", None)
-            put_rule(found, optimizer, "type", "adamw" if decoupled else name, given, clip)
+    _engine_rule(keys, found, {}, "auto")
     return found
+
+
+def _engine_rule(keys: Keys, found: Found, filled: Mapping[str, Any], clip: Any) -> None:
+    """Set the rule of the section "optimizer", in which "auto" stands for what is `filled` in, if that is known."""
+    own = keys.get("gradient_clipping", None, "optimizer: ClipByGlobalNorm")
+    clip = clip if own == "auto" else own
+    optimizer = keys.section("optimizer")
+    if "type" not in optimizer:
+        return
+    params = optimizer.section("params")
+    given = {key: params.get(key, None, "optimizer") for key in params if key not in ("lr", "torch_adam")}
+    given |= {key: filled.get(key, "auto") for key, value in given.items() if value == "auto"}
+    unknown = [key for key, value in [*given.items(), ("gradient_clipping", clip)] if value == "auto"]
+    if unknown:
+        optimizer.unread("type", f"{', '.join(unknown)} is 'auto'")
+        return
+    # FusedAdam is AdamW unless it is told otherwise.
+    name = str(optimizer.get("type", None, "optimizer"))
+    decoupled = name.lower() == "adam" and params.flag("adam_w_mode", True)
+    given = {key: value for key, value in given.items() if key not in ("adam_w_mode", "bias_correction")}
+    if not params.flag("torch_adam"):  # DeepSpeed's own has no weight decay by default
+        given.setdefault("weight_decay", 0.0)
+    put_rule(found, optimizer, "type", "adamw" if decoupled else name, given, clip)
 
 
 def read_axolotl(keys: Keys) -> Found:
@@ -175,13 +197,13 @@ def read_axolotl(keys: Keys) -> Found:
     found = Found()
     for name in ("lr_quadratic_warmup", "jagged_restart_steps"):
         if keys.raw(name):
-            keys.refuse(name, "left out: this curve of axolotl's own is not read")
+            keys.refuse(name, "be left out: this curve of axolotl's own is not read")
     if "learning_rate" not in keys:
         raise ValueError(f"{keys.journal.document.name}: learning_rate must be given: axolotl has no default")
     lr = keys.real("learning_rate", None, "lr: the highest rate")
     steps = updates(keys, found, "num_epochs", 1.0)
     if steps is None:
-        raise keys.missing("steps", "max_steps does not tell the updates, or steps_per_epoch")
+        raise keys.missing("where max_steps does not tell the updates")
     found.schedules["lr"] = schedule = _axolotl(keys, lr, steps)
     _batches(keys, found, "micro_batch_size")
     name = keys.get("optimizer", "adamw_torch_fused", "optimizer")
@@ -208,7 +230,7 @@ def _axolotl(keys: Keys, lr: float, steps: int) -> Schedule:
     more = keys.get("lr_scheduler_kwargs", None, "lr") or {}
     low = keys.real("cosine_min_lr_ratio", None, "lr: the lowest rate, as a part of the highest")
     if kind == "rex":
-        keys.refuse("lr_scheduler", "one of those of transformers, or one_cycle; this of axolotl's own is not read")
+        keys.refuse("lr_scheduler", "be one of those of transformers, or one_cycle; this of axolotl's own is not read")
     if kind == "one_cycle":
         given = {"max_lr": lr, "total_steps": steps, "pct_start": warmup / steps, "anneal_strategy": "cos", **more}
         built: Schedule = called(keys, torch.OneCycleLR, given, "lr_scheduler")

@@ -98,7 +98,9 @@ class Keys:
             found.journal.asked.setdefault(found.place, set()).add(part)
             place, content = found.at(part), found.raw(part)
             if content is not None and not isinstance(content, Mapping):
-                raise TypeError(f"{self.journal.where(place)} must be a section of names and values, got {short(content)}")
+                raise TypeError(
+                    f"{self.journal.where(place)} must be a section of names and values, got {short(content)}"
+                )
             found = Keys(found.journal, content or {}, place)
         return found
 
@@ -176,12 +178,11 @@ class Keys:
         content = self.raw(name)
         raise ValueError(f"{self.journal.where(self.at(name))} must {must}, got {short(content)}")
 
-    def missing(self, argument: str, why: str) -> ValueError:
-        """Return the error about what no configuration tells, and the caller has to."""
-        given = self.journal.given
-        return ValueError(
-            f"{self.journal.document.name}: Budget({argument}=...) must be given where {why}, got {given!r}"
-        )
+    def missing(self, why: str, *arguments: str) -> ValueError:
+        """Return the error about what no configuration tells, and the caller has to: one of these arguments."""
+        document, given = self.journal.document, self.journal.given
+        named = " or ".join([f"Budget({argument}=...)" for argument in arguments or ("steps", "steps_per_epoch")])
+        return ValueError(f"{document.name}: {named} must be given {why}, got {given!r}")
 
     def _known(self, content: Any, place: Place, left: int = 8) -> Any:
         """Return a value in which references to other entries are put in."""
@@ -216,7 +217,7 @@ def called(keys: Keys, function: Callable[..., Any], arguments: Mapping[str, Any
 
 
 def leftover(journal: Journal) -> None:
-    """Note what looks like a schedule's and was not read, and refuse what looks like a misspelling of what was not there.
+    """Note what looks like a schedule's and was not read; refuse what looks like a misspelling of what is not there.
 
     Raises:
         TypeError: a name is a misspelling of one that would have been read.

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lrsched._configs import huggingface
-from lrsched._configs.document import Document, read_document, text_of
+from lrsched._configs.document import Document, configuration_of, read_document
 from lrsched._configs.keys import Found, Journal, Keys, Note, leftover
 from lrsched._core.check import short
 from lrsched._core.config import from_config
@@ -28,7 +28,7 @@ class ConfigFormat(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """What a configuration says of the schedules, the update rule and the length of a run.
+    """What a configuration says of schedules, update rule and length of a run.
 
     Attributes:
         format: the name of its format, as `read_config(format=...)` has it.
@@ -53,7 +53,7 @@ class Reading:
     def explain(self) -> str:
         """Return a text: each line of the file that mattered and what it became, each that did not, and the results."""
         rows = [*self.notes, *self.unused]
-        wide = [max((len(row[i]) for row in rows), default=0) for i in (1, 2)]
+        wide = [max(map(len, column), default=0) for column in ([n.key for n in rows], [n.value for n in rows])]
         heads = [f"{self.source}: {FORMATS[self.format].title}", *self._told(self.notes, wide)]
         if self.unused:
             heads += ["not used:", *self._told(self.unused, wide)]
@@ -111,7 +111,9 @@ def _deepspeed(keys: Keys) -> bool:
 
 FORMATS: dict[str, ConfigFormat] = {
     "lrsched": ConfigFormat("a value of lrsched", lambda keys: keys.has("format", "type"), _ours),
-    "transformers": ConfigFormat("TrainingArguments of transformers, and TRL", _transformers, huggingface.read_transformers),
+    "transformers": ConfigFormat(
+        "TrainingArguments of transformers, and TRL", _transformers, huggingface.read_transformers
+    ),
     "llamafactory": ConfigFormat("LLaMA-Factory", _llamafactory, huggingface.read_transformers),
     "axolotl": ConfigFormat("axolotl", _axolotl, huggingface.read_axolotl),
     "deepspeed": ConfigFormat("DeepSpeed", _deepspeed, huggingface.read_deepspeed),
@@ -157,8 +159,8 @@ def read_config(path_or_mapping: Any, *, format: str | None = None, budget: Budg
 def read_source(source: Any, format: str | None, budget: Budget, strict: bool) -> Reading:
     """Return what `read_config` does; unless `strict`, what the file tells comes before the budget."""
     if isinstance(source, str | Path) and format in (None, "lrsched"):
-        text = text_of(Path(source))
-        if format == "lrsched" and not text.lstrip().startswith("{") or re.match(r"\s*[A-Za-z_]\w*\(", text):
+        text = configuration_of(Path(source))
+        if (format == "lrsched" and not text.lstrip().startswith("{")) or re.match(r"\s*[A-Za-z_]\w*\(", text):
             journal = Journal(Document(Path(source).name, {}), budget)
             return _reading("lrsched", journal, found_of(parse_value(text, "schedule"), journal), strict)
     journal = Journal(read_document(source), budget)
@@ -173,7 +175,9 @@ def _reading(name: str, journal: Journal, found: Found, strict: bool) -> Reading
     known = {key: value for key, value in vars(journal.given).items() if not key.startswith("_") and value is not None}
     for key, value in found.budget.items():
         told = value is None or known.get(key) in (None, value)
-        must(told or not strict, f"read_config(budget=Budget({key}=...))", f"{value}, as the file has it", known.get(key))
+        must(
+            told or not strict, f"read_config(budget=Budget({key}=...))", f"{value}, as the file has it", known.get(key)
+        )
     budget = Budget(**{**known, **{key: value for key, value in found.budget.items() if value is not None}})
     schedules = MappingProxyType(found.schedules)
     notes = sorted(dict.fromkeys(journal.notes), key=lambda note: note.line or 0)

@@ -9,9 +9,9 @@ from lrsched.compat import torch
 
 # Optimizers of other libraries with the mathematics, the arguments and the defaults of PyTorch's.
 _SAME: dict[str, Callable[..., rules.Rule]] = {
-    **{name: torch.AdamW for name in ("adamw", "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_hf")},
+    **dict.fromkeys(("adamw", "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_hf"), torch.AdamW),
     "adamw_torch_npu_fused": torch.AdamW,
-    **{name: torch.Adam for name in ("adam", "torch_adam")},
+    **dict.fromkeys(("adam", "torch_adam"), torch.Adam),
     "sgd": torch.SGD,
     "adagrad": torch.Adagrad,
     "adadelta": torch.Adadelta,

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsched._curves import Complete, Schedule
+from lrsched._translate.guesses import Guess, guesses
 from lrsched._translate.proof import Configuration, Proof
-from lrsched._translate.reading import Reading, readings
 from lrsched.arguments import Length, checked
 from lrsched.compat import transformers
 
@@ -64,7 +64,7 @@ def _blocks(total: int) -> Iterator[NDArray[np.int64]]:
 
 def _guesses(node: Schedule, total: int, proof: Proof) -> Iterator[tuple[str, Configuration]]:
     spread = {total * i // 13 for i in range(13)} | {total - 1, total - 2, 1, 2, 3}
-    for seen in readings(node, total):
+    for seen in guesses(node, total):
         turns = {r.warmup for r in seen} | {r.warmup + r.stable for r in seen}
         few = {turn + shift for turn in turns for shift in (-1, 0, 1, 2)} | spread
         proof.look_at(t for t in few if 0 <= t < total)
@@ -94,44 +94,44 @@ def _other(value: Any, default: Any) -> Any:
     return None if value == default else value
 
 
-def _constant(r: Reading, total: int) -> Kwargs:
+def _constant(r: Guess, total: int) -> Kwargs:
     if r.warmup == 0:
         yield 0, {}
 
 
-def _plain(r: Reading, total: int) -> Kwargs:
+def _plain(r: Guess, total: int) -> Kwargs:
     yield r.warmup, {}
 
 
-def _cosine(r: Reading, total: int) -> Kwargs:
+def _cosine(r: Guess, total: int) -> Kwargs:
     yield r.warmup, _given(num_cycles=_other(_cycles(r, total - r.warmup), 0.5))
 
 
-def _cycles(r: Reading, steps: int) -> float:
+def _cycles(r: Guess, steps: int) -> float:
     """Return the turns of the wave in a number of steps."""
     return 0.5 * max(steps, 1) / r.half
 
 
-def _inverse_sqrt(r: Reading, total: int) -> Kwargs:
+def _inverse_sqrt(r: Guess, total: int) -> Kwargs:
     if r.timescale is not None:
         yield r.warmup, _given(timescale=_other(r.timescale, r.warmup or 10_000))
 
 
-def _cosine_to_a_floor(r: Reading, total: int) -> Kwargs:
+def _cosine_to_a_floor(r: Guess, total: int) -> Kwargs:
     yield r.warmup, _given(num_cycles=_other(_cycles(r, total - r.warmup), 0.5), min_lr=r.low)
 
 
-def _polynomial(r: Reading, total: int) -> Kwargs:
+def _polynomial(r: Guess, total: int) -> Kwargs:
     yield r.warmup, _given(lr_end=r.low, power=_other(r.power, 1.0))
 
 
-def _restarts(r: Reading, total: int) -> Kwargs:
+def _restarts(r: Guess, total: int) -> Kwargs:
     # A guess of thousands of waves comes from a curve that is no wave.
     if r.restarts <= min(total, 1000):
         yield r.warmup, _given(num_cycles=_other(r.restarts, 1))
 
 
-def _cosine_warmed_in_time(r: Reading, total: int) -> Kwargs:
+def _cosine_warmed_in_time(r: Guess, total: int) -> Kwargs:
     # The line has its top at its last update, and the wave its first step behind it.
     for warmup, first in ((r.warmup + 1, r.first / r.lr if r.lr else None), (1, None), (0, None), (1, r.first)):
         if first is r.first and r.lr:
@@ -142,7 +142,7 @@ def _cosine_warmed_in_time(r: Reading, total: int) -> Kwargs:
         yield warmup, _given(num_cycles=cycles, min_lr=r.low, warmup_lr_rate=first)
 
 
-def _stable(r: Reading, total: int) -> Kwargs:
+def _stable(r: Guess, total: int) -> Kwargs:
     if not r.lr:
         return
     end = r.warmup + r.stable - r.late + r.decay

@@ -34,6 +34,7 @@ FRAMEWORKS = {
     "tensorflow",
     "torch",
     "transformers",
+    "yaml",
 }
 Sources = dict[str, str]  # module name -> source text
 Complaints = Callable[[Sources], list[str]]
@@ -105,7 +106,7 @@ HOUSES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("compat.*", "forecast"),
         ("compat._remarks",),
         ("compat", "demo"),
-        ("_translate",),
+        ("_translate", "_configs"),
         ("_command",),
         ("", "cli"),
         ("__main__",),

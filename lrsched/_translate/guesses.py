@@ -19,7 +19,7 @@ _LOOKED_AT = 2**22
 
 
 @dataclass(frozen=True)
-class Reading:
+class Guess:
     """A rise to a top, a flat part, a fall or wave.
 
     Attributes:
@@ -49,22 +49,22 @@ class Reading:
     restarts: int = 1
 
 
-def readings(node: Schedule, total: int) -> Iterator[list[Reading]]:
+def guesses(node: Schedule, total: int) -> Iterator[list[Guess]]:
     """Yield guesses about a schedule in a training of `total` steps: those of its parts, then those of its values."""
     yield list(dict.fromkeys(_written(node, total)))
     yield list(dict.fromkeys(_measured(node, total)))
 
 
-def _written(node: Schedule, total: int) -> Iterator[Reading]:
+def _written(node: Schedule, total: int) -> Iterator[Guess]:
     """Yield what the parts of a schedule say."""
     pieces = parts(node)
-    yield from _fallen(Reading(node(0), 0, node(0)), pieces, total)
+    yield from _fallen(Guess(node(0), 0, node(0)), pieces, total)
     match pieces:
         case (Ramp(_, top, warmup), *rest) if rest:
-            yield from _fallen(Reading(node(0), warmup, top), rest, total)
+            yield from _fallen(Guess(node(0), warmup, top), rest, total)
 
 
-def _fallen(base: Reading, rest: Sequence[Schedule], total: int) -> Iterator[Reading]:
+def _fallen(base: Guess, rest: Sequence[Schedule], total: int) -> Iterator[Guess]:
     """Yield a rise with what the parts after it say."""
     match rest:
         case (Constant(_, int(stable)), tail, *_):
@@ -100,12 +100,12 @@ def _unwrapped(node: Schedule) -> tuple[Schedule, int, float, int | None]:
     return node, round(late), scale, cut
 
 
-def _measured(node: Schedule, total: int) -> Iterator[Reading]:
+def _measured(node: Schedule, total: int) -> Iterator[Guess]:
     """Yield what the values of a schedule say."""
     rates = np.asarray(node(np.arange(min(total, _LOOKED_AT)))) + np.zeros(min(total, _LOOKED_AT))
     top = float(np.max(rates))
     if not top > 0.0:
-        yield Reading(0.0, 0, 0.0)
+        yield Guess(0.0, 0, 0.0)
         return
     high = rates >= top * (1.0 - 1e-13)
     first = int(np.argmax(high))
@@ -117,7 +117,7 @@ def _measured(node: Schedule, total: int) -> Iterator[Reading]:
         lr = node(warmup)
         if lr <= 0.0:
             continue
-        base = Reading(node(0), warmup, lr, restarts=jumps + 1)
+        base = Guess(node(0), warmup, lr, restarts=jumps + 1)
         yield from _roots(base, rates)
         for stable in dict.fromkeys([last - warmup, last - warmup + 1, 0] if warmup == first else [0]):
             for low in dict.fromkeys([0.0, *map(node, ends)]):
@@ -128,7 +128,7 @@ def _measured(node: Schedule, total: int) -> Iterator[Reading]:
     # Where the top lies one step before the first.
     low, share = node(max(total - 1, 0)), (1.0 + math.cos(math.pi / total)) / 2.0
     if share > 0.0:
-        yield Reading(node(0), 0, low + (node(0) - low) / share, low=low, half=total)
+        yield Guess(node(0), 0, low + (node(0) - low) / share, low=low, half=total)
 
 
 def _line(node: Schedule, rates: NDArray[np.float64]) -> int:
@@ -152,7 +152,7 @@ def _near(number: float) -> list[float]:
     return list(dict.fromkeys([neat(float(f"{number:.10g}")), number]))
 
 
-def _halves(fall: Reading, rates: NDArray[np.float64]) -> Iterator[Reading]:
+def _halves(fall: Guess, rates: NDArray[np.float64]) -> Iterator[Guess]:
     """Yield the fall as a cosine: the steps to the middle tell its length."""
     start = fall.warmup + fall.stable
     middle, height = (fall.lr + fall.low) / 2.0, (fall.lr - fall.low) / 2.0
@@ -177,7 +177,7 @@ def _halves(fall: Reading, rates: NDArray[np.float64]) -> Iterator[Reading]:
             yield replace(fall, half=half, restarts=restarts + shift * steps)
 
 
-def _powers(fall: Reading, rates: NDArray[np.float64], total: int) -> Iterator[Reading]:
+def _powers(fall: Guess, rates: NDArray[np.float64], total: int) -> Iterator[Guess]:
     """Yield the fall as a power of what is left of the training."""
     steps = total - fall.warmup
     place = min(steps // 2, rates.size - fall.warmup - 1)
@@ -189,7 +189,7 @@ def _powers(fall: Reading, rates: NDArray[np.float64], total: int) -> Iterator[R
             yield replace(fall, power=power, half=steps)
 
 
-def _roots(base: Reading, rates: NDArray[np.float64]) -> Iterator[Reading]:
+def _roots(base: Guess, rates: NDArray[np.float64]) -> Iterator[Guess]:
     """Yield the fall as an inverse square root."""
     place, rate = rates.size - 1 - base.warmup, float(rates[-1])
     if place > 0 and base.lr * 1e-100 < rate < base.lr:
@@ -197,7 +197,7 @@ def _roots(base: Reading, rates: NDArray[np.float64]) -> Iterator[Reading]:
             yield replace(base, timescale=timescale)
 
 
-def _waves(base: Reading, rates: NDArray[np.float64]) -> Iterator[Reading]:
+def _waves(base: Guess, rates: NDArray[np.float64]) -> Iterator[Guess]:
     """Yield a wave of unknown length and depth: three values at equal distances tell both."""
     wave = rates[base.warmup :]
     turns = np.flatnonzero(np.diff(np.sign(np.diff(wave))) != 0)
