@@ -23,6 +23,9 @@ To add a library:
 * an entry of the library in LOOPS, tests/compat_loops.py. Where the trainer cannot be run the entry says where its loop
   was read, and there is no test here.
 
+`docs/trainers.md` says what to write in each tool. `page` runs these lines as they stand there, with what a test gives
+them; `follows` compares the rates with the schedule. `test_page.py` holds the page to its tests and to the versions.
+
 `torch_harness` has a model, batches and `watched(optimizer)` for trainers that drive PyTorch. `make test` runs the
 folder in processes of its own, because other tests load libraries without their `__init__`.
 """
@@ -31,6 +34,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -85,6 +89,37 @@ def agree(
     assert len(used) == updates, f"{library} made {len(used)} updates, not {updates}"
     assert len(set(used)) > 1, f"rates that never change decide nothing: {used[0]}"
     np.testing.assert_allclose([schedule(t) for t in range(updates)], used, rtol, 1e-15, err_msg=repr(schedule)[:300])
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "trainers.md"
+HEADING = re.compile(r"^#{2,4} (.+)$", re.MULTILINE)
+FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def examples(text: str) -> dict[str, str]:
+    """Return the lines of Python below each heading of a page, with empty ones before them: so errors name a line."""
+    starts = [(m.start(), m[1]) for m in HEADING.finditer(FENCE.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text))]
+    ends = [start for start, _ in starts[1:]] + [len(text)]
+    found: dict[str, str] = {}
+    for (start, title), end in zip(starts, ends, strict=True):
+        for block in FENCE.finditer(text, start, end):
+            code = found.get(title, "")
+            found[title] = code + "\n" * (text.count("\n", 0, block.start(1)) - code.count("\n")) + block[1]
+    return found
+
+
+def page(heading: str, **given: Any) -> dict[str, Any]:
+    """Run the lines below a heading of docs/trainers.md with these names; return all names that there are then."""
+    exec(compile(examples(PAGE.read_text(encoding="utf-8"))[heading], str(PAGE), "exec"), given)
+    return given
+
+
+def follows(schedule: Schedule, *used: Sequence[float], updates: int = UPDATES, rtol: float = 0.0) -> None:
+    """Compare the rates that the updates of a training used, or of several that went on with each other."""
+    rates = [rate for part in used for rate in part]
+    assert len(rates) == updates, f"there were {len(rates)} updates, not {updates}"
+    assert len(set(rates)) > 1, f"rates that never change decide nothing: {rates[0]}"
+    np.testing.assert_allclose(rates, [schedule(t) for t in range(updates)], rtol, rtol and 1e-15)
 
 
 class _Nothing(type):

@@ -4,10 +4,10 @@ import warnings
 
 import pytest
 import torch
-from harness import EPOCH, UPDATES, agree, real
+from harness import EPOCH, UPDATES, agree, follows, page, real
 from torch_harness import Pairs, line, sgd, watched
 
-from lrsched import Cosine, Warmup, compat, rules
+from lrsched import Cosine, Warmup, compat, rules, warmup_cosine
 from lrsched_torch import RuleOptimizer
 from lrsched_torch._shared.jobs import Job
 
@@ -120,3 +120,62 @@ def test_an_optimizer_with_a_schedule_follows_it_whatever_scheduler_the_trainer_
     told = [one for one in found if "RuleOptimizer goes on with its schedule" in str(one.message)]
     assert used == [OWN(t) for t in range(UPDATES)]
     assert len(told) == (2 if made is alone else 0)  # once for each of the two optimizers
+
+
+class Log(transformers.TrainerCallback):
+    """Keeps the rates that the Trainer logs, one for each update."""
+
+    def __init__(self):
+        self.rates = []
+
+    def on_log(self, args, state, control, logs, **more):
+        self.rates += [logs["learning_rate"]] if "learning_rate" in logs else []
+
+
+PAGE_RUNS = {"save_strategy": "steps", "save_steps": 7, "use_cpu": True, "report_to": [], "disable_tqdm": True}
+PAGE_RUNS |= {"per_device_train_batch_size": 1, "logging_steps": 1, "logging_nan_inf_filter": False}
+
+
+def by_the_page(heading, folder, schedule, updates, resume, **options):
+    """Return the rates that the updates used and those that were logged, in a training by the lines of the page."""
+    used, log = [], Log()
+
+    class Trainer(transformers.Trainer):
+        def __init__(self, *given, train_dataset, **more):
+            stop = [Stop(updates), log]
+            super().__init__(*given, collate, train_dataset, callbacks=stop, **more)
+
+        def create_optimizer(self, *given):
+            made = super().create_optimizer(*given)
+            made.register_step_pre_hook(lambda opt, *_: used.append(float(opt.param_groups[0]["lr"])))
+            return made
+
+    options = {"max_steps": UPDATES, **PAGE_RUNS, **options}
+    if heading == "Hugging Face Trainer, its own scheduler":
+        options.pop("max_steps")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        page(
+            heading, torch=torch, Trainer=Trainer, TrainingArguments=transformers.TrainingArguments, model=Line(),
+            args=transformers.TrainingArguments(str(folder), **options), data=Pairs(EPOCH), schedule=schedule,
+            steps=UPDATES, folder=str(folder), options=options, resume=resume,
+        )  # fmt: skip
+    return used, log.rates
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(
+    ("heading", "schedule"),
+    [
+        ("Hugging Face Trainer", OWN),
+        ("Hugging Face Trainer, its own scheduler", warmup_cosine(0.1, steps=UPDATES, warmup=3)),
+        ("Hugging Face Trainer, RuleOptimizer", OWN),
+    ],
+)
+def test_the_page(tmp_path, heading, schedule, accumulate):
+    """An update, and what is logged of it, have the rate of the schedule."""
+    first, logged = by_the_page(heading, tmp_path, schedule, 7, False, gradient_accumulation_steps=accumulate)
+    rest, more = by_the_page(heading, tmp_path, schedule, UPDATES, True, gradient_accumulation_steps=accumulate)
+    rtol = 1e-14 if heading.endswith("its own scheduler") else 0.0  # transformers computes it another way
+    follows(schedule, first, rest, rtol=rtol)
+    follows(schedule, logged, more, rtol=rtol)
