@@ -1,4 +1,4 @@
-"""docs/trainers.md: a test runs each example, with the versions that the tests install; what holds it to that can fail."""
+"""docs/trainers.md: a test runs each example, with versions that the tests install; what holds it to that can fail."""
 
 import re
 from pathlib import Path
