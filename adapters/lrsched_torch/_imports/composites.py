@@ -3,13 +3,19 @@
 import copy
 import math
 from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from torch.optim import lr_scheduler, swa_utils
 
-from lrsched import Constant, Hold, Product, Schedule, Shift
+from lrsched import Constant, Hold, Product, Repeat, Schedule, Shift, Table
 from lrsched.compat import torch as recipes
 from lrsched_torch._imports.leaves import rate_of, read_leaf, read_product, read_swa
+from lrsched_torch._imports.legacy import milestones
+from lrsched_torch._scheduler.feedback import FeedbackLR
+from lrsched_torch._scheduler.scheduler import ScheduleLR
 
 # The first has no value of its own where another scheduler has set the rate.
 _MULTIPLY = (
@@ -21,6 +27,17 @@ _MULTIPLY = (
     lr_scheduler.ExponentialLR,
     lr_scheduler.PolynomialLR,
     lr_scheduler.CosineAnnealingLR,
+)
+# How many factors are listed at most.
+_LISTED = 100_000
+# They set the rate, whatever they find.
+_SET = (
+    ScheduleLR,
+    FeedbackLR,
+    lr_scheduler.LambdaLR,
+    lr_scheduler.CosineAnnealingWarmRestarts,
+    lr_scheduler.CyclicLR,
+    lr_scheduler.OneCycleLR,
 )
 
 
@@ -42,9 +59,7 @@ def _sequential(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
     """Read a sequence; it lets its first part, and what that consists of, take one step more before update 0."""
     children, begins = scheduler._schedulers, starts(scheduler, ahead)
     first = _from_initial(children[0], i)
-    if type(first) is swa_utils.SWALR:
-        if ahead:
-            raise ValueError("from_torch(scheduler) must get a SWALR in a sequence that stands in no other one first")
+    if type(first) is swa_utils.SWALR and not ahead:
         parts = [read_swa(first, i, rate_of(first, i))]
     else:
         parts = [read(first, i, ahead + nested(first))]
@@ -57,7 +72,7 @@ def _sequential(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
             parts.append(Constant(rate_of(child, i)))  # a part that takes over is at its end already
         else:
             parts.append(read(child, i))
-    if ahead or first is not children[0]:
+    if ahead or (first is not children[0] and not nested(first)):
         parts[0] = _turned(children[0], i, parts[0])
     return recipes.SequentialLR(parts, begins)
 
@@ -67,6 +82,12 @@ def _from_initial(scheduler: Any, i: int) -> Any:
 
     That is the first rate of the group, which a `OneCycleLR` has replaced.
     """
+    if type(scheduler) is lr_scheduler.ChainedScheduler:
+        begun = copy.copy(scheduler)
+        begun._schedulers = [_from_initial(part, i) for part in scheduler._schedulers]
+        return begun
+    if nested(scheduler):
+        return scheduler
     initial = float(scheduler.optimizer.param_groups[i]["initial_lr"])
     kinds = (*_MULTIPLY, swa_utils.SWALR)
     if type(scheduler) not in kinds or math.isclose(initial, rate_of(scheduler, i), rel_tol=1e-12):
@@ -88,6 +109,13 @@ def nested(scheduler: Any) -> bool:
     return hasattr(scheduler, "_schedulers")
 
 
+def count_of(scheduler: Any) -> int:
+    """Return the number of the update that the current rates are for."""
+    while isinstance(scheduler, lr_scheduler.ChainedScheduler):
+        scheduler = scheduler._schedulers[0]
+    return int(scheduler.last_epoch)
+
+
 def leaves_of(scheduler: Any) -> list[Any]:
     """Return the schedulers that a scheduler consists of."""
     return [leaf for part in getattr(scheduler, "_schedulers", ()) for leaf in leaves_of(part)] or [scheduler]
@@ -102,6 +130,9 @@ def flat(scheduler: Any) -> list[Any]:
 
 def _chained(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
     children = flat(scheduler)
+    setting = [k for k, child in enumerate(children) if type(child) in _SET]
+    if setting and not any(type(child) is lr_scheduler.SequentialLR for child in children):
+        return _set(children[setting[-1] :], i, ahead)
     parts = [read(child, i, ahead) for child in children]
     if len(children) == 1:
         return parts[0]
@@ -134,6 +165,45 @@ def _chained(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
             end = int(turning)
         pieces.append(local if end is None else Hold(local, end - start))
     return Schedule.sequence(pieces)
+
+
+def _set(children: list[Any], i: int, ahead: int) -> Schedule:
+    """Return the rate that the first of some schedulers sets in each step, times the factors of the others' steps."""
+    first, *others = children
+    schedule = read(first, i, ahead)
+    initial = float(first.optimizer.param_groups[i]["initial_lr"])
+    if type(first) is lr_scheduler.CyclicLR and not ahead and initial != schedule(0):
+        schedule = Constant(initial, steps=1) >> Shift(schedule, 1)  # built on top of another, it begins there
+    for child in others:
+        schedule = schedule * _factors(child, i, ahead)
+    return schedule
+
+
+def _factors(scheduler: Any, i: int, ahead: int) -> Schedule:
+    """Return by what a scheduler multiplies the rate that it finds in each step."""
+    kind = type(scheduler)
+    if kind is lr_scheduler.MultiplicativeLR:
+        factor: Schedule = Schedule.of(scheduler.lr_lambdas[i])
+        return factor if ahead else Constant(1.0, steps=1) >> Shift(factor, 1)
+    last = 0
+    if kind is lr_scheduler.MultiStepLR:
+        last = max(milestones(scheduler), default=0)
+    elif kind in (lr_scheduler.ConstantLR, lr_scheduler.LinearLR):
+        last = math.ceil(scheduler.total_iters)
+    rates = [rate_of(scheduler, i), *map(float, read(scheduler, i, ahead)(np.arange(min(last, _LISTED) + 1)))]
+    endless = kind in (lr_scheduler.StepLR, lr_scheduler.ExponentialLR)
+    if not (last or endless) or last > _LISTED or not all(rates) or (endless and not scheduler.gamma):
+        raise ValueError(
+            f"from_torch(scheduler) must get a scheduler that multiplies the rate, and not by 0, after one that sets "
+            f"the rate, got a {kind.__name__}"
+        )
+    factors = tuple(after / before for before, after in pairwise(rates))
+    if kind is lr_scheduler.StepLR:
+        size, fall = Fraction(scheduler.step_size).numerator, Constant(scheduler.gamma, steps=1)
+        return Constant(1.0, steps=size) >> Repeat(fall >> Constant(1.0, steps=size - 1) if size > 1 else fall)
+    if kind is lr_scheduler.ExponentialLR:
+        return Constant(factors[0], steps=1) >> Constant(scheduler.gamma)
+    return Table((*factors, 1.0))
 
 
 def _resets(scheduler: Any, ahead: int) -> list[int]:

@@ -34,7 +34,7 @@ def is_handler(thing: Any) -> bool:
 
 def read_handler(handler: Any, read: Read) -> list[Schedule]:
     """Return the schedule of each parameter group; `read` reads the schedulers of torch in it."""
-    optimizer = _optimizer(handler)
+    optimizer = driven_by(handler)
     schedules: list[Schedule] = []
     for i, group in enumerate(optimizer.param_groups):
         rate = float(group["lr"])
@@ -70,7 +70,8 @@ def torchs_of(handler: Any) -> list[Any]:
     return [_of_torch(part) for part in _parts(handler) if type(part).__name__ == "LRScheduler"]
 
 
-def _optimizer(handler: Any) -> Any:
+def driven_by(handler: Any) -> Any:
+    """Return the optimizer whose rates a handler sets."""
     parts = list(_parts(handler))
     for part in parts:
         if part.param_name != "lr":

@@ -13,6 +13,8 @@ from lrsched.compat import torch as recipes
 from lrsched_torch._imports.legacy import annealing, has_own_scale, milestones, phase_ends
 from lrsched_torch._imports.transformers import read_lambda
 from lrsched_torch._imports.twin import RTOL
+from lrsched_torch._scheduler.feedback import FeedbackLR
+from lrsched_torch._scheduler.hooks import hooked
 from lrsched_torch._scheduler.scheduler import ScheduleLR
 
 # The smallest parts of a step in which the sizes of a cycle are given.
@@ -31,7 +33,13 @@ def _own(scheduler: ScheduleLR, i: int) -> Schedule:
     schedule = scheduler._plan[i]
     if schedule is None:
         return Constant(float(scheduler.optimizer.param_groups[i]["lr"]))
-    return scheduler._first(i) * schedule if scheduler.relative else schedule
+    schedule = scheduler._first(i) * schedule if scheduler.relative else schedule
+    return scheduler.factor * schedule if isinstance(scheduler, FeedbackLR) and scheduler.factor != 1.0 else schedule
+
+
+def schedules_of(optimizer: Any) -> list[Schedule | None]:
+    """Return the schedule that each group of a `RuleOptimizer` follows by itself; of another optimizer none."""
+    return list(getattr(hooked(optimizer), "_schedules", ())) or [None] * len(optimizer.param_groups)
 
 
 # Under which names schedulers keep their arguments; the first is the time that they take.
@@ -163,6 +171,7 @@ def _again(scheduler: Any, i: int) -> Schedule:
 
 _READERS: dict[type, Callable[[Any, int], Schedule]] = {
     ScheduleLR: _own,
+    FeedbackLR: _own,
     lr_scheduler.LambdaLR: lambda scheduler, i: read_lambda(scheduler.lr_lambdas[i], rate_of(scheduler, i)),
     lr_scheduler.MultiplicativeLR: lambda scheduler, i: read_product(scheduler, i, rate_of(scheduler, i)),
     lr_scheduler.StepLR: _plain,
@@ -181,12 +190,20 @@ _READERS: dict[type, Callable[[Any, int], Schedule]] = {
 
 def read_leaf(scheduler: Any, i: int, ahead: int = 0) -> Schedule:
     """Read a scheduler that the sequences around it have made to step `ahead` times before the first update."""
+    if ahead and type(scheduler) is swa_utils.SWALR:
+        raise ValueError("from_torch(scheduler) must get a SWALR in a sequence that stands in no other one first")
     if ahead and type(scheduler) in _AGAIN:
         return _again(scheduler, i)
     read = _READERS.get(type(scheduler))
     if read is not None:
         return read(scheduler, i)
+    refuse_feedback(scheduler)
+    name = type(scheduler).__name__
+    raise TypeError(f"from_torch(scheduler) must get a scheduler of torch, transformers or ignite, got a {name}")
+
+
+def refuse_feedback(scheduler: Any) -> None:
+    """Raise an error if a scheduler answers a metric."""
     name = type(scheduler).__name__
     if name in ("ReduceLROnPlateau", "GreedyLR"):
         raise ValueError(f"from_torch(scheduler) must get a function of the step, got a {name}: use lrsched.feedback")
-    raise TypeError(f"from_torch(scheduler) must get a scheduler of torch, transformers or ignite, got a {name}")

@@ -2,17 +2,19 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 from torch.optim import lr_scheduler
 
-from lrsched import Schedule
-from lrsched_torch._imports.composites import first_end, flat, leaves_of, nested, read, starts, turn
+from lrsched import Constant, Schedule
+from lrsched_torch._imports.composites import count_of, first_end, flat, nested, read, starts, turn
 from lrsched_torch._imports.ignite import is_handler, read_handler, torchs_of
-from lrsched_torch._imports.leaves import momentum_cycle
+from lrsched_torch._imports.leaves import momentum_cycle, schedules_of
 from lrsched_torch._imports.momentum import cycles_momentum, field_of, momentum_of, read_momentum
+from lrsched_torch._imports.tools import driven_of, optimizer_of
 from lrsched_torch._imports.twin import STEPS, ahead, alike
 from lrsched_torch._scheduler.wanted import exactly
 
@@ -42,13 +44,22 @@ def from_torch(
 
     States that older versions of torch have saved are read as they meant them.
 
+    What tools hold is read as they step it. Several schedulers of one optimizer, in a list, are stepped one after the
+    other in that order: what one writes the next finds. accelerate lets a prepared scheduler take as many steps for an
+    update as there are processes, so that step t is update t. What Lightning's `configure_optimizers` returns, an
+    `LRSchedulerConfig` and its dictionary count what `interval` says, epochs by default: `Epochs(schedule, n)` counts
+    the updates. The groups of several optimizers follow each other. An optimizer by itself keeps its rates; a
+    `RuleOptimizer` with a schedule follows that, whatever drives it.
+
     A handler of pytorch-ignite is read as attached to `Events.ITERATION_STARTED`, or with `use_legacy` to
     `ITERATION_COMPLETED`: step t is its event t, and what its `LRScheduler` makes of the first step is included. A
     group that it does not drive keeps the rate that it has. Fields other than "lr" are refused.
 
     Args:
         scheduler: an object of `torch.optim.lr_scheduler`, of `torch.optim.swa_utils`, of
-            `ignite.handlers.param_scheduler`, or a `ScheduleLR`.
+            `ignite.handlers.param_scheduler`, a `ScheduleLR`, or a `FeedbackLR` with the factor that it has now; a list
+            of them; accelerate's `AcceleratedScheduler`; an `LRSchedulerConfig`, or what `configure_optimizers`
+            returns; or an optimizer that no scheduler drives.
         momentum: whether the momenta are wanted too; None stands for no, with a warning if the scheduler cycles them.
 
     Returns:
@@ -85,31 +96,67 @@ def from_torch(
     """
     if momentum is not None:
         exactly(bool, "from_torch(momentum=...)", momentum)
-    if is_handler(scheduler):
-        if momentum:
+    rates: list[Schedule] = []
+    momenta: list[Schedule] = []
+    for optimizer, driver, pace in driven_of(scheduler):
+        if momentum and is_handler(driver):
             raise ValueError(
                 "from_torch(scheduler, momentum=True) must get a scheduler of torch, got a handler of ignite"
             )
-        schedules = read_handler(scheduler, read)
-        driven = [part for part in torchs_of(scheduler) if cycles_momentum(part)]
-        if driven and momentum is None:
-            _warn_of_momentum(field_of(driven[0].optimizer))
-        return schedules
-    groups = range(len(_optimizer(scheduler).param_groups))
-    schedules = [read(scheduler, i) for i in groups]
-    cycles = cycles_momentum(scheduler)
-    if momentum and not cycles:
+        read_rates, read_momenta = _one(optimizer, driver, momentum)
+        rates += map(pace.of, read_rates)
+        momenta += map(pace.of, read_momenta)
+    return (rates, momenta) if momentum else rates
+
+
+def _one(
+    optimizer: torch.optim.Optimizer, scheduler: Any, momentum: bool | None
+) -> tuple[list[Schedule], list[Schedule]]:
+    """Return the schedules of an optimizer and those of its momenta, if they are wanted."""
+    own = schedules_of(optimizer)
+    groups = range(len(optimizer.param_groups))
+    parts = torchs_of(scheduler) if is_handler(scheduler) else [] if scheduler is None else [scheduler]
+    driven = [part for part in parts if cycles_momentum(part)]
+    if momentum and not driven:
         raise ValueError(
             "from_torch(scheduler, momentum=True) must get a scheduler that cycles the momentum, a OneCycleLR or "
-            f"CyclicLR or one that holds it, got a {type(scheduler).__name__}"
+            f"CyclicLR or one that holds it, got a {type(scheduler or optimizer).__name__}"
         )
     momenta = [read_momentum(scheduler, i, starts, momentum_cycle) for i in groups] if momentum else []
-    _check(scheduler, schedules, momenta)
-    if momentum:
-        return schedules, momenta
-    if cycles and momentum is None:
-        _warn_of_momentum(field_of(_optimizer(scheduler)))
-    return schedules
+    if is_handler(scheduler):
+        schedules = read_handler(scheduler, read)
+    elif scheduler is None:
+        schedules = [own[i] or _kept(optimizer, i) for i in groups]
+    else:
+        schedules = [own[i] or _read(scheduler, i) for i in groups]
+        if not all(own) or momenta:
+            _check(scheduler, schedules, momenta, own)
+    if driven and momentum is None:
+        _warn_of_momentum(field_of(driven[0].optimizer))
+    return schedules, momenta
+
+
+def _read(scheduler: Any, i: int) -> Schedule:
+    try:
+        return read(scheduler, i)
+    except ValueError as error:  # of a preset that cannot say it
+        if str(error).startswith("from_torch"):
+            raise
+        raise ValueError(
+            "from_torch(scheduler) must get a scheduler whose rates follow from its arguments, got a "
+            f"{type(scheduler).__name__}: {error}"
+        ) from error
+
+
+def _kept(optimizer: torch.optim.Optimizer, i: int) -> Schedule:
+    """Return the rate of a group that nothing drives."""
+    group = optimizer.param_groups[i]
+    if "initial_lr" in group:
+        raise ValueError(
+            "from_torch(scheduler) must get the scheduler of an optimizer that has one, got the "
+            f"{type(optimizer).__name__} alone"
+        )
+    return Constant(float(group["lr"]))
 
 
 def _warn_of_momentum(field: str) -> None:
@@ -118,42 +165,32 @@ def _warn_of_momentum(field: str) -> None:
         "rates, momenta = from_torch(scheduler, momentum=True) and drive both, the momenta by "
         f"ScheduleLR(optimizer, momenta, field={field!r}); momentum=False says that none are wanted",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
-def _optimizer(scheduler: Any) -> torch.optim.Optimizer:
-    optimizer = getattr(scheduler, "optimizer", None)
-    if optimizer is None and hasattr(scheduler, "_schedulers"):  # a SequentialLR of torch 1.10 has none
-        optimizer = getattr(leaves_of(scheduler)[0], "optimizer", None)
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"from_torch(scheduler) must get a torch scheduler, got {scheduler!r}")
-    return optimizer
-
-
-def _now(scheduler: Any) -> int:
-    """Return the number of the update that the current rates are for."""
-    while isinstance(scheduler, lr_scheduler.ChainedScheduler):
-        scheduler = scheduler._schedulers[0]
-    return int(scheduler.last_epoch)
-
-
-def _horizon(scheduler: Any) -> float:
-    """Return the last step at which torch is still on the curve."""
+def _horizon(scheduler: Any, ahead: int = 0) -> float:
+    """Return the last step at which torch is still on the curve; `ahead` as for its rates."""
     if isinstance(scheduler, lr_scheduler.OneCycleLR):
         return scheduler.total_steps - 1
     if isinstance(scheduler, lr_scheduler.ChainedScheduler):
         children = flat(scheduler)
-        return _horizon(children[0]) if len(children) == 1 else min(map(turn, children))
+        turns = [turn(child, ahead) for child in children if len(children) > 1]
+        return min(*turns, *(_horizon(child, ahead) for child in children), math.inf)
     if isinstance(scheduler, lr_scheduler.SequentialLR):
-        return first_end(scheduler, 0, lambda part, ahead: turn(part, ahead) if nested(part) else _horizon(part))
+        return first_end(
+            scheduler, ahead, lambda part, k: min(turn(part, k) if nested(part) else math.inf, _horizon(part, k))
+        )
     return math.inf
 
 
-def _check(scheduler: Any, schedules: list[Schedule], momenta: list[Schedule]) -> None:
-    """Compare the schedules with the current rates and momenta and with the next steps of a copy."""
-    optimizer = _optimizer(scheduler)
-    now, last = _now(scheduler), _horizon(scheduler)
+def _check(scheduler: Any, schedules: list[Schedule], momenta: list[Schedule], own: Sequence[Schedule | None]) -> None:
+    """Compare the schedules with the current rates and momenta and with the next steps of a copy.
+
+    Groups with a schedule of their own do not take what the scheduler writes.
+    """
+    optimizer = optimizer_of(scheduler)
+    now, last = count_of(scheduler), _horizon(scheduler)
     if now < 0:
         raise ValueError(
             f"from_torch(scheduler) must get a scheduler that has begun, got a {type(scheduler).__name__} before its "
@@ -164,6 +201,8 @@ def _check(scheduler: Any, schedules: list[Schedule], momenta: list[Schedule]) -
         if step > last:
             return
         for i, (group, schedule) in enumerate(zip(groups, schedules, strict=True)):
+            if own[i] is not None:
+                continue
             rate, expected = float(group["lr"]), schedule(step)
             most = max(tops[i], float(group.get("initial_lr", 0.0)))
             if not alike(rate, expected, most):
