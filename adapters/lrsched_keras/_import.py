@@ -21,7 +21,7 @@ _NAMES = (
 
 
 def from_keras(schedule: Any) -> Schedule:
-    """The schedule that a Keras `LearningRateSchedule` computes, or that a Keras optimizer follows.
+    """The schedule that a Keras `LearningRateSchedule` or optimizer follows.
 
     Args:
         schedule: an object of one of the six classes of `keras.optimizers.schedules`; an `LRSchedule`, whose own

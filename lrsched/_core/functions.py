@@ -118,7 +118,11 @@ class StepFunction:
         """Return the function, or raise an error that names `where`."""
         if not is_function(value):
             hint = "; a schedule is one already" if isinstance(value, Value) else ""
-            hint = f": write {value.__name__}(...)" if value in CLASSES.get("schedule", {}).values() else hint
+            hint = (
+                f": write {value.__name__}(...)"
+                if isinstance(value, type) and value in CLASSES["schedule"].values()
+                else hint
+            )
             raise TypeError(f"{where} must be a function of the step, got {short(value)}{hint}")
         try:
             hash(value)
