@@ -1,10 +1,12 @@
 """What is trained in tests of PyTorch's trainers: a line fitted to four numbers a batch."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from harness import EPOCH
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 
 class Pairs(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -48,3 +50,14 @@ def watched(optimizer: torch.optim.Optimizer, field: str = "lr") -> list[float]:
     used: list[float] = []
     optimizer.register_step_pre_hook(lambda opt, args, kwargs: used.append(float(opt.param_groups[0][field])))
     return used
+
+
+@contextlib.contextmanager
+def all_watched() -> Iterator[list[float]]:
+    """Yield a list that grows with each update of any optimizer, as `watched` does, while the context lasts."""
+    used: list[float] = []
+    hook = register_optimizer_step_pre_hook(lambda opt, args, kwargs: used.append(float(opt.param_groups[0]["lr"])))
+    try:
+        yield used
+    finally:
+        hook.remove()

@@ -35,6 +35,7 @@ class FeedbackLR(ScheduleLR):
             follows from no number.
         scaler: the `GradScaler` of the loop, as `ScheduleLR` takes it; the rule does not see the metric of a step that
             stands still.
+        per_update: as `ScheduleLR` takes it.
 
     Attributes:
         state: state of the rule, a NamedTuple.
@@ -65,6 +66,7 @@ class FeedbackLR(ScheduleLR):
         relative: bool = False,
         last_epoch: int = -1,
         scaler: torch.amp.GradScaler | None = None,
+        per_update: bool = False,
     ) -> None:
         if not isinstance(rule, feedback.Feedback):
             raise wrong(TypeError, "FeedbackLR(rule=...)", "a rule such as feedback.Plateau()", rule)
@@ -73,7 +75,9 @@ class FeedbackLR(ScheduleLR):
         self.factor = 1.0
         if schedule is None:
             schedule, relative = Constant(1.0), True
-        super().__init__(optimizer, schedule, relative=relative, last_epoch=last_epoch, scaler=scaler)
+        super().__init__(
+            optimizer, schedule, relative=relative, last_epoch=last_epoch, scaler=scaler, per_update=per_update
+        )
 
     def _values(self, step: int) -> list[float | torch.Tensor]:
         values = super()._values(step)

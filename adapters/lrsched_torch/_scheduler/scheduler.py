@@ -58,6 +58,8 @@ class ScheduleLR(LRScheduler):
             use `schedule(k + 1)`. To resume, prefer `load_state_dict`.
         scaler: the `GradScaler` of the loop: then `step()` stands still if the scaler has skipped every update since
             the last one. accelerate needs none: it leaves out such a step itself.
+        per_update: let `step()` stand still unless the optimizer was called since the last one, so that many calls are
+            one step: accelerate makes one for each process, unless it splits batches.
 
     Attributes:
         last_epoch: number of the update that the current values are for, counted from 0.
@@ -96,6 +98,7 @@ class ScheduleLR(LRScheduler):
         field: str = "lr",
         last_epoch: int = -1,
         scaler: torch.amp.GradScaler | None = None,
+        per_update: bool = False,
     ) -> None:
         name = type(self).__name__
         if not isinstance(optimizer, Optimizer):
@@ -104,6 +107,7 @@ class ScheduleLR(LRScheduler):
         self.schedules = _checked(name, schedule, len(groups))
         self.relative = exactly(bool, f"{name}(relative=...)", relative)
         self.field = exactly(str, f"{name}(field=...)", field)
+        self.per_update = exactly(bool, f"{name}(per_update=...)", per_update)
         last_epoch = whole(f"{name}(last_epoch=...)", last_epoch)
         match = re.fullmatch(r"(\w+)(?:\[(\d+)\])?", field)
         if scaler is not None:
@@ -135,7 +139,7 @@ class ScheduleLR(LRScheduler):
             LoopWatch(self)
         if self.relative and self.field == "lr":
             tell_factors(name, [(self._first(i), one) for i, one in enumerate(self._plan) if one is not None])
-        if scaler is not None:
+        if scaler is not None or per_update:
             self._count()
             self.scaler = scaler
 
@@ -304,6 +308,8 @@ class ScheduleLR(LRScheduler):
             warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=3)
             # A ValueError for the wrong kind too: DeepSpeed takes a TypeError for a scheduler with another signature.
             epoch = whole(f"{name}(epoch=...)", epoch, kind=ValueError)
+        if self.per_update and epoch is None and not self._is_initial and not self._done:
+            return
         told = self.scaler if scaler is None else scaler
         # accelerate tells of a skipped step by itself.
         skipped = getattr(self.optimizer, "step_was_skipped", False) if told is None else self._skipped(told)
@@ -320,6 +326,8 @@ class ScheduleLR(LRScheduler):
             self._look = look(self)
         if metric is not None:
             self._take(metric)
+        if self.per_update and told is None:
+            self._count()
         self._update_lr(epoch)
         self._step_count += 1
 

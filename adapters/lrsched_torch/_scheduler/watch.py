@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Iterable
+from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,15 +17,20 @@ MANY = 10
 # A schedule of fewer steps may be one of epochs.
 LONG = 1000
 NEVER = 2**62
+INSIDE = ("torch", "lrsched_torch", "contextlib", "accelerate")
+
+
+def callers() -> list[FrameType]:
+    """Return the code that asks, and what has called it, up to the first that is no library's."""
+    found = [sys._getframe(1)]
+    while (up := found[-1].f_back) and found[-1].f_globals.get("__name__", "").partition(".")[0] in INSIDE:
+        found.append(up)
+    return found
 
 
 def level() -> int:
     """Return how far up the code lies that has called an optimizer or a scheduler."""
-    inside = ("torch", "lrsched_torch", "contextlib")
-    up, frame = 1, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
-        up, frame = up + 1, frame.f_back
-    return up
+    return len(callers()) - 1
 
 
 def alarm(schedule: Schedule | None) -> int:
@@ -103,6 +109,7 @@ def look(scheduler: Any) -> int:
             watch.first, watch.updates = watch.updates, 0
             return count + 1
         watch.end(scheduler)
+        _tell_processes(scheduler)
     last, i = max((alarm(one), i) for i, one in enumerate(scheduler.schedules))
     if done >= last:
         tell_ended(type(scheduler).__name__, scheduler.schedules[i].length, done)
@@ -135,6 +142,20 @@ def _tell_many(scheduler: Any, updates: int) -> None:
             f"length-looks-like-updates: {name}.step() was called once for {updates} updates, and its schedule takes "
             f"{steps} steps, which would be {steps * updates} updates: call it after each (in Lightning by "
             "lightning_config(scheduler)), or give it a schedule in epochs",
+            LintWarning,
+            stacklevel=level(),
+        )
+
+
+def _tell_processes(scheduler: Any) -> None:
+    """Warn that accelerate makes many steps of one update, as the loop says that calls this scheduler."""
+    loops = [frame.f_locals for frame in callers() if frame.f_globals.get("__name__") == "accelerate.scheduler"]
+    processes = loops[-1].get("num_processes", 1) if loops else 1
+    if processes > 1 and not scheduler.per_update:
+        name = type(scheduler).__name__
+        warnings.warn(
+            f"counts-processes: accelerate steps a prepared scheduler once for each of {processes} processes, so an "
+            f"update is {processes} steps of the schedule: write {name}(..., per_update=True), or split_batches=True",
             LintWarning,
             stacklevel=level(),
         )
