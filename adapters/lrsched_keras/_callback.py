@@ -44,9 +44,9 @@ class LRCallback(keras.callbacks.Callback):
     optimizer had at first, or, if it was built with `FeedbackSchedule(schedule)`, the schedule. Where an epoch has no
     validation, a rule that monitors `val_...` waits. After a batch, Keras logs the mean since the epoch began. The
     state of the rule stays in the callback over several calls of `fit` with one model, and begins anew with another
-    one; `get_state` and `set_state` carry it on to another process, or `backup` does. A rate that somebody else sets,
-    by hand or in another callback, stays, and the factor goes on from there. A rule that can end a run
-    (`EarlyStopping`) sets `model.stop_training`.
+    one, or with another optimizer; `get_state` and `set_state` carry it on to another process, or `backup` does. A rate
+    that somebody else sets, by hand or in another callback, stays, and the factor goes on from there. A rule that can
+    end a run (`EarlyStopping`) sets `model.stop_training`, and the next `fit` begins anew.
 
     The rate that was last set appears in the history as `learning_rate`.
 

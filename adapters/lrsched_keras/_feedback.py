@@ -30,8 +30,9 @@ class FeedbackSchedule(keras.optimizers.schedules.LearningRateSchedule, _Base):
 
     The factor is saved with the model as a part of its configuration. On JAX the schedule is a `keras.Variable` itself
     and belongs to the variables of its optimizer: build one for each optimizer; in a callback, reach it through
-    `self.model.optimizer`; and a model saved on another backend loads without the state of its optimizer, with a
-    warning.
+    `self.model.optimizer`; assigned to an optimizer of Keras that exists already, it finds its place among the
+    variables, which are saved by number, when an `LRCallback` begins to train; and a model saved on another backend
+    loads without the state of its optimizer, with a warning.
 
     Args:
         schedule: a schedule of lrsched, whose steps are updates, or a `LearningRateSchedule` of Keras; under
@@ -171,15 +172,18 @@ class FeedbackLoop:
         self.factor = 1.0
         self.bases: list[float] = []
         self.observed = 0
-        self._model: Any = None
+        # What it trains, by weak references: a model and its optimizers.
+        self._trains: list[Any] = []
         # By optimizer what was set last and with which factor, to see whether somebody else has set another number.
         self._left: dict[int, tuple[float, float]] = {}
 
     def begin(self, model: Any, dials: list[Dial]) -> None:
-        """Begin to train a model: anew, unless it is the first one, or the one before."""
-        if self._model is not None and self._model() is not model:
+        """Begin to train a model: anew if it or its optimizer is another one, or if the rule has ended the last run."""
+        trains = [model, *(core_of(dial.optimizer) for dial in dials)]
+        same = [*map(id, trains)] == [id(one()) for one in self._trains]
+        if self._trains and (not same or self._ended):
             self._forget()
-        self._model = weakref.ref(model)
+        self._trains = [*map(weakref.ref, trains)]
         if len(self.bases) != len(dials):
             self.bases = [dial.number for dial in dials]
 
@@ -206,6 +210,10 @@ class FeedbackLoop:
             raise ValueError(f"LRCallback(monitor=...) must be one of {sorted(logs)}, got {self.monitor!r}")
         self.state, self.factor = self.rule.update(self.state, float(logs[self.monitor]))
         self.observed += 1
+        return self._ended
+
+    @property
+    def _ended(self) -> bool:
         return bool(getattr(self.state, "stop", False))
 
     def get(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from lrsched.arguments import (
     Real,
     TextOrNone,
     checked,
+    short,
 )
 from lrsched_keras._feedback import FeedbackSchedule, put_in_order
 from lrsched_keras._schedule import LRSchedule
@@ -177,6 +178,7 @@ class RuleOptimizer(keras.optimizers.Optimizer):
 
     def build(self, variables: list[Any]) -> None:
         """Create the slots of the variables to train."""
+        variables = _listed("RuleOptimizer.build(variables)", variables)
         # The reader of .h5 knows the variables of the model alone, not those of its layers: there is more to come.
         if self.built or not variables:
             return
@@ -228,7 +230,7 @@ class RuleOptimizer(keras.optimizers.Optimizer):
             ValueError: gradients and variables differ in number or shape, or a variable is unknown.
         """
         if trainable_variables is not None:
-            trainable_variables = list(trainable_variables)
+            trainable_variables = _listed("RuleOptimizer.apply(trainable_variables)", trainable_variables)
         grads = self._fitting(grads, trainable_variables)
         apply = super().apply
         if self._native is not None and keras.config.backend() == "torch":
@@ -250,6 +252,12 @@ class RuleOptimizer(keras.optimizers.Optimizer):
             raise ValueError(f"{where} must hold a gradient for each of {len(variables)} variables, got {len(grads)}")
         if len({*map(id, variables)}) < len(variables):
             raise ValueError("RuleOptimizer.apply(trainable_variables) must hold each variable once, got one twice")
+        known = self._trainable_variables_indices
+        for unknown in (v for v in variables if self.built and self._var_key(v) not in known):
+            raise ValueError(
+                "RuleOptimizer.apply(trainable_variables) must be among the variables that it was built with, got "
+                f"{_name(unknown)!r}: build it with all that are ever trained, or begin with a new one"
+            )
         return [self._tensor(f"{where}[{i}]", g, v) for i, (g, v) in enumerate(zip(grads, variables, strict=False))]
 
     def _tensor(self, where: str, gradient: Any, variable: Any) -> Any:
@@ -361,9 +369,12 @@ class RuleOptimizer(keras.optimizers.Optimizer):
 
     def set_weights(self, weights: Iterable[Any]) -> None:
         """Set all variables of the optimizer, or none; before it is built, those that it will have."""
+        where = "RuleOptimizer.set_weights(weights)"
+        if isinstance(weights, str) or not isinstance(weights, Iterable):
+            raise TypeError(f"{where} must hold the arrays of an optimizer, got {short(weights)}")
         arrays = [keras.ops.convert_to_numpy(weight) for weight in weights]
         if self.built:
-            super().set_weights(self._checked_weights("RuleOptimizer.set_weights(weights)", arrays))
+            super().set_weights(self._checked_weights(where, arrays))
         else:
             self._waiting = tuple(arrays)
 
@@ -395,6 +406,8 @@ class RuleOptimizer(keras.optimizers.Optimizer):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Self:
         """Build the optimizer that `get_config` describes, without its variables."""
+        if "rule" not in config:
+            raise ValueError(f"RuleOptimizer.from_config(config) must have a 'rule', got {short(config)}")
         built: Self = super().from_config({**config, "rule": from_config(config["rule"])}, custom_objects)
         return built
 
@@ -403,6 +416,15 @@ def _kernels() -> Any:
     """Return the module of the kernels of the backend, or None where XLA compiles the mathematics."""
     backend = keras.config.backend()
     return importlib.import_module(f"lrsched_keras._{backend}") if backend in ("tensorflow", "torch") else None
+
+
+def _listed(where: str, variables: Any) -> list[Any]:
+    """Return variables of Keras or of TensorFlow as a list."""
+    found = list(variables) if isinstance(variables, Iterable) else [variables]
+    for one in found:
+        if not hasattr(one, "assign"):
+            raise TypeError(f"{where} must be a list of variables, got {short(one)}")
+    return found
 
 
 def _check_rule(rule: Any) -> None:

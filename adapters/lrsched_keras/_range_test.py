@@ -5,11 +5,22 @@ from itertools import chain, islice, repeat
 from typing import Annotated, Any
 
 import keras
+import numpy as np
 
 from lrsched import Constant, feedback, range_test
 from lrsched.arguments import Length, OneOf, OrNone, Positive, checked
 from lrsched_keras._feedback import core_of
 from lrsched_keras._schedule import LRSchedule
+
+# The arguments of `train_on_batch` that a batch may have: x, y, weights of samples and of classes.
+_MOST = 4
+
+
+def _known(x: Any) -> Any:
+    """Return the tensor of another library as an array."""
+    if keras.ops.is_tensor(x) or not hasattr(x, "__array__"):
+        return x
+    return np.asarray(x.cpu() if hasattr(x, "cpu") else x)
 
 
 @checked
@@ -28,8 +39,9 @@ def run_range_test(
 
     Args:
         model: a model that is built and compiled with one optimizer.
-        batches: tuples of arguments of `model.train_on_batch`, such as `(x, y)`, repeated when they end; no more are
-            taken than the test needs.
+        batches: tuples of arguments of `model.train_on_batch`, such as `(x, y)`, of arrays or tensors of any library,
+            as a list, a generator, a `tf.data.Dataset`, a `keras.utils.PyDataset` or a `DataLoader` of PyTorch has
+            them; repeated when they end; no more are taken than the test needs.
         start: first learning rate, > 0.
         end: last learning rate, > `start`.
         steps: updates between them, at least 1; at most `steps + 1` are done.
@@ -39,7 +51,7 @@ def run_range_test(
         Learning rates, the loss of each update, and the suggestions.
 
     Raises:
-        TypeError: a batch is no tuple.
+        TypeError: a batch is no tuple of up to four such arguments.
         ValueError: the rates do not rise, the model is not built, not compiled or has several optimizers, or there is
             no batch.
 
@@ -70,12 +82,13 @@ def run_range_test(
     if not given:
         raise ValueError("run_range_test(batches=...) must hold at least one batch, got none")
     for batch in given:
-        if not isinstance(batch, tuple | list):
+        if not isinstance(batch, tuple | list) or not 1 <= len(batch) <= _MOST:
+            several = f"of {len(batch)} " if isinstance(batch, tuple | list) else ""
             raise TypeError(
                 "run_range_test(batches=...) must hold tuples of arguments of train_on_batch, such as [(x, y)], got a "
-                f"{type(batch).__name__} in it"
+                f"{type(batch).__name__} {several}in it"
             )
-    feed = chain.from_iterable(repeat(given))
+    feed = chain.from_iterable(repeat(keras.tree.map_structure(_known, given)))
     read = keras.ops.convert_to_numpy
 
     def train(lr: float) -> float:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from lrsched import rules
 from lrsched.arguments import checked
@@ -54,7 +55,7 @@ def averaged(rule: rules.Rule, params: Tree, state: Any) -> Tree:
     columns = [aligned("state", tree, column) for column in layout.flatten_up_to(found[0].slots)]
     for i, own in enumerate(zip(*columns, strict=True)):
         if all(hasattr(x, "dtype") for x in own):  # else it is masked
-            p = leaves[i]
+            p = jnp.asarray(leaves[i])
             leaves[i] = rules.averages(rule, p.astype(own[0].dtype), layout.unflatten(own)).astype(p.dtype)
     return tree.unflatten(leaves)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lrsched import feedback
+from lrsched.arguments import short
 
 # Nested containers of arrays, as in every function of JAX.
 Tree = Any
@@ -40,7 +41,8 @@ def scale_by_feedback(rule: feedback.Feedback) -> optax.GradientTransformationEx
         `feedback.Observation` of scalars.
 
     Raises:
-        TypeError: `rule` is no feedback rule; in `update`, `value` is missing or lacks what the rule needs.
+        TypeError: `rule` is no feedback rule; in `update`, `value` is missing or lacks what the rule needs, the state
+            is not that of this rule, or an update is no array.
 
     Examples:
         >>> import jax, jax.numpy as jnp, optax
@@ -56,14 +58,21 @@ def scale_by_feedback(rule: feedback.Feedback) -> optax.GradientTransformationEx
     if not isinstance(rule, feedback.Feedback):
         raise TypeError(f"scale_by_feedback(rule=...) must be a rule such as feedback.Plateau(), got {rule!r}")
 
+    known = type(rule.init())
+
     def init(params: Tree) -> FeedbackState:
         del params
         return FeedbackState(jax.tree.map(_scalar, rule.init()), _scalar(1.0))
 
     def update(
-        updates: Tree, state: FeedbackState, params: Tree = None, *, value: Any, **others: Any
+        updates: Tree, state: Any, params: Tree = None, *, value: Any, **others: Any
     ) -> tuple[Tree, FeedbackState]:
         del params, others
+        if not isinstance(state, FeedbackState) or type(state.rule) is not known:
+            raise TypeError(f"update(state) must be what init(params) of {rule!r} returned, got {short(state)}")
+        for path, u in jax.tree_util.tree_leaves_with_path(updates):
+            if not hasattr(u, "dtype"):
+                raise TypeError(f"update(updates){jax.tree_util.keystr(path)} must be an array, got {short(u)}")
         new, factor = rule.update(state.rule, jax.tree.map(jnp.asarray, value))
         # A loop of JAX carries a state of one type.
         kept = jax.tree.map(lambda old, now: jnp.asarray(now, old.dtype), state, FeedbackState(new, factor))

@@ -262,7 +262,8 @@ def _check_state(rule: Rule, state: Any) -> None:
         raise TypeError(f"{must}, got a {type(state).__name__}")
     if jnp.shape(state.count) != () or _dtype(state.count).kind not in "iu":
         raise TypeError(f"{must}, with a whole number as count, got {state.count!r}")
-    if not isinstance(state.count, jax.core.Tracer) and state.count < 0:
+    # By NumPy: inside `jax.jit` JAX traces the comparison of what is known too.
+    if not isinstance(state.count, jax.core.Tracer) and np.asarray(state.count) < 0:
         raise ValueError(f"{must}, with a count >= 0, got {state.count!r}")
     try:
         layout_of(rule).flatten_up_to(state.slots)

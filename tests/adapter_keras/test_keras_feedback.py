@@ -1,5 +1,6 @@
 """Feedback rules and the range test in the live Keras, on the backend that KERAS_BACKEND names."""
 
+import contextlib
 import json
 
 import keras
@@ -432,10 +433,54 @@ def test_a_range_test_takes_no_more_batches_than_it_needs():
     assert len(run_range_test(model, endless, start=1e-4, end=1e-2, steps=3).lrs) == 4
 
 
+class Pairs(keras.utils.PyDataset):
+    """Two batches, or as many as are asked for."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.num_batches = batches
+
+    num_batches = None
+
+    def __getitem__(self, i):
+        return X[:8], X[:8]
+
+
+def kinds_of_batches():
+    """Yield the same batches of other libraries, as far as these are installed."""
+    yield Pairs(2)
+    yield Pairs(None)
+    with contextlib.suppress(ImportError):
+        import torch.utils.data as data
+
+        pairs = data.TensorDataset(data.dataset.Tensor(X[:8]), data.dataset.Tensor(X[:8]))
+        yield data.DataLoader(pairs, batch_size=8)
+    with contextlib.suppress(ImportError):
+        import tensorflow as tf
+
+        yield tf.data.Dataset.from_tensors((X[:8], X[:8]))
+        yield tf.data.Dataset.from_tensors((X[:8], X[:8])).repeat()
+    with contextlib.suppress(ImportError):
+        import jax.numpy as jnp
+
+        yield [(jnp.asarray(X[:8]), jnp.asarray(X[:8]))]
+
+
+def test_a_range_test_takes_batches_of_every_library_on_every_backend():
+    model = falling_model(keras.optimizers.SGD(0.5))
+    expected = run_range_test(model, [(X[:8], X[:8])], start=1e-4, end=1e-2, steps=3)
+    for batches in kinds_of_batches():
+        assert run_range_test(model, batches, start=1e-4, end=1e-2, steps=3) == expected
+
+
 def test_a_range_test_says_what_is_missing():
     model = falling_model(keras.optimizers.SGD(0.5))
-    with pytest.raises(TypeError, match=r"run_range_test\(batches=\.\.\.\) must hold tuples .*, got a ndarray in it"):
-        run_range_test(model, (np.ones((2, 1)), np.ones((2, 1))))
+    pair = (np.ones((2, 1)), np.ones((2, 1)))
+    for batches, got in ((pair, "ndarray"), ([()], "tuple of 0"), ([pair * 3], "tuple of 6"), ([{"x": 1}], "dict")):
+        with pytest.raises(
+            TypeError, match=rf"run_range_test\(batches=\.\.\.\) must hold tuples .*, got a {got} in it"
+        ):
+            run_range_test(model, batches)
     bare = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match=r"run_range_test\(model\) must be compiled"):
         run_range_test(bare, [(np.ones((2, 1)), np.ones((2, 1)))])
@@ -474,3 +519,23 @@ def test_a_second_model_begins_with_its_own_rate_and_a_rule_without_memory():
     other = LRCallback(feedback.Plateau(factor=0.5, patience=0))
     other.set_state(state)
     assert train(falling_model(keras.optimizers.SGD(9.0)), other, [1.0])["learning_rate"] == [4.0 * state["factor"]]
+
+
+def test_another_optimizer_of_the_same_model_begins_as_another_model_does():
+    model, callback = falling_model(keras.optimizers.SGD(0.5)), LRCallback(HALVE)
+    for rate in (0.5, 4.0):  # the folds of a validation, with one model
+        model.compile(keras.optimizers.SGD(rate), loss="mae")
+        assert train(model, callback, [1.0, 1.0, 1.0])["learning_rate"] == [rate, rate, 0.5 * rate]
+    model.compile(model.optimizer, loss="mse")  # the same optimizer goes on
+    assert train(model, callback, [1.0])["learning_rate"] == [0.25 * rate]
+
+
+def test_a_training_after_one_that_the_rule_has_ended_begins_anew_as_with_the_callback_of_keras():
+    model, metrics = falling_model(keras.optimizers.SGD(0.5)), [1.0, 2.0, 0.5, 3.0, 4.0, 5.0]
+    ours = LRCallback(feedback.EarlyStopping(patience=2))
+    for callback in (ours, keras.callbacks.EarlyStopping(patience=2)):
+        lengths = [len(train(model, callback, seen)["loss"]) for seen in (metrics, metrics[2:], metrics)]
+        assert lengths == [5, 3, 5]
+    finished = ours.get_state()
+    ours.set_state(finished)  # what was saved stays ended
+    assert len(train(model, ours, metrics)["loss"]) == 1

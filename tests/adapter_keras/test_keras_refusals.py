@@ -104,6 +104,33 @@ def test_a_variable_given_twice_is_refused_and_arrays_of_numpy_are_gradients():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(variables[1]), 0.9, rtol=1e-5)
 
 
+@pytest.mark.parametrize("wrong", [3, "ab", [None], [np.ones(3)], object()], ids=repr)
+def test_what_is_no_list_of_variables_is_refused_by_name(wrong):
+    optimizer, variables, grads = built()
+    given = [variables[0], *wrong] if isinstance(wrong, list) else wrong
+    with pytest.raises(TypeError, match=r"RuleOptimizer.apply\(trainable_variables\) must be a list of variables, got"):
+        optimizer.apply(grads, given)
+    with pytest.raises(TypeError, match=r"RuleOptimizer.build\(variables\) must be a list of variables, got"):
+        RuleOptimizer(ADAM, 0.1).build(given)
+
+
+def test_a_variable_that_the_optimizer_does_not_know_is_refused_before_the_decay():
+    optimizer, variables, grads = built(weight_decay=0.1)
+    before, late = content(optimizer, variables), keras.Variable(np.ones(3, "float32"), name="late")
+    with pytest.raises(ValueError, match=r"apply\(trainable_variables\) must be among the variables .*, got 'late'"):
+        optimizer.apply(grads, [variables[0], late])
+    assert_same(content(optimizer, variables), before)
+
+
+@pytest.mark.parametrize("wrong", [3, "ab", None], ids=repr)
+def test_what_holds_no_weights_is_refused_by_name(wrong):
+    for optimizer in (built()[0], RuleOptimizer(ADAM, 0.1)):
+        with pytest.raises(TypeError, match=r"RuleOptimizer.set_weights\(weights\) must hold the arrays of an optim"):
+            optimizer.set_weights(wrong)
+    with pytest.raises(ValueError, match=r"RuleOptimizer.from_config\(config\) must have a 'rule', got {}"):
+        RuleOptimizer.from_config({})
+
+
 # What each case makes of the weights of an optimizer, by place: iteration, rate, then m and v of both variables.
 WEIGHTS = {
     "fewer": (lambda ws: ws[:-1], "must hold 6 arrays, got 5"),

@@ -149,6 +149,21 @@ def test_the_factor_stands_in_the_state():
     assert optax.tree.get(state, "factor") == 0.5
 
 
+@pytest.mark.parametrize(
+    ("updates", "state", "message"),
+    [
+        (GRADIENTS, 3, r"update\(state\) must be what init\(params\) of Plateau\(.*\) returned, got 3"),
+        (GRADIENTS, optax.adam(0.1).init(PARAMS), r"update\(state\) must be what init\(params\) of Plateau"),
+        (GRADIENTS, scale_by_feedback(feedback.EarlyStopping()).init(PARAMS), r"update\(state\) must .* of Plateau"),
+        ({"w": "a"}, scale_by_feedback(HALVE).init(PARAMS), r"update\(updates\)\['w'\] must be an array, got 'a'"),
+    ],
+    ids=["number", "Optax", "another rule", "text"],
+)
+def test_a_state_or_updates_that_do_not_fit_are_refused(updates, state, message):
+    with pytest.raises(TypeError, match=message):
+        scale_by_feedback(HALVE).update(updates, state, value=1.0)
+
+
 @pytest.mark.parametrize("wrong", [None, 0.5, Linear(1.0, 0.0, steps=3), rules.SGD(), feedback.Plateau], ids=repr)
 def test_what_is_no_feedback_rule_is_refused(wrong):
     with pytest.raises(TypeError, match=r"scale_by_feedback\(rule=...\) must be a rule such as feedback.Plateau\(\)"):
