@@ -125,6 +125,28 @@ def test_slots_that_are_gathered_are_not_written_between_two_totals():
     agree(RULES["Prodigy"], 9)  # some gradients are missing
 
 
+@pytest.mark.parametrize("master", [False, True])
+@pytest.mark.parametrize("name", ["Adam", "clipped Adam"])
+def test_bfloat16_parameters_move_as_their_float32_copies_do(name, master):
+    torch.manual_seed(0)
+    ps, copies = [], []
+    for shape in ((300, 301), (20, 20), (7,)):
+        ps.append(torch.nn.Parameter(torch.randn(shape).to(torch.bfloat16)))
+        copies.append(torch.nn.Parameter(ps[-1].detach().float()))
+    narrow = RuleOptimizer(ps, RULES[name], lr=0.01, compile=False, master=master)
+    wide = RuleOptimizer(copies, RULES[name], lr=0.01, compile=False)
+    for _ in range(3):
+        for p, copy in zip(ps, copies, strict=True):
+            p.grad = torch.randn(p.shape).to(torch.bfloat16)
+            copy.grad = p.grad.float()
+            if not master:
+                copy.data.copy_(p.detach())
+        narrow.step(), wide.step()
+    for p, copy in zip(ps, copies, strict=True):
+        torch.testing.assert_close(p.detach(), copy.detach().to(torch.bfloat16), rtol=0.0, atol=0.0)
+        torch.testing.assert_close(narrow.state[p]["m"], wide.state[copy]["m"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 def test_many_lives_are_those_of_the_plain_function(name):

@@ -9,8 +9,8 @@ A rule with totals does a pass over all trays before the next. A large weight go
 one (`native.py`), after what stands before it in the rule.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, compress, repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ ALONE, NATIVE_ALONE = 2**14, 2**12
 MOST_KEPT = 2**22
 # Up to how many groups each has trays of its own.
 FEW = 8
-_shape = attrgetter("shape")
+_shape, _dtype = attrgetter("shape"), attrgetter("dtype")
 
 
 def program_for(rule: rules.Rule, work: torch.dtype, *, maximize: bool) -> LoopProgram:
@@ -65,27 +65,33 @@ class InCache(Executor):
         self.parts, self.kernel = native_of(rule)
         self.engine = EAGER if self.kernel is None else "kernel of PyTorch"
         self._trays: list[Tray] = []
-        # Where each parameter is: its tray, and its place there.
+        # Where each member is, by its id: its tray, and its place there.
         self._places: dict[int, tuple[int, int]] = {}
         self._groups: list[dict[str, Any]] = []
         self._maximize: list[bool] = []
         self._members: list[Member] = []
+        self._few = False  # whether small tensors too go to the native kernel
+        self._calls: list[_NativeCall] = []
         # For each tray that has a gradient: the places of these tensors, or None for all, and of their gradients.
         self._taken: list[tuple[Tray, list[int] | None, list[int]]] = []
         self._shapes: list[torch.Size] = []
         self._counts: list[int] = []
         self._programs: dict[Any, _Passes] = {}
         self._scripts: dict[Any, Script] = {}
+        self._kept: dict[int, tuple[Tensor, ...]] = {}
         # The blocks of vectors that stay, by the id of each.
         self._cuts: dict[int, tuple[Tensor, int, Sequence[Tensor]]] = {}
         self._rooms = Rooms()
 
     def prepare(self, members: list[Member], gs: list[Tensor]) -> None:
         """Give each member a place; the same list stands for the same members."""
+        # Each tensor for itself starts threads in the kernel, so small ones go to it only if there are no threads.
+        few = torch.get_num_threads() == 1 or isinstance(self.rule, rules.SGD)
         fits = self._ups(self._groups) == self._maximize and all(tray.fits() for tray in self._trays)
-        if members is not self._members or not fits:
-            if not fits or not all(map(self._placed, members)):
+        if members is not self._members or not fits or few != self._few:
+            if not fits or not all(map(self._places.__contains__, map(id, members))):
                 self._plan(members)
+            self._few = few
             self._take(members)
             self._members = members
         counts = _counts(members)
@@ -99,24 +105,41 @@ class InCache(Executor):
     def _ups(self, groups: Sequence[dict[str, Any]]) -> list[bool]:
         return [bool(group["maximize"]) for group in groups]
 
-    def _placed(self, member: Member) -> bool:
-        place = self._places.get(id(member.p))
-        if place is None:
-            return False
-        known = self._trays[place[0]].members[place[1]]
-        return known.state is member.state and known.group is member.group
-
     def _take(self, members: list[Member]) -> None:
-        """Find which tensors of each tray have a gradient."""
+        """Find where the tensors with a gradient are updated."""
         self._shapes = [m.p.shape for m in members]
+        rest: list[int] = []
+        calls: dict[Any, list[int]] = {}
+        places = list(map(self._places.__getitem__, map(id, members)))
+        direct = [
+            bool(self.kernel) and not self.parts and (tray.alone or self._few) and not tray.master
+            for tray in self._trays
+        ]
+        for i, (number, _) in enumerate(places):
+            if direct[number]:
+                calls.setdefault((members[i].number, self._trays[number].work), []).append(i)
+            else:
+                rest.append(i)
+        self._calls = [
+            _NativeCall(
+                at, [members[i].p for i in at], [self._kept[id(members[i])] for i in at],
+                [self._trays[places[i][0]].alone for i in at], members[at[0]].group, work,
+            )
+            for (_, work), at in calls.items()
+        ]  # fmt: skip
+        self._taken = self._grouped(members, rest)
+
+    def _grouped(self, members: list[Member], which: Sequence[int]) -> list[Any]:
+        """Return for some members their trays, their places there (None for all), and which members they are."""
         pairs: dict[int, list[tuple[int, int]]] = {}
-        for i, m in enumerate(members):
-            number, place = self._places[id(m.p)]
+        for i in which:
+            number, place = self._places[id(members[i])]
             pairs.setdefault(number, []).append((place, i))
-        self._taken = []
+        found: list[Any] = []
         for number, own in sorted(pairs.items()):
             tray, places, at = self._trays[number], *map(list, zip(*sorted(own), strict=True))
-            self._taken.append((tray, None if len(places) == len(tray.ps) else places, at))
+            found.append((tray, None if len(places) == len(tray.ps) else places, at))
+        return found
 
     def _plan(self, members: list[Member]) -> None:
         """Lay out the members, and those that have no gradient now; their state goes on."""
@@ -149,42 +172,39 @@ class InCache(Executor):
             Tray(own, facts, master="master" in own[0].state, alone=own[0].p.numel() >= alone and dense(own[0]))
             for own in trays
         ]
-        self._places = {id(p): (i, j) for i, tray in enumerate(self._trays) for j, p in enumerate(tray.ps)}
+        self._places = {id(m): (i, j) for i, tray in enumerate(self._trays) for j, m in enumerate(tray.members)}
+        self._kept = {id(m): slots for tray in self._trays for m, slots in zip(tray.members, tray.kept(), strict=True)}
         self._rooms, self._cuts = Rooms(), {}
 
     def __call__(self, members: list[Member], gs: list[Tensor]) -> None:
         """Do one update of the members."""
         with np.errstate(all="ignore"):
             taken = self._taken
-            if self.kernel and not self.parts:
-                taken = self._natively(self.kernel, gs)
+            if self._calls and self.kernel:
+                taken = [*taken, *self._grouped(members, self._natively(self.kernel, gs))]
             if taken:
                 self._run(taken, members, gs)
         for member, count in zip(members, self._counts, strict=True):
             member.state["step"] = count + 1
 
-    def _natively(self, kernel: Kernel, gs: list[Tensor]) -> list[Any]:
-        """Update by a native kernel those tensors that it takes where they lie, and return the trays of the others.
-
-        Each tensor for itself starts threads in it, so small ones go to it only if there are no threads.
-        """
-        rest, few = [], torch.get_num_threads() == 1 or isinstance(self.rule, rules.SGD)
-        # (parameters, gradients, slots of each, counts, group) of each call
-        calls: dict[Any, tuple[list[Any], ...]] = {}
-        for tray, own, at in self._taken:
-            grads = [gs[i] for i in at]
-            if not (tray.alone or few) or not tray.native(own, grads):
-                rest.append((tray, own, at))
+    def _natively(self, kernel: Kernel, gs: list[Tensor]) -> list[int]:
+        """Update by the native kernel the tensors that it takes where they lie, and return which it does not take."""
+        rest: list[int] = []
+        calls = list(self._calls)
+        while calls:
+            call = calls.pop()
+            grads, counts = [gs[i] for i in call.at], [self._counts[i] for i in call.at]
+            fits = call.fits(grads)
+            if not all(fits):
+                rest += [i for i, fit in zip(call.at, fits, strict=True) if not fit]
+            elif 0 < counts.count(0) < len(counts):
+                fits = [count == 0 for count in counts]
+                calls.append(call.some([count > 0 for count in counts]))
+            else:
+                kernel(call.ps, grads, call.slots, float(call.group["lr"]), counts, bool(call.group["maximize"]))
                 continue
-            slots = list(zip(*tray.entries.slots, strict=True)) if tray.entries.slots else [()] * len(tray.ps)
-            for place, g, i in zip(range(len(tray.ps)) if own is None else own, grads, at, strict=True):
-                member, count = tray.members[place], self._counts[i]
-                key = member.number, tray.work, count == 0
-                call = calls.get(key) or calls.setdefault(key, ([], [], [], [], [member.group]))
-                for column, x in zip(call, (member.p, g, slots[place], count), strict=False):
-                    column.append(x)
-        for ps, grads, kept, counts, (group,) in calls.values():
-            kernel(ps, grads, kept, float(group["lr"]), counts, bool(group["maximize"]))
+            if any(fits):
+                calls.append(call.some(fits))
         return rest
 
     def _run(self, taken: Sequence[Any], members: list[Member], gs: list[Tensor]) -> None:
@@ -246,8 +266,8 @@ class InCache(Executor):
         passes, tray, numbers = run.passes, run.tray, run.numbers
         program = passes.program
         found(passes.own[i], numbers)
-        if i == len(passes.own) - 1 and self.kernel and tray.alone and tray.native(run.own, [loading.arrays["g"]]):
-            self._after_parts(self.kernel, run, loading)
+        if i == len(passes.own) - 1 and self.kernel and tray.alone:
+            self._by_blocks(self.kernel, run, loading)
             return []
         columns: frozenset[str] = frozenset()
         if len(run.at) > 1:
@@ -327,25 +347,41 @@ class InCache(Executor):
             found = self._cuts[id(x)] = x, block, x.unsafe_split(block)
         return found[2]
 
-    def _after_parts(self, kernel: Kernel, run: "_TrayRun", loading: Loading) -> None:
-        """Run the leading parts of the rule block by block, and a native kernel on what they make of each."""
-        arrays, (member,) = loading.arrays, loading.members
+    def _by_blocks(self, kernel: Kernel, run: "_TrayRun", loading: Loading) -> None:
+        """Run the leading parts of the rule and a native kernel block by block, on copies where dtypes differ."""
+        arrays, (member,), work = loading.arrays, loading.members, run.tray.work
         lr, step, up = float(member.group["lr"]), self._counts[run.at[0]], bool(member.group["maximize"])
-        slots = [arrays[label] for label in self.facts.labels]
+        lists = [arrays["p"], arrays["g"], *(arrays[label] for label in self.facts.labels)]
+        change = self._change(run, flat_context(lr, step, member.p.dim()), up)
+        block = 2 * BLOCK if change or any(x.dtype != work for x in lists) else max(len(lists[0]), 1)
+        for pieces in zip(*[x.unsafe_split(block) for x in lists], strict=True):
+            p, g, *own = [
+                x if x.dtype == work else self._rooms.room(f"cast{j}", work, tuple(x.shape)).copy_(x)
+                for j, x in enumerate(pieces)
+            ]
+            kernel([p], [change(p, g) if change else g], [own], lr, step, up)
+            if p is not pieces[0]:
+                pieces[0].copy_(p)
+
+    def _change(self, run: "_TrayRun", context: rules.Context, up: bool) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """Return what the leading parts make of a gradient, or None if it stays as it is."""
         taken: list[Any] = []
         for names, asked in zip(run.passes.program.known, self.facts.reductions, strict=True):
             values = [torch.tensor(float(np.sum(run.numbers[x])), dtype=run.tray.work) for x in names]
             taken.append(values if asked == "sums" else values[0])
+        if not all(isinstance(part, rules.ClipByGlobalNorm) for part in self.parts):
+
+            def change(p: Tensor, g: Tensor) -> Tensor:
+                (x,) = transformed(self.parts, context.replaying(taken), [p], [-g if up else g])
+                return -x if up else x
+
+            return change
         one = torch.ones(1, dtype=run.tray.work)
+        factor = transformed(self.parts, context.replaying(taken), [one], [one])[0]
         # Below what it is clipped to, a gradient stays as it is.
-        clips = all(isinstance(part, rules.ClipByGlobalNorm) for part in self.parts)
-        context = flat_context(lr, step, member.p.dim())
-        if clips and bool(transformed(self.parts, context.replaying(taken), [one], [one])[0] == 1.0):
-            kernel([arrays["p"]], [arrays["g"]], [slots], lr, step, up)
-            return
-        for p, g, *own in zip(*[x.unsafe_split(2 * BLOCK) for x in (arrays["p"], arrays["g"], *slots)], strict=True):
-            gs = transformed(self.parts, context.replaying(taken), [p], [-g if up else g])
-            kernel([p], gs, [own], lr, step, False)
+        if bool(factor == 1.0):
+            return None
+        return lambda p, g: torch.mul(g, factor, out=self._rooms.room("clipped", g.dtype, tuple(g.shape)))
 
 
 def in_cache_of(rule: rules.Rule) -> InCache | None:
@@ -355,6 +391,32 @@ def in_cache_of(rule: rules.Rule) -> InCache | None:
     except CannotCompile:
         return None
     return InCache(rule)
+
+
+class _NativeCall(NamedTuple):
+    """Tensors that one call of a native kernel updates, and which members they are."""
+
+    at: list[int]
+    ps: list[Tensor]
+    slots: list[tuple[Tensor, ...]]
+    alone: list[bool]
+    group: dict[str, Any]
+    work: torch.dtype
+
+    def fits(self, gs: Sequence[Tensor]) -> list[bool]:
+        """Return for each tensor whether the kernel takes it and its gradient where they lie."""
+        if set(map(_dtype, chain(self.ps, gs))) == {self.work} and all(map(Tensor.is_contiguous, chain(self.ps, gs))):
+            return [True]
+        return [
+            p.dtype == g.dtype == self.work
+            and ((p.is_contiguous() and g.is_contiguous()) or (alone and p.stride() == g.stride()))
+            for p, g, alone in zip(self.ps, gs, self.alone, strict=True)
+        ]
+
+    def some(self, chosen: Sequence[bool]) -> "_NativeCall":
+        """Return some of the tensors."""
+        columns: list[list[Any]] = [list(compress(column, chosen)) for column in self[:4]]
+        return _NativeCall(columns[0], columns[1], columns[2], columns[3], self.group, self.work)
 
 
 class _TrayRun(NamedTuple):

@@ -16,7 +16,7 @@ from lrsched import rules
 # Updates done before: by all, or by each.
 Counts = int | Sequence[int]
 # (parameters, gradients, slots of each, learning rate, updates done before, maximize); if one has done none, none has.
-Kernel = Callable[[list[Tensor], list[Tensor], list[list[Tensor]], Any, Counts, bool], None]
+Kernel = Callable[[list[Tensor], list[Tensor], Sequence[Sequence[Tensor]], Any, Counts, bool], None]
 
 # The dtypes of parameters that they take as they are.
 NATIVE = (torch.float32, torch.float64)

@@ -21,7 +21,6 @@ from lrsched_torch._shared.facts import Facts
 from lrsched_torch._shared.update import Member
 
 _form = attrgetter("shape", "dtype", "device")
-_dtype = attrgetter("dtype")
 
 
 class Loading(NamedTuple):
@@ -155,14 +154,9 @@ class Tray:
             self._views = {key: cut(p, shapes)}
         return self._views[key]
 
-    def native(self, own: list[int] | None, gs: Sequence[Tensor]) -> bool:
-        """Return whether a kernel of PyTorch takes these tensors and their gradients where they lie."""
-        ps = self.ps if own is None else [self.ps[i] for i in own]
-        return (
-            not self.master
-            and set(map(_dtype, (*ps, *gs))) == {self.work}
-            and (all(map(Tensor.is_contiguous, (*ps, *gs))) or (self.alone and ps[0].stride() == gs[0].stride()))
-        )
+    def kept(self) -> list[tuple[Tensor, ...]]:
+        """Return the slots of each tensor."""
+        return list(zip(*self.entries.slots, strict=True)) if self.entries.slots else [()] * len(self.ps)
 
 
 class Rooms:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from itertools import repeat
+from itertools import compress, repeat
 from operator import attrgetter, is_, is_not
 from typing import Any
 
@@ -123,9 +123,12 @@ class Job:
         self.groups = [groups[i] for i in numbers]
         self.ps = [p for group in self.groups for p in group["params"]]
         self._owners = [pair for pair in zip(self.groups, numbers, strict=True) for _ in pair[0]["params"]]
+        # A member for each parameter that had a gradient once, and whether nobody can have changed its state since.
+        self._each: list[Member | None] = [None] * len(self.ps)
+        self._known = [False] * len(self.ps)
         self._members: list[Member] = []
         self._states: list[dict[str, Any]] = []
-        self._missing: list[bool] = []
+        self._present: list[bool] = []
         self._all = False  # whether each parameter had a gradient in the last update
         self._gs: list[Tensor | None] = []
         self._found: list[Tensor] = []
@@ -144,7 +147,8 @@ class Job:
             and all(map(is_, ps, self.ps))
         )
         if found:
-            self.state, self._missing, self._gs, self._all = state, [], [], False
+            self.state, self._present, self._gs, self._all = state, [], [], False
+            self._known = [False] * len(ps)
         return found
 
     def prepare(self, new_state: NewState, *, alone: bool) -> None:
@@ -158,7 +162,7 @@ class Job:
         if self._ready:
             return
         if not all(self._states):  # somebody has emptied one
-            self._missing, self._gs = [], []
+            self._present, self._gs = [], []
         gs = [p.grad for p in self.ps]
         # Gradients that stay the same objects, as views of a buffer do, have been looked at.
         if len(gs) != len(self._gs) or not all(map(is_, gs, self._gs)):
@@ -186,7 +190,7 @@ class Job:
                     del self.state[p]
                 else:
                     entry.clear()
-            self._missing, self._gs = [], []
+            self._present, self._gs, self._known = [], [], [False] * len(self.ps)
             self._members, self._states = [], []
         self._made = []
         if not self.resident:
@@ -194,39 +198,38 @@ class Job:
 
     def _look(self, gs: list[Tensor | None], new_state: NewState) -> None:
         """Take what is there, and make the state of parameters that are new."""
-        whole = self._all = all(map(is_not, gs, repeat(None)))
-        found: list[Any] = gs if whole else [g for g in gs if g is not None]
+        present = list(map(is_not, gs, repeat(None)))
+        self._all = all(present)
+        found: list[Any] = list(compress(gs, present))
         if not set(map(_layout, found)) <= {torch.strided}:
             g = next(g for g in found if g.layout is not torch.strided)
             raise TypeError(
                 f"RuleOptimizer.step() must get dense gradients, got one of {g.layout} for a parameter of shape "
                 f"{tuple(g.shape)}; write torch.nn.Embedding(..., sparse=False)"
             )
-        missing = [False] * len(gs) if whole else [g is None for g in gs]
-        if missing != self._missing:
-            self._missing = missing
-            members = []
-            for p, owner, none in zip(self.ps, self._owners, missing, strict=True):
-                if none:
-                    continue
-                known = p in self.state
-                entry = self.state.setdefault(p, {})
-                if not isinstance(entry, dict):
-                    raise TypeError(
-                        f"RuleOptimizer.step() must find a dictionary as the state of a parameter, got {entry!r}"
-                    )
-                if not entry:
-                    self._made.append((p, entry, not known))
-                    entry.update(new_state(self.rule, p))
-                members.append(Member(p, entry, *owner))
+        if present != self._present:
+            self._present = present
+            each = zip(present, self._known, self._each, strict=True)
+            for i in [i for i, (here, known, m) in enumerate(each) if here and not (known and m and m.state)]:
+                self._each[i], self._known[i] = self._member(i, new_state), True
+            members: list[Any] = list(compress(self._each, present))
             # The same list stands for the same members.
-            if len(members) != len(self._members) or not all(map(_same, members, self._members)):
+            if len(members) != len(self._members) or not all(map(is_, members, self._members)):
                 self._members, self._states = members, [m.state for m in members]
         self._gs, self._found = gs, found
 
-
-def _same(one: Member, other: Member) -> bool:
-    return all(map(is_, one, other))
+    def _member(self, i: int, new_state: NewState) -> Member:
+        """Return a parameter with its state, which is made if there is none; the same object as before if it can be."""
+        p, old = self.ps[i], self._each[i]
+        known = p in self.state
+        entry = self.state.setdefault(p, {})
+        if not isinstance(entry, dict):
+            raise TypeError(f"RuleOptimizer.step() must find a dictionary as the state of a parameter, got {entry!r}")
+        if not entry:
+            self._made.append((p, entry, not known))
+            entry.update(new_state(self.rule, p))
+        new = Member(p, entry, *self._owners[i])
+        return old if old is not None and all(map(is_, old, new)) else new
 
 
 class WholeTensors(Executor):
