@@ -420,8 +420,9 @@ def test_a_state_that_a_compiled_function_holds_as_a_constant_is_taken():
     expected, _ = ADAM.update(PARAMS, state, PARAMS)
     found, _ = jax.jit(lambda g: ADAM.update(g, state, PARAMS))(PARAMS)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found, expected)
+    negative = state._replace(count=jnp.asarray(-1))
     with pytest.raises(ValueError, match="a count >= 0"):
-        jax.jit(lambda g: ADAM.update(g, state._replace(count=jnp.asarray(-1)), PARAMS))(PARAMS)
+        jax.jit(lambda g: ADAM.update(g, negative, PARAMS))(PARAMS)
 
 
 def test_muon_says_without_the_parameters_too_that_it_needs_matrices():
