@@ -2,7 +2,8 @@
 
 from lrsched.forecast._annealing import AnnealingLaw
 from lrsched.forecast._forecast import Forecast, forecast
-from lrsched.forecast._law import UnidentifiedWarning, predict
+from lrsched.forecast._functional import FunctionalLaw, fit
+from lrsched.forecast._law import MisfitWarning, UnidentifiedWarning, predict
 from lrsched.forecast._multipower import MultiPowerLaw
 from lrsched.forecast._plan import plan
 from lrsched.forecast._prior import Prior
@@ -16,6 +17,8 @@ __all__ = [
     "Advantage",
     "AnnealingLaw",
     "Forecast",
+    "FunctionalLaw",
+    "MisfitWarning",
     "MultiPowerLaw",
     "Prior",
     "Record",
@@ -23,6 +26,7 @@ __all__ = [
     "ReturnState",
     "Switch",
     "UnidentifiedWarning",
+    "fit",
     "fit_prior",
     "forecast",
     "plan",

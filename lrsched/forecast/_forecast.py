@@ -6,16 +6,9 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from lrsched._core.check import Real
-from lrsched.arguments import Count, checked
-from lrsched.forecast._law import A_LAW, Law
-from lrsched.forecast._path import FINE, Array, Trace, rates, trace
-
-# How far off a law is that fits what was seen, as a part of the change that it predicts from there, and of the loss.
-# Calibrated, with TRUST, on forecasts of final losses of language models (experiments/forecast_laws.py).
-DRIFT = 0.05
-LEAST = 0.0015
-# The width of the posterior is mostly that of the prior, which is wider than the runs it is about.
-TRUST = 0.7
+from lrsched.arguments import Count, CountOrNone, checked
+from lrsched.forecast._law import A_LAW, Law, Margin
+from lrsched.forecast._path import FINE, Array, rates
 
 Coverage = Annotated[float, Real(low=0.0, high=1.0, open_low=True, open_high=True)]
 
@@ -29,14 +22,16 @@ class Forecast(NamedTuple):
 
 
 @checked
-def forecast(law: Annotated[Law, A_LAW], lr: Any, step: Count, *, seen: Count, coverage: Coverage = 0.8) -> Forecast:
+def forecast(
+    law: Annotated[Law, A_LAW], lr: Any, step: Count, *, seen: CountOrNone = None, coverage: Coverage = 0.8
+) -> Forecast:
     """The loss after a future update of a run, with an interval.
 
     Args:
-        law: a law fitted to the run so far.
+        law: a law fitted to the run so far; or to other runs of the same model on the same data.
         lr: the planned rate of every step from 0, warm-up included: an array `(n,)`, n > `step`, or a schedule.
         step: the update in question, >= 0.
-        seen: the last update whose loss the law has seen.
+        seen: the last update of this run whose loss the law has seen; None if it has seen other runs only.
         coverage: the part of such intervals that should hold the truth, between 0 and 1.
 
     Returns:
@@ -54,9 +49,10 @@ def forecast(law: Annotated[Law, A_LAW], lr: Any, step: Count, *, seen: Count, c
         >>> lo < mean < hi
         True
     """
-    at = np.array([seen, step])
-    now, then = look(law, trace(rates("forecast(lr=...)", lr, int(at.max())).over(law.peak), at, FINE))
-    return interval(then, now.loss, spread_of(law, then.slope), coverage)
+    at = np.array([step if seen is None else seen, step])
+    now, then = look(law, law._see(rates("forecast(lr=...)", lr, int(at.max())).over(law.peak), at, FINE))
+    margin = law.margin if seen is not None else law.margin._replace(least=law.margin.fresh)
+    return interval(then, now.loss, spread_of(law, then.slope), coverage, margin)
 
 
 class Sight(NamedTuple):
@@ -66,8 +62,8 @@ class Sight(NamedTuple):
     slope: Array  # `(p,)`: derivatives by the logarithms of the parameters
 
 
-def look(law: Law, path: Trace) -> list[Sight]:
-    """Return what `law` says of each step of a trace."""
+def look(law: Law, path: Any) -> list[Sight]:
+    """Return what `law` says of each step of what it sees."""
     loss, slope = law._model(law.theta, path)
     return [Sight(float(each), row) for each, row in zip(loss, slope, strict=True)]
 
@@ -80,8 +76,11 @@ def spread_of(law: Law, slope: Array) -> float:
     return float(np.sqrt(max(slope @ covariance @ slope, 0.0)))
 
 
-def interval(then: Sight, now: float, spread: float, coverage: float) -> Forecast:
+def interval(
+    then: Sight, now: float, spread: float, coverage: float, margin: Margin = Law.margin
+) -> Forecast:
     """Return the interval around a prediction, made where the law says `now`, that has this posterior `spread`."""
-    error = np.sqrt((TRUST * spread) ** 2 + (DRIFT * (now - then.loss)) ** 2 + (LEAST * then.loss) ** 2)
+    own = (margin.drift * (now - then.loss)) ** 2 + (margin.least * then.loss) ** 2
+    error = np.sqrt((margin.trust * spread) ** 2 + own)
     reach = NormalDist().inv_cdf((1 + coverage) / 2) * float(error)
     return Forecast(then.loss, then.loss - reach, then.loss + reach)

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from lrsched._core.check import Items, Many, OneOf, OrNone, Row, short
 from lrsched._core.value import Value
 from lrsched.arguments import PositiveOrNone, checked
-from lrsched.forecast._path import COARSE, FINE, Array, Path, Trace, rates, trace, whole_steps
-from lrsched.forecast._prior import ALPHA, FREE, SCALE, Prior, believed, slope_of_believed
+from lrsched.forecast._path import COARSE, FINE, Array, Path, Steps, Trace, rates, trace, whole_steps
+from lrsched.forecast._prior import ALPHA, FREE, Prior, View
 from lrsched.forecast._solve import Solution, minimise
 
 # Relative error that a law makes even where it fits; less where the loss moves by less than SPAN in all, as it does
@@ -24,21 +24,40 @@ INDEPENDENT = 30
 # The strength of the response to the rate counts as known if the data, with what is believed of the other parameters,
 # give its logarithm to this precision.
 KNOWN = 0.5
+# Where the loss is far above the lowest seen, the error of a law grows faster than its height.
+EARLY = 10.0
+# A law that is off by more than this over the later half of a curve does not describe it: three times what it is off
+# on the worst of 201 runs, each fitted with the others of its model.
+MISFIT = 0.03
 # First guesses of the floor of the loss, over the lowest loss seen.
 FLOORS = (0.6, 0.85)
 
 Curve = tuple[Any, ArrayLike, ArrayLike]
-_CURVE = Items((OneOf(object, "rates"),) * 3, "three things, (lr, steps, loss)")
+CURVE = Items((OneOf(object, "rates"),) * 3, "three things, (lr, steps, loss)")
 
 
 class UnidentifiedWarning(UserWarning):
     """The rates of the curves never moved enough to show how the loss responds to them."""
 
 
+class MisfitWarning(UserWarning):
+    """No law of this kind describes the curves together."""
+
+
+class Margin(NamedTuple):
+    """How far off a law is, by the protocol of experiments/forecast_models.py or forecast_laws.py."""
+
+    trust: float  # standard deviation of a forecast over that of the posterior
+    drift: float  # error as a part of the change that the law predicts from the last point seen
+    least: float  # error as a part of the loss
+    fresh: float  # the same for a run of which nothing was seen
+    early: float = 0.0  # relative error of the law per relative height over the lowest loss seen
+
+
 class Points(NamedTuple):
     """Observations of one curve."""
 
-    trace: Trace
+    trace: Any  # what the law sees of its rates
     loss: Array  # `(n,)`, > 0
     noise: Array  # `(n,)`: standard deviation of log(loss)
 
@@ -66,10 +85,32 @@ class Law(_Known, Value, abstract=True):
     parameters: ClassVar[tuple[str, ...]]
     response: ClassVar[str]
     prior: ClassVar[Prior]
+    # Powers of the unit of the rates in the parameters, apart from the scale of the reducible loss.
+    powers: ClassVar[tuple[float, ...]] = ()
+    # Measured on final losses of language models, from prefixes of their runs.
+    margin: ClassVar[Margin] = Margin(trust=0.7, drift=0.05, least=0.0015, fresh=0.004)
+
+    @classmethod
+    def _see(cls, path: Path, steps: Steps, resolution: float) -> Any:
+        """Return what the law needs to know of rates over its unit, as seen from each of some steps."""
+        return trace(path, steps, resolution)
+
+    @staticmethod
+    def _progress(theta: Array, trace: Any) -> float:
+        """Return how far the run has come at its last point, in the unit of the power of the reducible loss."""
+        return float(trace.area.max())
+
+    @classmethod
+    def _view(cls, prior: Prior, unit: float) -> View:
+        """Return how a prior looks at parameters for rates in a unit."""
+        ratio = np.log(unit / prior.rate) if prior.rate is not None else 0.0
+        shift = ratio * np.array(cls.powers or np.zeros(len(cls.parameters)))
+        response = cls.parameters.index(cls.response)
+        return View(response, float(np.log(prior.reference) - ratio), shift, prior.rate is not None)
 
     @staticmethod
     @abstractmethod
-    def _model(theta: Array, trace: Trace) -> tuple[Array, Array]:
+    def _model(theta: Array, trace: Any) -> tuple[Array, Array]:
         """Return the loss `(n,)` and its derivatives `(n, p)` by the logarithms `theta` `(p,)` of the parameters."""
 
     def _check(self) -> None:
@@ -87,7 +128,7 @@ class Law(_Known, Value, abstract=True):
     @checked
     def fit(
         cls,
-        curves: Annotated[Sequence[Curve], Many(_CURVE)],
+        curves: Annotated[Sequence[Curve], Many(CURVE)],
         prior: Annotated[Prior | None, OrNone(OneOf(Prior, "a Prior"))] = None,
         *,
         peak: PositiveOrNone = None,
@@ -114,11 +155,21 @@ class Law(_Known, Value, abstract=True):
         Warns:
             UnidentifiedWarning: the rates never moved enough to show how the loss responds to them. The law still
                 describes these curves; what it says of other schedules is mostly the prior.
+            MisfitWarning: it does not describe these curves together, as where they are of different models.
         """
         observed = [_observe(f"{cls.__name__}.fit(curves=...)[{i}]", *curve) for i, curve in enumerate(curves)]
         unit = peak if peak is not None else max(float(path.rate.max()) for path, _, _ in observed)
-        points = [_points(path.over(unit), steps, loss) for path, steps, loss in observed]
-        law = cls._fit(points, prior or cls.prior, unit)
+        points = [_points(cls._see(path.over(unit), steps, COARSE), loss) for path, steps, loss in observed]
+        law = cls._fit(points, prior or cls._usual(unit), unit)
+        off = [_off(cls._model(law.theta, each.trace)[0], each.loss) for each in points]
+        worst = int(np.argmax(np.abs(off)))
+        if abs(off[worst]) > MISFIT:
+            warnings.warn(
+                f"no {cls.__name__} describes these curves together: what it says of curves[{worst}] is off by "
+                f"{off[worst]:+.1%}; fit runs of one model on one set of data",
+                MisfitWarning,
+                stacklevel=2,
+            )
         if law.status == "unidentified":
             warnings.warn(
                 "the rates of these curves do not show how the loss responds to a change of rate: what this "
@@ -127,6 +178,11 @@ class Law(_Known, Value, abstract=True):
                 stacklevel=2,
             )
         return law
+
+    @classmethod
+    def _usual(cls, unit: float) -> Prior:
+        """Return what is believed of a run with rates in this unit if nobody says anything."""
+        return cls.prior
 
     @classmethod
     def _fit(cls, points: Sequence[Points], prior: Prior, unit: float, start: Array | None = None) -> Self:
@@ -138,7 +194,7 @@ class Law(_Known, Value, abstract=True):
         loss = np.concatenate([each.loss for each in points])
         if loss.size < len(cls.parameters):
             raise ValueError(f"{cls.__name__}.fit needs at least {len(cls.parameters)} points, got {loss.size}")
-        own = np.concatenate([np.full(each.loss.shape, _discrepancy(each.loss)) for each in points]) ** 2
+        own = np.concatenate([_discrepancy(each.loss, cls.margin.early) for each in points]) ** 2
         variance = np.concatenate([each.noise for each in points]) ** 2 + own
         extra = own * max(0.0, loss.size / (INDEPENDENT * len(points)) - 1)
 
@@ -147,18 +203,23 @@ class Law(_Known, Value, abstract=True):
             value = np.concatenate([part[0] for part in parts])
             return np.log(value), np.concatenate([part[1] for part in parts]) / value[:, None]
 
-        centre, sd = np.log(prior.centre), np.array(prior.spread)
-        response = cls.parameters.index(cls.response)
+        centre, scales, view = np.log(prior.centre), prior.scales(), cls._view(prior, unit)
 
         def belief(theta: Array) -> tuple[Array, Array]:
-            pull = (believed(theta, response, prior.reference) - centre) / sd
-            return pull, slope_of_believed(theta, response, prior.reference) / sd[:, None]
+            return scales @ (view.believed(theta) - centre), scales @ view.slope(theta)
 
         def search(first: Array) -> Solution:
             return minimise(logarithms, np.log(loss), np.sqrt(variance), variance / (variance + extra), belief, first)
 
-        last = float(max(each.trace.area.max() for each in points))
-        starts = [start] if start is not None else [cls._first(prior, floor, loss, last) for floor in FLOORS]
+        def first(floor: float) -> Array:
+            """Return the prior's centre with the floor and the scale of the loss fitted to the lowest loss seen."""
+            low = np.log(loss.min())
+            theta = view.first(np.array(prior.centre), low + np.log(floor), 0.0)
+            last = max(cls._progress(theta, each.trace) for each in points)
+            scale = low + np.log(1 - floor) + np.exp(theta[ALPHA]) * np.log(last)
+            return view.first(np.array(prior.centre), theta[0], float(scale))
+
+        starts = [start] if start is not None else list(map(first, FLOORS))
         best = min(map(search, starts), key=lambda found: found.objective)
         covariance = np.linalg.inv(best.information + best.belief)
         fields: dict[str, Any] = dict(zip(cls.parameters, np.exp(best.theta).tolist(), strict=True))
@@ -169,17 +230,6 @@ class Law(_Known, Value, abstract=True):
         return cls(**fields)
 
     @classmethod
-    def _first(cls, prior: Prior, floor: float, loss: Array, area: float) -> Array:
-        """Return the prior's centre with the floor and the scale of the loss fitted to the lowest loss seen."""
-        theta = np.log(prior.centre)
-        theta[0] = np.log(floor * loss.min())
-        theta[SCALE] = np.log((1 - floor) * loss.min()) + np.exp(theta[ALPHA]) * np.log(area)
-        theta[cls.parameters.index(cls.response)] += (
-            theta[SCALE] + theta[ALPHA] - np.exp(theta[ALPHA]) * np.log(prior.reference)
-        )
-        return theta
-
-    @classmethod
     def _blind(cls, information: Array, prior: Prior) -> float:
         """Return the standard deviation of the log response without any belief about the response itself."""
         i = cls.parameters.index(cls.response)
@@ -188,9 +238,15 @@ class Law(_Known, Value, abstract=True):
         return float(np.sqrt(np.linalg.inv(information + np.diag(belief))[i, i]))
 
 
-def _discrepancy(loss: Array) -> float:
-    """Return the relative error that a law makes on a curve however well it fits."""
-    return DISCREPANCY * min(1.0, float(np.ptp(np.log(loss))) / SPAN + 1e-3)
+def _discrepancy(loss: Array, early: float) -> Array:
+    """Return the relative errors that a law makes on a curve however well it fits; larger where training begins."""
+    high = loss / loss.min() - 1.0
+    return DISCREPANCY * min(1.0, float(np.ptp(np.log(loss))) / SPAN + 1e-3) + early * high * (1.0 + EARLY * high)
+
+
+def _off(said: Array, loss: Array) -> float:
+    """Return the relative error over the later half of a curve."""
+    return float(np.median((said / loss - 1.0)[loss.size // 2 :]))
 
 
 def _observe(where: str, lr: Any, steps: ArrayLike, loss: ArrayLike) -> tuple[Path, Any, Array]:
@@ -207,11 +263,11 @@ def _observe(where: str, lr: Any, steps: ArrayLike, loss: ArrayLike) -> tuple[Pa
     return path, at[moving], seen[moving]
 
 
-def _points(path: Path, steps: Any, loss: Array) -> Points:
+def _points(seen: Any, loss: Array) -> Points:
     # Half the squared second difference of white noise has three times its variance; a smooth curve has next to none.
     bend = np.diff(np.log(loss), 2) if loss.size > 4 else np.zeros(1)
     noise = float(np.median(np.abs(bend))) * 1.4826 / np.sqrt(6.0)
-    return Points(trace(path, steps, COARSE), loss, np.full(loss.shape, noise))
+    return Points(seen, loss, np.full(loss.shape, noise))
 
 
 A_LAW = OneOf(Law, "a loss law")
@@ -241,4 +297,4 @@ def predict(law: Annotated[Law, A_LAW], lr: Any, steps: ArrayLike) -> Array:
         [3.054, 2.985, 2.925]
     """
     at = whole_steps("predict(steps=...)", steps)
-    return law._model(law.theta, trace(rates("predict(lr=...)", lr, int(at.max())).over(law.peak), at, FINE))[0]
+    return law._model(law.theta, law._see(rates("predict(lr=...)", lr, int(at.max())).over(law.peak), at, FINE))[0]

@@ -162,3 +162,44 @@ def trace(u: Array | Path, steps: Steps, resolution: float) -> Trace:
     """Return what a law sees of a path from each of `steps`, jumps merged to `resolution`."""
     path = as_path(u)
     return Trace(path.area(steps), steps.astype(np.float64), merge(jumps_of(path), resolution))
+
+
+class Stretches(NamedTuple):
+    """A path as a row of stretches of nearly one rate, as seen from some of its steps."""
+
+    rate: Array  # `(k,)`: mean rate of each stretch
+    mean: Array  # `(k,)`: mean rate from the start to its middle, in which late steps count for more
+    length: Array  # `(k,)`: number of its steps
+    at: Steps  # `(n,)`: the stretch that each of these steps is in
+    inside: Array  # `(n,)`: how many steps of it are over after the step
+
+
+def stretches(path: Path, steps: Steps, resolution: float, reach: float = REACH) -> Stretches:
+    """Return the stretches of a path as seen from each of some steps.
+
+    Args:
+        path: the path.
+        steps: where it is seen from, `(n,)`.
+        resolution: largest change of the rate in a stretch over the largest rate.
+        reach: largest length of a stretch over the steps before its end.
+
+    Returns:
+        The stretches up to the last of the steps.
+    """
+    end = int(steps.max()) + 1
+    rate, begin = (each[: np.searchsorted(path.begin, end)] for each in path)
+    length = np.diff(begin, append=end)
+    moved = np.abs(np.diff(rate, prepend=0.0))
+    cell = np.floor(np.cumsum(moved) / (resolution * max(float(rate.max()), 1e-300)) - 1e-9)
+    ring = np.floor(np.log(begin + 1.0) / np.log1p(reach))
+    start = np.flatnonzero(np.concatenate(([True], (np.diff(cell) != 0) | (np.diff(ring) != 0))))
+    first = begin[start].astype(np.float64)
+    long = np.diff(first, append=end)
+    flat = np.add.reduceat(rate * length, start) / long
+    # Step s counts for 2 s + 1 in the mean, so that what comes before step s counts for s**2.
+    squares = np.diff(begin.astype(np.float64) ** 2, append=float(end) ** 2)
+    before = np.concatenate(([0.0], np.cumsum(np.add.reduceat(rate * squares, start))[:-1]))
+    middle = first + (long + 1.0) / 2.0
+    mean = (before + flat * (middle**2 - first**2)) / middle**2
+    at = np.searchsorted(first, steps, "right") - 1
+    return Stretches(flat, mean, long, at, steps - first[at] + 1.0)

@@ -14,7 +14,7 @@ from lrsched._core.value import Value, settle
 from lrsched._curves import Complete, Constant, Hold, Schedule
 from lrsched.arguments import checked
 from lrsched.forecast._explain import Explanation, Fan, explain
-from lrsched.forecast._forecast import TRUST, Coverage, Forecast, Sight, interval, look, spread_of
+from lrsched.forecast._forecast import Coverage, Forecast, Sight, interval, look, spread_of
 from lrsched.forecast._multipower import MultiPowerLaw
 from lrsched.forecast._plan import stable_then_decay
 from lrsched.forecast._prior import Prior
@@ -160,7 +160,7 @@ class ReturnModel(Value):
         present = self._look(state, law, self._plan(state))[-1]
         for switch in self._candidates(state.record):
             then = self._look(state, law, _switched(self, switch))[-1]
-            gain, sd = present.loss - then.loss, TRUST * spread_of(law, then.slope - present.slope)
+            gain, sd = present.loss - then.loss, law.margin.trust * spread_of(law, then.slope - present.slope)
             if gain - SURE * sd > most:
                 best, found, most = switch, (gain, sd), gain - SURE * sd
         return best, found

@@ -8,7 +8,8 @@ import numpy as np
 from lrsched._core.check import Many, short
 from lrsched.arguments import Positive, checked
 from lrsched.forecast._law import A_LAW, Law
-from lrsched.forecast._prior import FREE, REFERENCE, Prior, believed
+from lrsched.forecast._path import Array
+from lrsched.forecast._prior import FREE, REFERENCE, Prior, View
 
 
 @checked
@@ -17,12 +18,13 @@ def fit_prior(
 ) -> Prior:
     """The prior that earlier runs teach: what their laws have in common.
 
-    Centre: the geometric mean of what the runs say. Spread: `sqrt(least**2 + variance of the logarithms)`. The floor of
-    the loss and the scale of its reducible part (the first two parameters) differ from run to run and stay free.
+    Each law says something of the parameters, with the covariance of its fit. Centre: the mean of what they say, in
+    which what a run could not show counts for little. Spread and correlation: `least` for each logarithm, and the
+    covariance between the laws as far as that of the fits does not explain it. The floor of the loss stays free, and so
+    does the scale of its reducible part where the beliefs of the class have no `rate`.
 
     Args:
-        laws: one or more laws of one class, each fitted to runs with its own `peak`: with the unit of a run in its peak
-            rate, the parameters of different runs compare.
+        laws: one or more laws of one class, each fitted to all runs of one model.
         reference: area at which the response is compared with the slope of the loss, > 0.
         least: smallest spread, > 0: how far a new run may differ however well the old ones agree.
 
@@ -38,12 +40,33 @@ def fit_prior(
         >>> [round(centre, 3) for centre in fit_prior(runs).centre]
         [3.0, 20.0, 0.447, 0.964, 500.0]
     """
-    if len({type(law) for law in laws}) > 1:
+    kind, count = type(laws[0]), len(laws)
+    if any(type(law) is not kind for law in laws):
         raise ValueError(f"fit_prior(laws=...) must hold one or more laws of one class, got {short(laws)}")
-    logarithms = np.array([believed(law.theta, law.parameters.index(law.response), reference) for law in laws])
-    spread = np.full(logarithms.shape[1], least)
-    if len(laws) > 1:
-        spread = np.sqrt(least**2 + logarithms.var(axis=0, ddof=1))
-    spread[:2] = FREE
-    centre = np.exp(logarithms.mean(axis=0))
-    return Prior(tuple(centre.tolist()), spread=tuple(spread.tolist()), reference=reference)
+    blank = Prior(*((1.0,) * len(kind.parameters),) * 2, reference=reference, rate=kind.prior.rate)
+    views = [kind._view(blank, law.peak) for law in laws]
+    said = np.array([view.believed(law.theta) for view, law in zip(views, laws, strict=True)])
+    fits = np.array([_covariance(view, law) for view, law in zip(views, laws, strict=True)])
+    free = np.arange(said.shape[1]) < (1 if blank.rate is not None else 2)
+    spread = np.where(free, FREE, least)
+    weights = np.linalg.inv(fits + np.diag(spread**2))
+    centre = np.linalg.solve(weights.sum(axis=0), np.einsum("kij,kj->i", weights, said))
+    covariance = np.diag(spread**2)
+    if count > 1:
+        values, vectors = np.linalg.eigh(np.cov(said[:, ~free].T) - fits[:, ~free][..., ~free].mean(axis=0))
+        covariance[np.ix_(~free, ~free)] += (vectors * np.maximum(values, 0.0)) @ vectors.T
+    spread = np.sqrt(np.diagonal(covariance))
+    correlation = covariance / np.outer(spread, spread) if count > 1 else np.zeros(0)
+    return Prior(
+        tuple(np.exp(centre).tolist()),
+        spread=tuple(spread.tolist()),
+        reference=reference,
+        rate=blank.rate,
+        correlation=tuple(correlation.ravel().tolist()),
+    )
+
+
+def _covariance(view: View, law: Law) -> Array:
+    """Return the covariance `(p, p)` of what a law says of the logarithms that a prior is about."""
+    size, slope = law.theta.size, view.slope(law.theta)
+    return slope @ np.reshape(law.covariance or np.zeros(size**2), (size, size)) @ slope.T
