@@ -49,7 +49,9 @@ from lrsched.forecast._path import FINE, rates
 LAWS: dict[str, Any] = {law.__name__: law for law in (FunctionalLaw, MultiPowerLaw, AnnealingLaw)}
 # What is believed where laws are fitted to teach.
 LOOSE: dict[str, Prior | None] = {
-    "FunctionalLaw": Prior((1.0, 0.04, 0.5, 7.0, 0.4, 0.3, 0.6), spread=(10.0, 1.0, 0.5, 1.5, 2.0, 0.7, 1.0), rate=1e-3),
+    "FunctionalLaw": Prior(
+        (1.0, 0.04, 0.5, 7.0, 0.4, 0.3, 0.6), spread=(10.0, 1.0, 0.5, 1.5, 2.0, 0.7, 1.0), rate=1e-3
+    ),
     "MultiPowerLaw": None,
     "AnnealingLaw": None,
 }

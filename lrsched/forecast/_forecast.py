@@ -76,9 +76,7 @@ def spread_of(law: Law, slope: Array) -> float:
     return float(np.sqrt(max(slope @ covariance @ slope, 0.0)))
 
 
-def interval(
-    then: Sight, now: float, spread: float, coverage: float, margin: Margin = Law.margin
-) -> Forecast:
+def interval(then: Sight, now: float, spread: float, coverage: float, margin: Margin = Law.margin) -> Forecast:
     """Return the interval around a prediction, made where the law says `now`, that has this posterior `spread`."""
     own = (margin.drift * (now - then.loss)) ** 2 + (margin.least * then.loss) ** 2
     error = np.sqrt((margin.trust * spread) ** 2 + own)

@@ -69,4 +69,5 @@ def fit_prior(
 def _covariance(view: View, law: Law) -> Array:
     """Return the covariance `(p, p)` of what a law says of the logarithms that a prior is about."""
     size, slope = law.theta.size, view.slope(law.theta)
-    return slope @ np.reshape(law.covariance or np.zeros(size**2), (size, size)) @ slope.T
+    covariance: Array = slope @ np.reshape(law.covariance or np.zeros(size**2), (size, size)) @ slope.T
+    return covariance

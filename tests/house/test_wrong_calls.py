@@ -28,6 +28,7 @@ STATE = MODEL.init()
 PLANS = {"a": ls.Constant(0.1), "b": ls.Constant(0.05)}
 LAWS = {
     "AnnealingLaw": forecast.AnnealingLaw(l0=2.0, a=3.0, alpha=0.5, c=0.4, memory=7.0),
+    "FunctionalLaw": forecast.FunctionalLaw(l0=2.0, a=3.0, alpha=0.5, b=0.4, c=0.2, beta=0.6, limit=0.5),
     "MultiPowerLaw": forecast.MultiPowerLaw(l0=2.0, a=3.0, alpha=0.5, b=0.4, c=0.2, beta=0.6, gamma=0.5),
 }
 ROWS = rules.Rows([(2, 3), ()], width=4)
@@ -61,6 +62,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         f"lrsched.forecast.ReturnModel.{name}": partial(Call, getattr(MODEL, name), {"state": STATE})
         for name in ("adopt", "advice", "explain", "law", "plan", "status")
     },
+    "lrsched.forecast.fit": lambda: Call(forecast.fit, {"curves": curve_of(LAWS["FunctionalLaw"])}),
     **{f"lrsched.forecast.{name}.fit": partial(Call, law.fit, {"curves": curve_of(law)}) for name, law in LAWS.items()},
 }
 
@@ -70,6 +72,7 @@ LEFT = {
     "lrsched.Cooldown.resolve": "a chain calls it, with the height that it has found",
     "lrsched.Warmup.resolve": "the same",
     "lrsched.LintWarning": "a warning takes any text",
+    "lrsched.forecast.MisfitWarning": "a warning takes any text",
     "lrsched.forecast.UnidentifiedWarning": "a warning takes any text",
     "lrsched.rules.Context": "the engines make it",
     "lrsched.rules.Ops": "a table of the functions of a library, which `ops_of` gives",
