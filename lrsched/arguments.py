@@ -12,7 +12,21 @@ from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, cast, get_args, g
 
 from numpy.typing import ArrayLike
 
-from lrsched._core.check import Choice, Constraint, Flag, Int, Many, OneOf, OrNone, Real, Row, plain_signature, short
+from lrsched._core.check import (
+    Choice,
+    Constraint,
+    Flag,
+    Int,
+    Many,
+    OneOf,
+    OrNone,
+    Real,
+    Row,
+    instead,
+    meant,
+    plain_signature,
+    short,
+)
 from lrsched._core.names import nearest
 
 P = ParamSpec("P")
@@ -66,6 +80,8 @@ __all__ = [
     "arguments_of",
     "checked",
     "constraints_of",
+    "instead",
+    "meant",
     "must",
     "rule_of",
     "short",

@@ -23,6 +23,7 @@ from lrsched.arguments import (
     Real,
     TextOrNone,
     checked,
+    meant,
     short,
 )
 from lrsched_keras._feedback import FeedbackSchedule, put_in_order
@@ -156,7 +157,7 @@ class RuleOptimizer(keras.optimizers.Optimizer):
         name: TextOrNone = "rule_optimizer",
         **kwargs: Unpack[_BaseArguments],
     ) -> None:
-        _check_rule(rule)
+        rule = rules.Rule.of("RuleOptimizer(rule)", rule)
         every = kwargs.get("gradient_accumulation_steps")
         given = {key: value for key, value in kwargs.items() if value is not None}  # an older Keras has fewer
         super().__init__(_keras_rate(learning_rate, every), name=name, **given)
@@ -427,15 +428,10 @@ def _listed(where: str, variables: Any) -> list[Any]:
     return found
 
 
-def _check_rule(rule: Any) -> None:
-    if not isinstance(rule, rules.Rule):
-        hint = f"; write {rule!r} >> SGD()" if isinstance(rule, rules.Part) else ""
-        raise TypeError(f"RuleOptimizer(rule) must be a rule of lrsched.rules such as Adam(), got {rule!r}{hint}")
-
-
 def _keras_rate(learning_rate: Any, gradient_accumulation_steps: int | None) -> Any:
     """Return what Keras takes: a schedule of its own, a function, a tensor, a float."""
     every = gradient_accumulation_steps or 1
+    learning_rate = meant(learning_rate)
     if isinstance(learning_rate, Schedule):
         return LRSchedule(learning_rate, gradient_accumulation_steps=every)
     inner = learning_rate.schedule if isinstance(learning_rate, FeedbackSchedule) else learning_rate

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from lrsched import rules
 from lrsched.arguments import checked
-from lrsched_optax._transform import RuleState, Tree, aligned, check_rule, layout_of
+from lrsched_optax._transform import RuleState, Tree, aligned, layout_of
 
 
 @checked
@@ -42,7 +42,7 @@ def averaged(rule: rules.Rule, params: Tree, state: Any) -> Tree:
         >>> params, averaged(rule, params, state)
         (Array([1.25], dtype=float32), Array([1.5], dtype=float32))
     """
-    check_rule("averaged", rule)
+    rule = rules.Rule.of("averaged(rule=...)", rule)
     rules.averages(rule, [], [])  # which refuses another rule
     found = [one for one in jax.tree.leaves(state, is_leaf=_is_state) if _is_state(one) and _fits(rule, one)]
     if len(found) != 1:

@@ -10,8 +10,8 @@ import numpy as np
 import optax
 
 from lrsched import Schedule
-from lrsched.arguments import short
-from lrsched.rules import Context, Part, Rule, ops_of
+from lrsched.arguments import meant, short
+from lrsched.rules import Context, Rule, ops_of
 from lrsched_optax._mesh import check_axis_name, reductions, split_axes
 from lrsched_optax._proportional import is_proportional
 
@@ -75,7 +75,8 @@ def from_rule(rule: Rule, learning_rate: Any, *, axis_name: Any = None) -> optax
         >>> float(optimizer.init(params).hyperparams["learning_rate"])
         0.5
     """
-    check_rule("from_rule", rule)
+    rule = Rule.of("from_rule(rule=...)", rule)
+    learning_rate = meant(learning_rate)
     _check_learning_rate(learning_rate)
     check_axis_name("from_rule", axis_name)
 
@@ -117,7 +118,7 @@ def scale_by_rule(rule: Rule, *, axis_name: Any = None) -> optax.GradientTransfo
         ...     optax.scale_by_learning_rate(Constant(0.1)),
         ... )
     """
-    check_rule("scale_by_rule", rule)
+    rule = Rule.of("scale_by_rule(rule=...)", rule)
     if not is_proportional(rule):
         raise ValueError(
             f"scale_by_rule(rule=...) must be a rule whose update is proportional to the learning rate, got {rule!r}; "
@@ -130,13 +131,6 @@ def scale_by_rule(rule: Rule, *, axis_name: Any = None) -> optax.GradientTransfo
         return _updated(rule, updates, state, params, 1.0, jnp.positive, axis_name)
 
     return optax.GradientTransformation(lambda params: _init(rule, params), update)
-
-
-def check_rule(function: str, rule: Any) -> None:
-    """Raise a TypeError unless it is a rule."""
-    if not isinstance(rule, Rule):
-        hint = f"; write {rule!r} >> SGD()" if isinstance(rule, Part) else ""
-        raise TypeError(f"{function}(rule=...) must be a rule such as rules.Adam(), got {rule!r}{hint}")
 
 
 def _check_learning_rate(learning_rate: Any) -> None:

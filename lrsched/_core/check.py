@@ -12,6 +12,7 @@ import inspect
 import math
 import numbers
 import operator
+import re
 import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,6 +63,27 @@ def short(content: object) -> str:
         text = f"a {type(content).__name__} too large to print"
     text = text if len(text) <= 80 else text[:77] + "..."
     return text + getattr(type(content), "advice", "")
+
+
+def meant(content: Any) -> Any:
+    """Return the value that OmegaConf, and so Hydra, keeps as a configuration of its class; anything else as it is."""
+    if type(content).__module__ != "omegaconf.dictconfig":
+        return content
+    read = sys.modules["omegaconf"].OmegaConf
+    return content if read.get_type(content) in (dict, None) else read.to_object(content)
+
+
+_CALL = re.compile(r"\s*[A-Za-z][\w.]*\(.*\)\s*", re.DOTALL)
+
+
+def instead(content: Any) -> str:
+    """Return what an error adds where something only says which value it means: what to write."""
+    if isinstance(content, Mapping):
+        known = {"_target_": "hydra.utils.instantiate(config)", "format": "lrsched.from_config(config)"}
+        written = next((call for key, call in known.items() if key in content), "")
+    else:
+        written = "parse(text)" if isinstance(content, str) and _CALL.fullmatch(content) else ""
+    return written and f"; {written} builds what it says"
 
 
 def is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
@@ -255,8 +277,9 @@ class OneOf:
     noun: str
 
     def __call__(self, where: str, value: Any) -> Any:
+        value = value if isinstance(value, self.family) else meant(value)
         if not isinstance(value, self.family):
-            raise TypeError(f"{where} must be {self.noun}, got {short(value)}")
+            raise TypeError(f"{where} must be {self.noun}, got {short(value)}{instead(value)}")
         return value
 
     def wrong(self) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from typing import Any
 
-from lrsched._core.check import constraints, is_sequence, short
+from lrsched._core.check import constraints, is_sequence, meant, short
 from lrsched._core.functions import StepFunction, check_functions, is_function, named, saved
 from lrsched._core.value import MAX_DEPTH, Value, find
 
@@ -38,6 +38,7 @@ def to_config(item: Value) -> dict[str, Any]:
         >>> to_config(Linear(0.1, 0.0, steps=10))
         {'format': 1, 'type': 'Linear', 'start': 0.1, 'end': 0.0, 'steps': 10}
     """
+    item = meant(item)
     if not isinstance(item, Value):
         raise TypeError(f"to_config(item=...) must be a value of lrsched, got {short(item)}")
     return {"format": FORMAT, **_encode(item)}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._core.check import MAX_STEPS, Int, short
+from lrsched._core.check import MAX_STEPS, Int, meant, short
 from lrsched._core.value import settle
 from lrsched._curves.combine import Combination, Power
 from lrsched._curves.modifiers import Epochs, Hold
@@ -27,6 +27,7 @@ class PerStep:
 
     def __call__(self, where: str, content: Any) -> int | Schedule:
         """Return the number or the schedule, or raise an error that names `where`."""
+        content = meant(content)
         if not isinstance(content, Schedule):
             return Int(low=1)(where, content)
         Complete()(where, content)

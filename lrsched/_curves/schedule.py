@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsched._core.check import MAX_STEPS, Int, Many, OneOf, OrNone, Real, short
+from lrsched._core.check import MAX_STEPS, Int, Many, OneOf, OrNone, Real, instead, meant, short
 from lrsched._core.functions import is_function
 from lrsched._core.offers import CLASSES, PLOT
 from lrsched._core.value import MAX_DEPTH, Value, children, settle
@@ -139,7 +139,8 @@ class Schedule(Value, abstract=True):
         return other if _vanishes(self) else self if _vanishes(other) else _chained(self, other)
 
     def __rrshift__(self, other: Any) -> "Schedule":
-        return self.of(other) >> self if is_function(other) else NotImplemented
+        other = self.of(other)
+        return other >> self if isinstance(other, Schedule) else NotImplemented
 
     def __mul__(self, other: Any) -> "Schedule":
         return _combine("Product", self, other)
@@ -161,8 +162,13 @@ class Schedule(Value, abstract=True):
 
     @staticmethod
     def of(content: Any) -> Any:
-        """Return a function of the step as a schedule, `Function(f)`, and anything else as it is."""
-        return CLASSES["schedule"]["Function"](content) if is_function(content) else content
+        """Return a function of the step as a schedule, `Function(f)`, and anything else as it is.
+
+        What OmegaConf and Hydra keep as the configuration of a schedule is that schedule.
+        """
+        if isinstance(content, Schedule):
+            return content
+        return CLASSES["schedule"]["Function"](content) if is_function(content) else meant(content)
 
     @staticmethod
     @checked
@@ -256,7 +262,9 @@ class Complete:
         if not isinstance(content, Schedule):
             if self.lift:
                 return Constant(Real(low=0.0)(where, content))
-            raise TypeError(f"{where} must be a schedule or a function of the step, got {short(content)}")
+            raise TypeError(
+                f"{where} must be a schedule or a function of the step, got {short(content)}{instead(content)}"
+            )
         if is_pending(content) and not self.pending:
             raise ValueError(
                 f"{where} must be complete, but a height is missing in {content!r}: chain it with >> first"

@@ -4,20 +4,14 @@ from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any
 
-from lrsched._core.check import Flag, short
+from lrsched._core.check import Flag
 from lrsched.rules._blocks.blocks import in_stacks
-from lrsched.rules._library.base import Part, Rule
+from lrsched.rules._library.base import Rule
 from lrsched.rules._ops.tree import aligned, leaves, rebuilt
 from lrsched.rules._update.run import parameter_ops, run
 
 _FLAG = Flag()
 _CONTAINERS = (dict, list, tuple)
-
-
-def _check_rule(where: str, rule: Any) -> None:
-    if not isinstance(rule, Rule):
-        hint = f"; write {rule!r} >> SGD()" if isinstance(rule, Part) else ""
-        raise TypeError(f"{where} must be a rule such as Adam(), got {short(rule)}{hint}")
 
 
 def init(rule: Rule, params: Any) -> Any:
@@ -40,7 +34,7 @@ def init(rule: Rule, params: Any) -> Any:
         >>> init(Momentum(), {"w": np.zeros(2)})
         {'w': MomentumSlots(v=array([0., 0.]))}
     """
-    _check_rule("init(rule, ...)", rule)
+    rule = Rule.of("init(rule, ...)", rule)
     kinds, ps = [], []
     for path, (p,) in aligned(["init(params)"], [params]):
         kinds.append(parameter_ops(f"init(params){path}", p))
@@ -100,7 +94,7 @@ def apply(
         >>> params
         {'w': array([0.9, 1.8]), 'b': [array(0.45)]}
     """
-    _check_rule("apply(rule, ...)", rule)
+    rule = Rule.of("apply(rule, ...)", rule)
     donate = _FLAG("apply(donate=...)", donate)
     names = ("apply(params)", "apply(grads)", "apply(slots)")
     ps, gs, owns = leaves(names, (params, grads, slots))

@@ -590,7 +590,7 @@ def test_rate_may_be_set_to_a_number():
 
 @pytest.mark.parametrize("wrong", ["Adam()", None, rules.Adam, SCHEDULE, keras.optimizers.SGD()])
 def test_what_is_no_rule_is_refused(wrong):
-    with pytest.raises(TypeError, match=r"RuleOptimizer\(rule\) must be a rule of lrsched.rules such as Adam\(\), got"):
+    with pytest.raises(TypeError, match=r"RuleOptimizer\(rule\) must be a rule such as rules.Adam\(\), got"):
         RuleOptimizer(wrong, 0.1)
 
 

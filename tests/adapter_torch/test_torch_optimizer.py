@@ -416,7 +416,7 @@ def test_a_refused_group_is_not_added():
             rules.L2(0.1),
             0.1,
             TypeError,
-            r"must be a rule such as rules.Adam\(\), got L2\(0.1\); write L2\(0.1\) >> rules",
+            r"must be a rule such as rules.Adam\(\), got L2\(0.1\); write L2\(0.1\) >> SGD",
         ),
         ("Adam", 0.1, TypeError, r"RuleOptimizer\(rule=...\) must be a rule such as rules.Adam\(\), got 'Adam'"),
         (rules.SGD(), "0.1", TypeError, r"RuleOptimizer\(lr=...\) must be a finite number >= 0"),

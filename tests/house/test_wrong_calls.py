@@ -68,6 +68,7 @@ CALLS: dict[str, Callable[[], Call]] = {
 
 # Callables that are not walked, and why.
 LEFT = {
+    "lrsched.rules.Rule.of": "its first argument is the place that errors name",
     "lrsched.Schedule.of": "it leaves what is no function as it is",
     "lrsched.Cooldown.resolve": "a chain calls it, with the height that it has found",
     "lrsched.Warmup.resolve": "the same",

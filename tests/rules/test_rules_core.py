@@ -628,7 +628,9 @@ def test_a_wrong_argument_of_delta_is_refused(changes: Any, kind: type[Exception
 
 @pytest.mark.parametrize("function", [rules.init, lambda *a: rules.apply(*a, [np.ones(1)], [()], lr=0.1, step=0)])
 def test_parts_are_no_rule(function: Any):
-    with pytest.raises(TypeError, match=r"must be a rule such as Adam\(\), got L2\(0.1\); write L2\(0.1\) >> SGD\(\)"):
+    with pytest.raises(
+        TypeError, match=r"must be a rule such as rules.Adam\(\), got L2\(0.1\); write L2\(0.1\) >> SGD\(\)"
+    ):
         function(rules.L2(0.1), [np.ones(1)])
 
 

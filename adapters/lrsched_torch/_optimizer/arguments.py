@@ -10,18 +10,12 @@ import torch
 from torch import Tensor
 
 from lrsched import Schedule, rules
-from lrsched.arguments import short
+from lrsched.arguments import instead, short
 from lrsched_torch._kernels.triton import check_triton
 from lrsched_torch._shared.facts import facts_of
 
+RULE = "RuleOptimizer(rule=...)"
 RATE = "must be a finite number >= 0, a 0-d tensor, a schedule or a function of the step"
-
-
-def check_rule(rule: Any) -> None:
-    """Raise an error if `rule` is no rule."""
-    if not isinstance(rule, rules.Rule):
-        hint = f"; write {rule!r} >> rules.SGD()" if isinstance(rule, rules.Part) else ""
-        raise TypeError(f"RuleOptimizer(rule=...) must be a rule such as rules.Adam(), got {rule!r}{hint}")
 
 
 def check_switches(function: str = "RuleOptimizer", **switches: Any) -> None:
@@ -81,7 +75,7 @@ def check_table(state: Any) -> None:
 
 def check_group(group: dict[str, Any], rule: Any, compile: Any, capturable: Any, totals_over: Any) -> None:
     """Raise an error if a rule cannot update the parameters of a group in the form that is asked for."""
-    check_rule(rule)
+    rules.Rule.of(RULE, rule)
     ps = group["params"]
     for p in ps:
         if not p.is_floating_point():
@@ -104,7 +98,7 @@ def check_rate(where: str, lr: Any) -> None:
     if isinstance(lr, Schedule):
         lr(0)  # a warm-up without a neighbour has no height
     elif isinstance(lr, bool) or not isinstance(lr, Real | Tensor):
-        raise TypeError(f"{where} {RATE}, got {short(lr)}")
+        raise TypeError(f"{where} {RATE}, got {short(lr)}{instead(lr)}")
     elif isinstance(lr, Tensor) and lr.ndim != 0:
         raise ValueError(f"{where} {RATE}, got a tensor of shape {tuple(lr.shape)}")
 

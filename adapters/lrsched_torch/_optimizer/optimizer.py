@@ -15,11 +15,11 @@ from torch.optim.optimizer import ParamsT, StateDict
 from lrsched import Schedule, rules
 from lrsched_torch._joined.bucket import Home, unshared
 from lrsched_torch._optimizer.arguments import (
+    RULE,
     check_group,
     check_groups,
     check_new_group,
     check_processes,
-    check_rule,
     check_switches,
     check_table,
     told_of,
@@ -128,7 +128,7 @@ class RuleOptimizer(Optimizer):
         capturable: bool = False,
         totals_over: "ProcessGroup | None" = None,
     ) -> None:
-        check_rule(rule)
+        rule = rules.Rule.of(RULE, rule)
         check_processes(totals_over)
         check_switches(maximize=maximize, flat=flat, master=master, capturable=capturable)
         self.rule, self.totals_over = rule, totals_over
@@ -205,8 +205,7 @@ class RuleOptimizer(Optimizer):
         rule = self.rule
         if "rule" in param_group:
             param_group = dict(param_group)
-            rule = param_group.pop("rule")
-            check_rule(rule)
+            rule = rules.Rule.of(RULE, param_group.pop("rule"))
         super().add_param_group(param_group)
         try:
             known = self._taken(self.param_groups[-1], rule)

@@ -442,7 +442,8 @@ def _checked(name: str, schedule: Any, groups: int) -> tuple[Schedule | None, ..
     if isinstance(schedule, Schedule):
         return (schedule,)
     where = f"{name}(schedule=...)"
-    schedule = list(map(Schedule.of, schedule)) if isinstance(schedule, Sequence) else schedule
+    many = isinstance(schedule, Sequence) and not isinstance(schedule, str)
+    schedule = list(map(Schedule.of, schedule)) if many else schedule
     if not isinstance(schedule, list) or not all(part is None or isinstance(part, Schedule) for part in schedule):
         raise wrong(
             TypeError, where, "a schedule or a sequence of schedules, where None leaves a group alone", schedule

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from lrsched import Template
-from lrsched.arguments import short
+from lrsched.arguments import instead, short
 
 # Float64 counts exactly to here, and so does a schedule.
 MOST = 2**53
@@ -15,7 +15,8 @@ MOST = 2**53
 
 def wrong(kind: type[Exception], where: str, must: str, value: Any) -> Exception:
     """Return an error: where, what must hold, what came, cut short however deep or long it is."""
-    return kind(f"{where} must be {must}, got {short(value) if isinstance(value, Template) else reprlib.repr(value)}")
+    told = short(value) if isinstance(value, Template) else reprlib.repr(value)
+    return kind(f"{where} must be {must}, got {told}{instead(value)}")
 
 
 def whole(where: str, value: Any, low: int = -1, kind: type[Exception] = TypeError) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, overload
 
-from lrsched._core.check import Many, OneOf, short
+from lrsched._core.check import Many, OneOf, instead, meant, short
 from lrsched._core.value import Value, children, settle
 from lrsched._spaces.ops import Array
 from lrsched.arguments import checked
@@ -57,6 +57,7 @@ class Part(Link, abstract=True):
     @overload
     def __rshift__(self, other: "Rule") -> "Pipeline": ...
     def __rshift__(self, other: Any) -> "Pipeline | Parts":
+        other = meant(other)
         return self.sequence((self, other)) if isinstance(other, Link) else NotImplemented
 
     @abstractmethod
@@ -85,7 +86,17 @@ class Rule(Link, abstract=True):
     """
 
     def __rshift__(self, other: Any) -> "Pipeline":
+        other = meant(other)
         return Pipeline((self, other)) if isinstance(other, Link) else NotImplemented
+
+    @staticmethod
+    def of(where: str, content: Any) -> "Rule":
+        """Return a rule as it is, and the one of which OmegaConf keeps the configuration; errors name `where`."""
+        found = content if isinstance(content, Rule) else meant(content)
+        if not isinstance(found, Rule):
+            hint = f"; write {found!r} >> SGD()" if isinstance(found, Part) else instead(found)
+            raise TypeError(f"{where} must be a rule such as rules.Adam(), got {short(found)}{hint}")
+        return found
 
     def init(self, p: Array) -> Any:
         """Return the slots of a new parameter.
