@@ -139,8 +139,7 @@ class Schedule(Value, abstract=True):
         return other if _vanishes(self) else self if _vanishes(other) else _chained(self, other)
 
     def __rrshift__(self, other: Any) -> "Schedule":
-        other = self.of(other)
-        return other >> self if isinstance(other, Schedule) else NotImplemented
+        return first >> self if isinstance(first := self.of(other), Schedule) else NotImplemented
 
     def __mul__(self, other: Any) -> "Schedule":
         return _combine("Product", self, other)
@@ -162,12 +161,7 @@ class Schedule(Value, abstract=True):
 
     @staticmethod
     def of(content: Any) -> Any:
-        """Return a function of the step as a schedule, `Function(f)`, and anything else as it is.
-
-        What OmegaConf and Hydra keep as the configuration of a schedule is that schedule.
-        """
-        if isinstance(content, Schedule):
-            return content
+        """Return a function of the step, or what OmegaConf keeps of a schedule, as a schedule; else it as it is."""
         return CLASSES["schedule"]["Function"](content) if is_function(content) else meant(content)
 
     @staticmethod
@@ -262,13 +256,11 @@ class Complete:
         if not isinstance(content, Schedule):
             if self.lift:
                 return Constant(Real(low=0.0)(where, content))
-            raise TypeError(
-                f"{where} must be a schedule or a function of the step, got {short(content)}{instead(content)}"
-            )
+            must = f"{where} must be a schedule or a function of the step"
+            raise TypeError(f"{must}, got {short(content)}{instead(content)}")
         if is_pending(content) and not self.pending:
-            raise ValueError(
-                f"{where} must be complete, but a height is missing in {content!r}: chain it with >> first"
-            )
+            missing = f"a height is missing in {content!r}: chain it with >> first"
+            raise ValueError(f"{where} must be complete, but {missing}")
         if self.bounded and content.length is None:
             raise ValueError(f"{where} must have a length, but {content!r} never ends: cut it with Hold(..., steps=n)")
         return content
