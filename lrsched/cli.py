@@ -251,6 +251,22 @@ def _forecast(args: Args) -> int:
     return forecast(args)
 
 
+@command(
+    "bound",
+    "rank schedules by the bound of convex optimisation, or carry them to another horizon",
+    TEXTS,
+    option("--steps", metavar="N", type=run_length(1), required=True, help="the run, in updates or a unit"),
+    option("--to", metavar="N", type=whole(2), help="show what each schedule becomes for so many updates instead"),
+    EPOCH,
+    *SIZES,
+    option("--json", action="store_true", help="a JSON list, with all digits"),
+)
+def _bound(args: Args) -> int:
+    from lrsched._command.bound import bound
+
+    return bound(args)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lrsched", description="Look at learning-rate schedules.")
     parser.add_argument("--version", action="store_true", help="print the version and stop")

@@ -1,6 +1,7 @@
 """Loss laws and what follows from them: forecasts, plans, the return model."""
 
 from lrsched.forecast._annealing import AnnealingLaw
+from lrsched.forecast._bound import Tuned, best_peaks, convex_bound, transfer_horizon
 from lrsched.forecast._forecast import Forecast, forecast
 from lrsched.forecast._functional import FunctionalLaw, fit
 from lrsched.forecast._law import MisfitWarning, UnidentifiedWarning, predict
@@ -25,12 +26,16 @@ __all__ = [
     "ReturnModel",
     "ReturnState",
     "Switch",
+    "Tuned",
     "UnidentifiedWarning",
+    "best_peaks",
+    "convex_bound",
     "fit",
     "fit_prior",
     "forecast",
     "plan",
     "predict",
+    "transfer_horizon",
 ]
 
 _publish(__name__)

@@ -97,6 +97,8 @@ RIGHT: dict[tuple[str, str], str] = {
     ("lrsched.feedback.Feedback.update", "observation"): "any number: infinite and NaN are what metrics may be",
     ("lrsched.forecast.ReturnModel.update", "loss"): "the same: what is no loss is counted and left out",
     ("lrsched.forecast.predict", "steps"): "one step, or a row",
+    ("lrsched.forecast.best_peaks", "gradient_norms"): "one norm, or a row",
+    ("lrsched.forecast.convex_bound", "gradient_norms"): "one norm, or a row",
     ("lrsched.rules.Rule.delta", "lr"): "any finite number, below 0 too: gradients may be those of what is to rise",
     ("lrsched.rules.Rule.delta", "step"): "any whole number",
     ("lrsched.rules.Rule.init", "p"): "an array of any shape",
