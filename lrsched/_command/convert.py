@@ -44,5 +44,5 @@ def convert(args: Args) -> int:
     elif target in _SETTINGS:
         print(json.dumps(_SETTINGS[target](schedule, args.steps), indent=2, allow_nan=False))
     else:
-        print(to_source(schedule, target), end="")
+        print(to_source(schedule, target, args.steps), end="")
     return 0

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from lrsched._curves import (
@@ -22,8 +22,11 @@ from lrsched._curves import (
     PowerLaw,
     Repeat,
     Schedule,
+    Stretch,
     Triangular,
 )
+from lrsched._curves.equality import equality
+from lrsched.compat import torch as recipes
 
 
 def call(function: str, *arguments: Any, **named: Any) -> str:
@@ -61,7 +64,9 @@ def _decay(node: Schedule, time: str) -> tuple[float, dict[str, Any]] | None:
 
 def _share(part: float, whole: float) -> float | None:
     """Return `part / whole`, or None for 0, which is the default everywhere."""
-    return part / whole if part else None
+    short = float(f"{part / whole:.15g}")
+    close = math.isclose(whole * short, part, rel_tol=4e-16)
+    return (short if close else part / whole) if part else None
 
 
 def optax(node: Schedule) -> str | None:
@@ -83,7 +88,24 @@ def optax(node: Schedule) -> str | None:
             boundaries, levels = stairs
             scales = {step: b / a for step, (a, b) in zip(boundaries, pairwise(levels), strict=True)}
             return call("optax.piecewise_constant_schedule", levels[0], boundaries_and_scales=scales)
+        case Chain() if points := _optax_points(node):
+            return points
     return _optax_decay(node)
+
+
+def _optax_points(node: Chain) -> str | None:
+    """Return the call for lines, or half waves, between points: each is a multiple of the one before."""
+    pieces = node.parts
+    kind = type(pieces[0])
+    if kind not in (Linear, Cosine) or not all(isinstance(part, kind) for part in pieces):
+        return None
+    ramps = [(float(part(0)), float(part(part.length or 0)), part.length or 0) for part in pieces]
+    if any(start <= 0.0 for start, _, _ in ramps) or any(a[1] != b[0] for a, b in pairwise(ramps)):
+        return None
+    ends = accumulate(length for _, _, length in ramps)
+    scales = {place: end / start for place, (start, end, _) in zip(ends, ramps, strict=True)}
+    text = "linear" if kind is Linear else "cosine"
+    return call("optax.piecewise_interpolate_schedule", f'"{text}"', ramps[0][0], boundaries_and_scales=scales)
 
 
 def _optax_decay(node: Schedule, bound: float | None = None, falls: bool | None = None) -> str | None:
@@ -128,6 +150,10 @@ def keras(node: Schedule) -> str | None:
         case Chain((Linear(first, peak, warmup), Cosine(start, end, steps))) if 0.0 < peak == start:
             named = {"warmup_steps": warmup, "alpha": _share(end, start), "warmup_target": start}
             return call(f"{_KERAS}CosineDecay", first, decay_steps=steps, **named)
+        case Chain((Linear(first, peak, warmup), Constant(value))) if 0.0 < peak == value:
+            # What falls to the whole of its height stays.
+            named = {"alpha": 1.0, "warmup_target": peak, "warmup_steps": warmup}
+            return call(f"{_KERAS}CosineDecay", first, decay_steps=1, **named)
         case Chain() if stairs := _stairs(node):
             return call(f"{_KERAS}PiecewiseConstantDecay", [step - 1 for step in stairs[0]], values=stairs[1])
     found = _decay(node, "decay_steps")
@@ -153,6 +179,8 @@ def torch(node: Schedule, lr: float, last: bool = True) -> str | None:
         case Linear(start, end, steps) if 1e-200 * lr <= start <= lr and end <= lr:
             factors = {"start_factor": start / lr, "end_factor": end / lr}
             return call("LinearLR", "optimizer", **factors, total_iters=steps)
+        case Linear(0.0, end, steps) if end == lr and not last:
+            return call("LambdaLR", "optimizer", f"lambda step: step / {steps}")
         case Triangular(low, high, up, down) if last:
             sizes = {"step_size_up": up, "step_size_down": down, "cycle_momentum": False}
             return call("CyclicLR", "optimizer", base_lr=low, max_lr=high, **sizes)
@@ -172,6 +200,41 @@ def torch(node: Schedule, lr: float, last: bool = True) -> str | None:
             named = {"T_mult": int(stretch) if stretch > 1.0 else None, "eta_min": end or None}
             return call("CosineAnnealingWarmRestarts", "optimizer", T_0=steps, **named)
     return None
+
+
+def torch_cycle(node: Schedule, steps: int) -> tuple[str, float] | None:
+    """Return the call of `OneCycleLR` for a run, and the rate of the optimizer, or None."""
+    first, length = parts(node)[0], node.length
+    core: Any = first
+    pace = 1.0
+    while isinstance(core, Stretch):
+        core, pace = core.schedule, pace * core.factor
+    if not isinstance(core, Linear | Cosine) or length is None or not 0.0 < core.start < core.end or steps > length + 1:
+        return None
+    total, low = length + 1, float(node(length))
+    if not 0.0 < low < core.end:  # torch divides by the steps of the way down
+        return None
+    named: dict[str, Any] = {
+        "max_lr": core.end,
+        "total_steps": total,
+        "pct_start": float(f"{(core.steps * pace + 1) / total:.14g}"),
+        "anneal_strategy": "linear" if isinstance(core, Linear) else "cos",
+        "div_factor": float(f"{core.end / core.start:.14g}"),
+        "final_div_factor": float(f"{core.start / low:.14g}"),
+    }
+    for three in (False, True):
+        try:
+            found = recipes.OneCycleLR(**named, three_phase=three)
+        except ValueError:
+            continue
+        if equality(found, node, total, rtol=0.0, atol=1e-12 * core.end).equal:
+            given = {name: value for name, value in named.items() if value != _ONE_CYCLE.get(name)}
+            return call("OneCycleLR", "optimizer", **given, three_phase=three or None, cycle_momentum=False), core.end
+    return None
+
+
+# Its defaults.
+_ONE_CYCLE = {"pct_start": 0.3, "anneal_strategy": "cos", "div_factor": 25.0, "final_div_factor": 1e4}
 
 
 def torch_stairs(node: Schedule) -> str | None:
@@ -236,7 +299,7 @@ def _hf_named(warmup: int, lr: float, tail: Schedule) -> str | None:
         case Extend(Cosine(_, 0.0, steps)):
             name = "cosine"
         case Extend(Cosine(_, end, steps)):
-            name, named = "cosine_with_min_lr", {"min_lr_rate": end / lr}
+            name, named = "cosine_with_min_lr", {"min_lr_rate": _share(end, lr)}
         case Cosine(_, 0.0, steps):
             name = "cosine_with_hard_restarts"
         case Linear(_, 0.0, steps):

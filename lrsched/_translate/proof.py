@@ -55,13 +55,13 @@ class Proof:
         """
         for name, configuration in guesses:
             text = repr(configuration)
-            if text not in self._tried and self._gives(name, configuration):
+            if text not in self._tried and self.gives(name, configuration):
                 return configuration
             self._tried.add(text)
         near = self._nearest or "none comes near"
         raise ValueError(f"{where} must be a curve that {what}, got {short(self.node)}: {near}; {instead}")
 
-    def _gives(self, name: str, configuration: Configuration) -> bool:
+    def gives(self, name: str, configuration: Configuration) -> bool:
         """Return whether a configuration gives the schedule, and remember how far it is from it if not."""
         try:
             found = self.build(configuration)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from samples import BOUNDED, ENDLESS, RAMPS
 
 import lrsched as ls
-from lrsched import Schedule, compat
+from lrsched import Schedule, Warmup, compat
 from lrsched._translate.formula import _FALLS, _RULES
 from lrsched._translate.source import to_source
 from tests.strategies import boundary_steps, bounded_schedules, endless_schedules, schedules
@@ -314,6 +315,106 @@ def test_a_keras_class_is_saved_by_name():
     schedule = keras.optimizers.schedules
     back = schedule.deserialize(schedule.serialize(names["schedule"]), {"LearningRate": names["LearningRate"]})
     assert float(back(3)) == pytest.approx(NAMED["wave"](3), rel=1e-6)
+
+
+# The call that a run sees, in each library that has one: of a curve that is written in several ways.
+COSINE = Warmup(10) >> ls.Cosine(0.1, 0.0, 90)
+MEGATRON = compat.megatron.OptimizerParamScheduler(max_lr=0.1, min_lr=0.01, lr_warmup_steps=5, lr_decay_steps=50)
+ON_A_RUN = [
+    (COSINE, 100, "optax", "optax.warmup_cosine_decay_schedule(init_value=0.0, peak_value=0.1, warmup_steps=10, "),
+    (COSINE, 100, "keras", "keras.optimizers.schedules.CosineDecay(0.0, decay_steps=90, warmup_steps=10, "),
+    (COSINE, 100, "transformers", "get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=10, "),
+    (COSINE, 100, "torch", "CosineAnnealingLR(optimizer, T_max=90)"),
+    (ls.Cosine(0.1, 0.01, 50), 51, "torch", "CosineAnnealingLR(optimizer, T_max=50, eta_min=0.01)"),
+    (ls.Cosine(0.1, 0.01, 50), 70, "torch", "SequentialLR("),
+    (ls.Cosine(0.1, 0.0, 50), 30, "transformers", "get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=0, "),
+    (ls.Linear(0.1, 0.0, 50) >> ls.Constant(0.0), 70, "torch", "scheduler = LinearLR("),
+    (ls.Constant(0.1, 5) >> ls.Constant(0.1, 5) >> ls.Linear(0.1, 0, 9), 10, "torch", "scheduler = ConstantLR("),
+    (ls.Warmup(10) >> ls.Linear(0.1, 0.0, 40), 50, "transformers", "get_linear_schedule_with_warmup("),
+    (ls.Warmup(10) >> ls.Constant(0.1), 50, "transformers", "get_constant_schedule_with_warmup("),
+    (ls.Warmup(10) >> ls.Constant(0.1), 50, "keras", "keras.optimizers.schedules.PolynomialDecay("),
+    (ls.wsd(0.1, 50, 10, 15), 50, "transformers", "get_wsd_schedule("),
+    (compat.torch.OneCycleLR(0.1, 45), 45, "torch", "OneCycleLR(optimizer, max_lr=0.1, total_steps=45, cycle_mom"),
+    (compat.torch.OneCycleLR(0.1, 60, three_phase=True), 60, "torch", "three_phase=True"),
+    (ls.one_cycle(0.1, 100), 100, "optax", 'optax.piecewise_interpolate_schedule("cosine", 0.004, '),
+    (ls.Table(tuple(COSINE(np.arange(100)).tolist())), 100, "optax", "optax.warmup_cosine_decay_schedule("),
+    (ls.Table(tuple(COSINE(np.arange(100)).tolist())), 100, "keras", "CosineDecay(0.0, decay_steps=90, "),
+    (ls.Table(tuple(COSINE(np.arange(100)).tolist())), 100, "transformers", "get_cosine_schedule_with_warmup("),
+    (ls.Table(tuple(MEGATRON(np.arange(50)).tolist())), 50, "optax", "optax."),
+]
+
+
+@pytest.mark.parametrize(("schedule", "steps", "target", "call"), ON_A_RUN)
+def test_on_a_run_the_library_has_its_name(schedule: Schedule, steps: int, target: str, call: str):
+    code = to_source(schedule, target, steps)
+    assert call in code
+    assert "def " not in code
+    if target in ("torch", "transformers"):
+        pytest.importorskip(target)
+        agree(torch_rates(code, steps), schedule, range(steps))
+
+
+def test_a_run_of_one_update_is_written_too():
+    for target in TARGETS:
+        assert to_source(COSINE, target, 1)
+
+
+@given(schedule=schedules(), steps=st.integers(1, 60), target=st.sampled_from(["torch", "transformers"]))
+@settings(max_examples=60)
+def test_any_schedule_has_the_same_rates_on_its_run(schedule: Schedule, steps: int, target: str):
+    pytest.importorskip(target)
+    agree(torch_rates(to_source(schedule, target, steps), steps), schedule, range(steps))
+
+
+@given(schedule=schedules(), steps=st.integers(1, 60))
+@settings(max_examples=20)
+def test_any_schedule_has_the_same_values_in_optax_on_its_run(schedule: Schedule, steps: int):
+    pytest.importorskip("optax")
+    few = sorted({0, steps // 3, steps // 2, steps - 1})
+    agree(jax_values(to_source(schedule, "optax", steps), few), schedule, few)
+
+
+def test_what_no_language_can_say_is_a_table_on_a_run():
+    schedule = compat.torch.MultiplicativeLR(0.1, lambda t: 0.9)
+    with pytest.raises(TypeError, match="must get functions"):
+        to_source(schedule, "torch")
+    agree(torch_rates(to_source(schedule, "torch", 20), 20), schedule, range(20))
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.5, "10"])
+def test_a_run_is_a_number_of_updates(steps: Any):
+    with pytest.raises((TypeError, ValueError), match=r"to_source\(steps=...\) must be an int >= 1"):
+        to_source(COSINE, "torch", steps)
+
+
+def test_an_optimizer_for_a_function_has_the_highest_rate():
+    code = to_source(ls.Rex(0.3, 0.0, steps=50), "torch")
+    assert "lr=0.3)" in code
+    assert code.splitlines()[-1] == "scheduler = LambdaLR(optimizer, lambda step: learning_rate(step) / 0.3)"
+
+
+def test_a_cosine_that_stays_at_zero_says_why_it_has_restarts():
+    assert "# stays at 0 after its end, where a plain cosine would rise again" in to_source(COSINE, "transformers")
+
+
+def test_a_model_with_a_class_for_keras_is_loaded_where_the_code_has_run(tmp_path: Path):
+    keras = pytest.importorskip("keras")
+    schedules = [NAMED["wave"], NAMED["stable"]]
+    codes = [to_source(schedule, "keras") for schedule in schedules]
+    for i, code in enumerate(codes):
+        (tmp_path / f"rate_{i}.py").write_text(code, encoding="utf-8")
+        rate = run(code)["schedule"]
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(rate), loss="mse")
+        model.save(tmp_path / f"model_{i}.keras")
+    load = (
+        "import keras, rate_0, rate_1\n"
+        "for i in range(2):\n"
+        "    model = keras.saving.load_model(f'model_{i}.keras')\n"
+        "    print(float(model.optimizer._learning_rate(12)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", load], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert [float(line) for line in done.stdout.split()] == pytest.approx([s(12) for s in schedules], rel=1e-6)
 
 
 def test_code_for_torch_is_short():
