@@ -19,9 +19,9 @@ from lrsched._curves import (
     Schedule,
     bounded,
 )
+from lrsched._translate.guesses import Guess, guesses
 from lrsched._translate.native import parts
 from lrsched._translate.proof import Configuration, Proof
-from lrsched._translate.reading import Reading, readings
 
 _BLOCK = 2**16
 # A longer run is looked at to here, and then at steps further and further apart.
@@ -46,10 +46,10 @@ def forms(schedule: Schedule, steps: int | None) -> Iterator[Schedule]:
     yield from _last_ways(cut, steps)
     proof = Proof(schedule, _build, lambda: _blocks(steps))
     spread = {steps * i // 13 for i in range(13)} | {steps - 1, steps - 2, 1, 2, 3}
-    for seen in readings(schedule, steps):
+    for seen in guesses(schedule, steps):
         turns = {r.warmup for r in seen} | {r.warmup + r.stable for r in seen}
         proof.look_at(t for t in {turn + shift for turn in turns for shift in (-1, 0, 1, 2)} | spread if 0 <= t < steps)
-        for pieces in dict.fromkeys(pieces for reading in seen for pieces in _written(reading)):
+        for pieces in dict.fromkeys(pieces for guess in seen for pieces in _written(guess)):
             if proof.gives(repr(pieces), {"pieces": pieces}):
                 yield from _last_ways(within(_build({"pieces": pieces}), steps), steps)
 
@@ -117,7 +117,7 @@ def _last_ways(schedule: Schedule, steps: int) -> Iterator[Schedule]:
 Piece = tuple[Any, ...]
 
 
-def _written(r: Reading) -> Iterator[tuple[Piece, ...]]:
+def _written(r: Guess) -> Iterator[tuple[Piece, ...]]:
     """Yield what a guess stands for: a line up, a level, and a fall."""
     rise = ((Linear, r.first, r.lr, r.warmup),) if r.warmup else ()
     stay = ((Constant, r.lr, r.stable),) if r.stable else ()
@@ -125,7 +125,7 @@ def _written(r: Reading) -> Iterator[tuple[Piece, ...]]:
         yield (*rise, *stay, fall)
 
 
-def _falls(r: Reading) -> Iterator[Piece]:
+def _falls(r: Guess) -> Iterator[Piece]:
     half = round(r.half)
     yield Constant, r.lr
     yield Cosine, r.lr, r.low, half
