@@ -19,11 +19,13 @@ with _needs("lrsched_torch", "torch", "torch"):
     from lrsched_torch._scheduler.lightning import lightning_config
     from lrsched_torch._scheduler.range_test import run_range_test
     from lrsched_torch._scheduler.scheduler import ScheduleLR
+    from lrsched_torch._scheduler.timm import TimmLR
 
 __all__ = [
     "FeedbackLR",
     "RuleOptimizer",
     "ScheduleLR",
+    "TimmLR",
     "averaged",
     "from_torch",
     "lightning_config",

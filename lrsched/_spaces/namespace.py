@@ -140,6 +140,8 @@ def evaluate(curve: AtTime, step: Any, xp: ModuleType | None = None) -> Any:
         number = step.item() if isinstance(step, np.generic) else step
         if not 0 <= number <= LARGEST:
             raise ValueError(f"schedule(step) must get a finite step >= 0, got {short(step)}")
+        if type(step) is float and number <= 1.0:
+            _refuse_progress(number)
         return float(curve(number, SCALAR))
     root = root_module(type(step))
     if root == "keras" and hasattr(step, "value"):
@@ -153,6 +155,16 @@ def evaluate(curve: AtTime, step: Any, xp: ModuleType | None = None) -> Any:
         return values.to(torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32)
     t, space = adapt(step)
     return space.run(curve, t)
+
+
+def _refuse_progress(number: float) -> None:
+    """Raise an error if Stable-Baselines3 asks, which counts from 1 to 0 what is left of a training."""
+    asks = sys._getframe(3).f_globals.get("__name__", "")
+    if asks.partition(".")[0] == "stable_baselines3":
+        raise TypeError(
+            "schedule(step) must get a step, but Stable-Baselines3 tells what is left of the training, got "
+            f"{number}: write learning_rate=lambda left: schedule(round((1 - left) * steps))"
+        )
 
 
 def _array(steps: Any) -> np.ndarray[Any, Any]:

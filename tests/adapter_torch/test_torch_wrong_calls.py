@@ -34,6 +34,10 @@ def scheduler() -> lt.ScheduleLR:
     return lt.ScheduleLR(sgd(), SCHEDULE)
 
 
+def timm() -> lt.TimmLR:
+    return lt.TimmLR(sgd(), SCHEDULE)
+
+
 def answering() -> lt.FeedbackLR:
     return lt.FeedbackLR(sgd(), SCHEDULE, feedback.Plateau())
 
@@ -55,6 +59,9 @@ CALLS: dict[str, Callable[[], Call]] = {
     "ScheduleLR.step": of(scheduler, "step"),
     "ScheduleLR.state_dict": of(scheduler, "state_dict"),
     "ScheduleLR.load_state_dict": of(scheduler, "load_state_dict", state_dict=scheduler().state_dict),
+    "TimmLR": lambda: Call(lt.TimmLR, {"optimizer": sgd(), "schedule": SCHEDULE}),
+    "TimmLR.step": of(timm, "step", epoch=lambda: 1),
+    "TimmLR.step_update": of(timm, "step_update", num_updates=lambda: 1),
     "RuleOptimizer": lambda: Call(lt.RuleOptimizer, {"params": [parameter()], "rule": rules.Adam(), "lr": 0.1}),
     "RuleOptimizer.add_param_group": of(optimizer, "add_param_group", param_group=lambda: {"params": [parameter()]}),
     "RuleOptimizer.step": of(optimizer, "step"),
@@ -76,6 +83,8 @@ RIGHT: dict[tuple[str, str], str] = {
     ("lrsched_torch.FeedbackLR.step", "metrics"): "None beside a metric",
     ("lrsched_torch.FeedbackLR.observe", "metric"): "any number, infinite and NaN too",
     ("lrsched_torch.ScheduleLR.step", "metrics"): "any number, or None",
+    ("lrsched_torch.TimmLR.step", "metric"): "any number, or None",
+    ("lrsched_torch.TimmLR.step_update", "metric"): "the same",
     ("lrsched_torch.RuleOptimizer", "totals_over"): "None",
     ("lrsched_torch.ScheduleLR.load_state_dict", "state_dict"): "the message writes it (...), for there is no other",
     ("lrsched_torch.FeedbackLR.load_state_dict", "state_dict"): "the same",

@@ -1,11 +1,12 @@
 """compat.composer and compat.llmfoundry give the rates that Composer's Trainer uses."""
 
 import pytest
-from harness import EPOCH, UPDATES, agree, emptied, real
+import torch
+from harness import EPOCH, UPDATES, agree, emptied, follows, page, real
 from oracles import load, stub
-from torch_harness import line, loader, sgd, watched
+from torch_harness import all_watched, line, loader, sgd, watched
 
-from lrsched import compat
+from lrsched import Cosine, Warmup, compat
 
 # Composer imports what reads images, and the client of its makers' cloud.
 UNUSED = ("mcli", "torchvision")
@@ -136,3 +137,21 @@ def test_llm_foundry(every_batch, cooldown):
         0.1, **call, max_duration="12ba", dataloader_len=EPOCH, step_schedulers_every_batch=every_batch
     )
     agree("llmfoundry", ours, used)
+
+
+@pytest.mark.parametrize("micro", ["no", 1])
+def test_the_page(tmp_path, micro):
+    own, used = Warmup(3) >> Cosine(0.1, 0.0, steps=9), []
+    more = {} if micro == "no" else {"device_train_microbatch_size": micro}
+    for options in ({"save_folder": str(tmp_path), "save_interval": "7ba", "save_filename": "half.pt"}, {}):
+        if not options:
+            more |= {"load_path": str(tmp_path / "half.pt")}
+        options = {"max_duration": "12ba" if not options else "7ba", "device": "cpu", "progress_bar": False, **options}
+        with emptied(*UNUSED), all_watched() as seen:
+            trainer = page(
+                "Composer", torch=torch, Trainer=composer.Trainer, model=Line(), data=loader(size=2), schedule=own,
+                options={**options, **more},
+            )["trainer"]  # fmt: skip
+            trainer.close()
+        used += seen[len(used) > 0 :]  # a load makes the optimizer's state by a step without gradients
+    follows(own, used)

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from harness import UPDATES, agree, emptied, real
+from harness import UPDATES, agree, emptied, follows, page, real
 from torch_harness import line, loader
 
-from lrsched import Batches, compat
+from lrsched import Batches, Cosine, Warmup, compat
 
 # Its import prepares the reading of tables and images, and their download.
 UNUSED = ("fastdownload", "pandas", "torchvision")
@@ -80,3 +80,30 @@ def test_with_accumulated_gradients_an_update_has_the_rate_of_its_last_batch(n):
     batches = UPDATES * n // 4
     used = train(lambda trained: trained.fit_one_cycle(4, 0.1), n, size=2, batches=batches)
     agree("fastai", Batches(compat.fastai.fit_one_cycle(0.1, steps=UPDATES * n), n), used, rtol=FLOAT32)
+
+
+def test_the_page(tmp_path):
+    own, used = Warmup(3) >> Cosine(0.1, 0.0, steps=9), []
+    for start in (0, 2):
+        look = Look()
+
+        class Learner(learner.Learner):
+            def __init__(self, *given, cbs, **more):
+                super().__init__(*given, cbs=[look, cbs, *([Stop()] if not start else [])], **more)  # noqa: B023
+
+        class Stop(learner.Callback):
+            """Ends a training after two of its three epochs."""
+
+            def after_epoch(self):
+                if self.epoch == 1:
+                    self.learn.save(tmp_path / "half")
+                    raise learner.CancelFitException
+
+        with emptied(*UNUSED):
+            page(
+                "fastai", ParamScheduler=schedule.ParamScheduler, Learner=Learner, opt_func=optimizer.SGD,
+                data=core.DataLoaders(loader(BATCHES), []), model=line(), loss=torch.nn.functional.mse_loss,
+                epochs=EPOCHS, start_epoch=start, folder=tmp_path / "half", schedule=own,
+            )  # fmt: skip
+        used += look.used
+    follows(own, used)

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from harness import EPOCH, UPDATES, agree, real
-from torch_harness import line, loader, sgd, watched
+from harness import EPOCH, UPDATES, agree, follows, page, real
+from torch_harness import all_watched, line, loader, sgd, watched
 
-from lrsched import Batches, Epochs, compat
+from lrsched import Batches, Cosine, Epochs, Warmup, compat
 
 engine = real("ignite.engine", "pytorch-ignite")
 handlers = real("ignite.handlers", "pytorch-ignite")
@@ -68,3 +68,22 @@ def test_with_accumulated_gradients_an_update_has_the_rate_of_its_last_batch(n):
 
     ours = Batches(compat.ignite.CosineAnnealingScheduler(0.1, 0.01, 50), n)
     agree("ignite", ours, train(make, n, epochs=8), rtol=1e-11)
+
+
+OWN = Warmup(3) >> Cosine(0.1, 0.0, steps=9)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_the_page(n):
+    saved, used = None, []
+    for epochs in (2, 4):
+        model = line()
+        with all_watched() as seen:
+            kept = page(
+                "ignite", create_supervised_trainer=engine.create_supervised_trainer, Events=Events,
+                Checkpoint=handlers.Checkpoint, model=model, optimizer=sgd(model), loss=torch.nn.functional.mse_loss,
+                n=n, data=loader(3 * n), epochs=epochs, saved=saved, schedule=OWN,
+            )["kept"]  # fmt: skip
+        saved = {name: one.state_dict() for name, one in kept.items()}
+        used += seen
+    follows(OWN, used)

@@ -4,10 +4,11 @@ import itertools
 import types
 
 import pytest
-from harness import EPOCH, UPDATES, agree, emptied, real
-from torch_harness import line, loader, sgd, watched
+import torch
+from harness import EPOCH, UPDATES, agree, emptied, follows, page, real
+from torch_harness import all_watched, line, loader, sgd, watched
 
-from lrsched import Batches, Epochs, compat
+from lrsched import Batches, Cosine, Epochs, Warmup, compat
 
 # Its import prepares the reading of images.
 UNUSED = ("cv2",)
@@ -95,3 +96,29 @@ def test_the_last_update_of_a_training_takes_the_batches_that_are_left(tmp_path)
     ours = compat.mmengine.CosineAnnealingLR(0.1, **call)
     assert used[-1] == pytest.approx(ours(3 * UPDATES - 3), rel=1e-11)
     agree("mmengine", Batches(ours, 3), used[:-1], rtol=1e-11, updates=UPDATES - 1)
+
+
+OWN = Warmup(3) >> Cosine(0.1, 0.0, steps=9)
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `scheduler.step:UserWarning")
+@pytest.mark.parametrize(
+    ("heading", "n"), [("MMEngine", 1), ("MMEngine, RuleOptimizer", 1), ("MMEngine, RuleOptimizer", 2)]
+)
+def test_the_page(tmp_path, heading, n):
+    used = []
+    for updates in (7, UPDATES):
+        kept = {"type": "CheckpointHook", "interval": 7 * n, "by_epoch": False, "save_optimizer": True}
+        options = {"train_cfg": {"by_epoch": False, "max_iters": updates * n}, "log_level": "ERROR"}
+        options["default_hooks"] = dict.fromkeys(["logger", "runtime_info", "sampler_seed", "timer"])
+        options["default_hooks"] |= {"checkpoint": kept}
+        options["experiment_name"] = f"run_{next(NUMBERS)}"
+        if updates == UPDATES:
+            options |= {"load_from": str(tmp_path / f"iter_{7 * n}.pth"), "resume": True}
+        with emptied(*UNUSED), all_watched() as seen:
+            page(
+                heading, torch=torch, Runner=runner.Runner, OptimWrapper=optim.OptimWrapper, model=Line(), n=n,
+                folder=str(tmp_path), data=loader(), schedule=OWN, options=options,
+            )  # fmt: skip
+        used += seen
+    follows(OWN, used)

@@ -3,11 +3,13 @@
 import warnings
 
 import pytest
-from harness import EPOCH, UPDATES, agree, real
+import torch
+from harness import EPOCH, UPDATES, agree, follows, page, real
 from torch.optim import lr_scheduler
-from torch_harness import endless, line, loader, sgd, watched
+from torch_harness import all_watched, endless, line, loader, sgd, watched
 
-from lrsched import Epochs, compat
+from lrsched import Cosine, Epochs, LintWarning, Warmup, compat
+from lrsched_torch import ScheduleLR
 
 real("torch.optim.lr_scheduler", "torch")
 
@@ -135,3 +137,81 @@ def test_accelerate_counts_updates(accumulate):
             scheduler.step()
             optimizer.zero_grad()
     agree("torch", preset(), used)
+
+
+OWN = Warmup(3) >> Cosine(0.1, 0.0, steps=9)
+
+
+def loss_of(model, batch):
+    x, y = batch
+    return ((model(x) - y) ** 2).mean()
+
+
+def test_the_page_in_a_loop_of_ones_own():
+    saved, used = None, []
+    for _ in range(2):
+        with all_watched() as seen:
+            given = {"torch": torch, "model": line(), "loss_of": loss_of, "data": loader(6), "schedule": OWN}
+            saved = page("PyTorch's own loop", saved=saved, **given)["saved"]
+        used += seen
+    follows(OWN, used)
+
+
+class Bare(lightning.LightningModule):
+    """A module without optimizers."""
+
+    def __init__(self):
+        super().__init__()
+        self.line = line()
+
+    def forward(self, x):
+        return self.line(x)
+
+    def training_step(self, batch, index):
+        return loss_of(self, batch)
+
+
+def trained(updates, folder, accumulate=1, epochs=-1):
+    return lightning.Trainer(
+        accelerator="cpu", max_steps=updates, max_epochs=epochs, logger=False, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, default_root_dir=folder,
+        accumulate_grad_batches=accumulate,
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*num_workers")
+@pytest.mark.parametrize(
+    ("heading", "accumulate"), [("Lightning", 1), ("Lightning", 2), ("Lightning, manual optimization", 1)]
+)
+def test_the_page_in_lightning(tmp_path, heading, accumulate):
+    kept, used = None, []
+    for updates in (7, UPDATES):
+        trainer = trained(updates, tmp_path, accumulate)
+        with all_watched() as seen:
+            page(
+                heading, torch=torch, Module=Bare, trainer=trainer, data=loader(EPOCH * accumulate), checkpoint=kept,
+                schedule=OWN, loss_of=loss_of,
+            )  # fmt: skip
+        kept = tmp_path / "half.ckpt"
+        trainer.save_checkpoint(kept)
+        used += seen
+    follows(OWN, used)
+
+
+@pytest.mark.filterwarnings("ignore:.*num_workers")
+@pytest.mark.parametrize(
+    ("schedule", "code"),
+    [
+        (Cosine(0.1, 0.0, steps=1000), "length-looks-like-updates"),
+        (Warmup(3) >> Cosine(0.1, 0.0, 9), "first-epoch-zero"),
+    ],
+)
+def test_lightning_steps_the_short_form_by_epoch_and_a_warning_says_so(tmp_path, schedule, code):
+    class Short(Bare):
+        def configure_optimizers(self):
+            optimizer = sgd(self)
+            return [optimizer], [ScheduleLR(optimizer, schedule)]
+
+    with pytest.warns(LintWarning, match=code), all_watched() as used:
+        trained(-1, tmp_path, epochs=3).fit(Short(), loader(12))
+    assert used == [schedule(t // 12) for t in range(36)]

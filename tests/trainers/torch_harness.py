@@ -56,7 +56,12 @@ def watched(optimizer: torch.optim.Optimizer, field: str = "lr") -> list[float]:
 def all_watched() -> Iterator[list[float]]:
     """Yield a list that grows with each update of any optimizer, as `watched` does, while the context lasts."""
     used: list[float] = []
-    hook = register_optimizer_step_pre_hook(lambda opt, args, kwargs: used.append(float(opt.param_groups[0]["lr"])))
+
+    def look(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if "lr" in optimizer.param_groups[0]:  # torchtitan's container of optimizers is one itself
+            used.append(float(optimizer.param_groups[0]["lr"]))
+
+    hook = register_optimizer_step_pre_hook(look)
     try:
         yield used
     finally:

@@ -106,7 +106,7 @@ class FeedbackLR(ScheduleLR):
         if metric is not None and metrics is not None:
             raise ValueError(f"FeedbackLR.step(metrics=...) must be None beside a metric, got {metrics!r}")
         metric = metrics if metric is None else metric
-        self._advance(epoch, metric, scaler)
+        self._advance(self._asked(epoch), metric, scaler)
 
     def observe(self, metric: Any) -> None:
         """Show the metric to the rule and write the new rates; the schedule stands still.

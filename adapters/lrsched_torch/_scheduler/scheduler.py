@@ -296,7 +296,15 @@ class ScheduleLR(LRScheduler):
         Raises:
             ValueError: an argument is not as described.
         """
-        self._advance(epoch, metrics, scaler)
+        self._advance(self._asked(epoch), metrics, scaler)
+
+    def _asked(self, epoch: Any) -> Any:
+        """Return the update that a caller of `step` names, who is told that this is no longer done."""
+        if epoch is None:
+            return None
+        warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=3)
+        # A ValueError for the wrong kind too: DeepSpeed takes a TypeError for a scheduler with another signature.
+        return whole(f"{type(self).__name__}.step(epoch=...)", epoch, kind=ValueError)
 
     def _take(self, metric: Any) -> None:
         number("ScheduleLR.step(metrics=...)", metric, ValueError)
@@ -304,10 +312,6 @@ class ScheduleLR(LRScheduler):
     def _advance(self, epoch: Any, metric: Any, scaler: Any) -> None:
         """Do what `step` does unless an update was skipped; it warns at the line that has called `step`."""
         name = f"{type(self).__name__}.step"
-        if epoch is not None:
-            warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=3)
-            # A ValueError for the wrong kind too: DeepSpeed takes a TypeError for a scheduler with another signature.
-            epoch = whole(f"{name}(epoch=...)", epoch, kind=ValueError)
         if self.per_update and epoch is None and not self._is_initial and not self._done:
             return
         told = self.scaler if scaler is None else scaler
@@ -316,7 +320,7 @@ class ScheduleLR(LRScheduler):
         if skipped and not self._is_initial:
             return
         if self._step_count >= self._look:
-            if self._step_count == 1 and not _stepped(self.optimizer):
+            if self._step_count == 1 and epoch is None and not _stepped(self.optimizer):
                 warnings.warn(
                     f"{name}() was called before `optimizer.step()`, so no update uses the first value; call it after "
                     "each",
