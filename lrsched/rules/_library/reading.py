@@ -2,7 +2,7 @@
 
 from lrsched._core.offers import CALLS
 from lrsched._core.parse import parse_value
-from lrsched.rules._library.base import Link
+from lrsched.rules._library.base import Link, Rule
 from lrsched.rules._library.recipes import LAMB, LARS, AdamaxW, AdamW, AMSGrad, NAdamW, Nesterov, Signum, lamb, lars
 
 CALLS["rule"] = {
@@ -43,3 +43,7 @@ def parse(text: str) -> Link:
     except ValueError as error:
         raise ValueError(f"parse(text): {error}") from None
     return rule
+
+
+# As of the other `parse`: the texts that programs hold are of rules.
+parse.__annotations__["return"] = Rule
