@@ -35,6 +35,7 @@ class Document:
         lines: the lines in which values stand, by their places, where there is a file.
         again: the lines of what was written again later, and is not used.
         arguments: whether it is a command line.
+        used: names of variables of which others have been made.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Document:
     lines: dict[Place, int] = field(default_factory=dict)
     again: dict[Place, list[int]] = field(default_factory=dict)
     arguments: bool = False
+    used: set[str] = field(default_factory=set)
 
     def put(self, table: dict[str, Any], place: Place, value: Any, line: int) -> None:
         """Set an entry of a table, and note where it stands; the last one counts."""
@@ -279,19 +281,25 @@ def _shell(document: Document, text: str) -> Any:
     """Read the arguments in a script; its own variables are put in."""
     known: dict[str, str] = {}
     words: list[tuple[int | None, str]] = []
-    lines = text.replace("\r\n", "\n").split("\n")
-    for number, line in enumerate(lines, 1):
-        bare = re.sub(r"(^|\s)#.*$", "", line).rstrip("\\ \t")
+    continued = False
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        bare = re.sub(r"(^|\s)#.*$", "", line).rstrip()
+        was, continued = continued, bare.endswith("\\")
+        bare = bare.rstrip("\\ \t")
         if found := re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_]\w*)=([^\s(].*|)", bare):
-            with_known = _expanded(found[2].split(";")[0].strip(), known)
-            known[found[1]] = with_known.strip("\"'")
+            known[found[1]] = _expanded(found[2].split(";")[0].strip(), known).strip("\"'")
             continue
         bare = re.sub(r"^\s*(?:export\s+)?[A-Za-z_]\w*\+?=\(", " ", bare)
         try:
             parts = shlex.split(bare)
         except ValueError:  # a quotation over several lines
             parts = bare.replace('"', " ").replace("'", " ").split()
-        words += [(number, put) for word in parts if (put := _expanded(word, known).rstrip(")"))]
+        if not was:  # a new command, unless it is a list of arguments that goes on
+            words.append((number, "|"))
+        for part in parts:
+            words.append(
+                (number, "|" if re.fullmatch(r"\$\{\w+\[[@*]\]\}|\)", part) else _expanded(part, known).rstrip(")"))
+            )
     document.arguments = True
     _arguments(document, words)
     return document.content
@@ -370,6 +378,7 @@ def _literal(document: Document, node: ast.expr, place: Place, known: Mapping[st
         case ast.Constant(value):
             return value
         case ast.Name(name) if name in known:
+            document.used.add(name)
             return known[name]
         case ast.List(items) | ast.Tuple(items):
             return [inner(i, item) for i, item in enumerate(items)]

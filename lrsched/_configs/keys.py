@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from lrsched._configs.document import Document, Place, Unread
 from lrsched._core.check import Constraint, Flag, Int, Real, is_sequence, short
-from lrsched._core.names import folded, nearest
+from lrsched._core.names import folded, nearest, words
 from lrsched._curves import Budget, Schedule
 from lrsched.compat._tools import looks_alike, number, numbers
 from lrsched.rules import Rule
@@ -173,7 +173,7 @@ class Keys:
             line = self.journal.document.lines.get(place)
             self.journal.unused.append(Note(line, dotted(place), short(self.raw(name)), why))
 
-    def refuse(self, name: str, must: str) -> None:
+    def refuse(self, name: str, must: str) -> NoReturn:
         """Raise the error about an entry."""
         content = self.raw(name)
         raise ValueError(f"{self.journal.where(self.at(name))} must {must}, got {short(content)}")
@@ -196,8 +196,10 @@ class Keys:
             return None if isinstance(content, str) and content.strip().lower() in ("null", "none", "~") else content
         found = _REFERENCE.fullmatch(content.strip())
         target: Any = self.journal.document.content
-        for part in found[1].split(".") if found and left else ["$"]:
+        path = tuple(found[1].split(".")) if found and left else ("$",)
+        for part in path:
             target = target.get(part) if isinstance(target, Mapping) else None
+        self.journal.read.add(path)
         if target is None:
             raise ValueError(
                 f"{self.journal.where(place)} must be written out, got {content!r}, which is known only where it runs"
@@ -224,7 +226,7 @@ def leftover(journal: Journal) -> None:
     """
     for place, value in leaves(journal.document.content, ()):
         name = str(place[-1])
-        if any(place[:i] in journal.read for i in range(1, len(place) + 1)):
+        if name in journal.document.used or any(place[:i] in journal.read for i in range(1, len(place) + 1)):
             continue
         asked = journal.asked.get(place[:-1], set())
         section: Any = journal.document.content
@@ -232,7 +234,7 @@ def leftover(journal: Journal) -> None:
             section = section[part]
         there = {folded(str(key)) for key in section} if isinstance(section, Mapping) else set()
         absent = [other for other in asked if folded(other) not in there and len(folded(other)) > 4]
-        meant = nearest(name, absent) if len(folded(name)) > 4 else None
+        meant = nearest(name, [other for other in absent if _alike(name, other)]) if len(folded(name)) > 4 else None
         if meant is not None:
             raise TypeError(f"{journal.where(place)} must be a name that is known, got {name!r}: is {meant!r} meant?")
         if looks_alike(name, ()):
@@ -241,6 +243,12 @@ def leftover(journal: Journal) -> None:
     for place, lines in journal.document.again.items():
         last = journal.document.lines[place]
         journal.unused += [Note(line, dotted(place), "", f"written again in line {last}") for line in lines]
+
+
+def _alike(name: str, other: str) -> bool:
+    """Return whether each word of a name may be a misspelling of the other's: `local_size` is none of `global_size`."""
+    ours, theirs = words(name), words(other)
+    return len(ours) != len(theirs) or all(nearest(a, [b]) for a, b in zip(ours, theirs, strict=True))
 
 
 def leaves(content: Any, place: Place) -> Iterator[tuple[Place, Any]]:

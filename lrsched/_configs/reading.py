@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from lrsched._configs import huggingface
+from lrsched._configs import huggingface, olmo, pretraining, vision
 from lrsched._configs.document import Document, configuration_of, read_document
 from lrsched._configs.keys import Found, Journal, Keys, Note, leftover
 from lrsched._core.check import short
@@ -105,8 +105,8 @@ def _axolotl(keys: Keys) -> bool:
 
 def _deepspeed(keys: Keys) -> bool:
     named = any(isinstance(keys.raw(f"{name}.params"), Mapping) for name in ("scheduler", "optimizer"))
-    engine = any(name in keys for name in ("zero_optimization", "train_micro_batch_size_per_gpu", "train_batch_size"))
-    return (named or engine) and "train_iters" not in keys and "per_device_train_batch_size" not in keys
+    engine = any(name in keys for name in ("zero_optimization", "train_micro_batch_size_per_gpu"))
+    return (named or engine) and not pretraining.looks_neox(keys) and "per_device_train_batch_size" not in keys
 
 
 FORMATS: dict[str, ConfigFormat] = {
@@ -117,6 +117,21 @@ FORMATS: dict[str, ConfigFormat] = {
     "llamafactory": ConfigFormat("LLaMA-Factory", _llamafactory, huggingface.read_transformers),
     "axolotl": ConfigFormat("axolotl", _axolotl, huggingface.read_axolotl),
     "deepspeed": ConfigFormat("DeepSpeed", _deepspeed, huggingface.read_deepspeed),
+    "torchtitan": ConfigFormat("torchtitan", pretraining.looks_torchtitan, pretraining.read_torchtitan),
+    "nemo": ConfigFormat("NeMo", pretraining.looks_nemo, pretraining.read_nemo),
+    "megatron": ConfigFormat("arguments of Megatron-LM", pretraining.looks_megatron, pretraining.read_megatron),
+    "gpt_neox": ConfigFormat("GPT-NeoX", pretraining.looks_neox, pretraining.read_neox),
+    "olmo": ConfigFormat("OLMo", olmo.looks_olmo, olmo.read_olmo),
+    "olmo_core": ConfigFormat("OLMo-core", lambda keys: "train_module" in keys, olmo.read_olmo_core),
+    "llmfoundry": ConfigFormat("llm-foundry", pretraining.looks_foundry, pretraining.read_foundry),
+    "nanotron": ConfigFormat(
+        "nanotron", lambda keys: keys.has("optimizer.learning_rate_scheduler"), pretraining.read_nanotron
+    ),
+    "detectron2": ConfigFormat("detectron2", lambda keys: "SOLVER" in keys, vision.read_detectron2),
+    "mmengine": ConfigFormat("MMEngine", vision.looks_mmengine, vision.read_mmengine),
+    "diffusers": ConfigFormat("a script of diffusers", vision.looks_diffusers, vision.read_diffusers),
+    "timm": ConfigFormat("train.py of timm", vision.looks_timm, vision.read_timm),
+    "fairseq": ConfigFormat("fairseq", vision.looks_fairseq, vision.read_fairseq),
 }
 
 
@@ -180,9 +195,17 @@ def _reading(name: str, journal: Journal, found: Found, strict: bool) -> Reading
         )
     budget = Budget(**{**known, **{key: value for key, value in found.budget.items() if value is not None}})
     schedules = MappingProxyType(found.schedules)
-    notes = sorted(dict.fromkeys(journal.notes), key=lambda note: note.line or 0)
-    unused = sorted(dict.fromkeys(journal.unused), key=lambda note: note.line or 0)
-    return Reading(name, schedules, found.optimizer, budget, journal.document.name, tuple(notes), tuple(unused))
+    lists = [_in_order(journal.notes), _in_order(journal.unused)]
+    return Reading(name, schedules, found.optimizer, budget, journal.document.name, *lists)
+
+
+def _in_order(notes: list[Note]) -> tuple[Note, ...]:
+    """Return notes by their lines, those without one last, and what one entry became in one note."""
+    became: dict[Note, dict[str, None]] = {}
+    for note in notes:
+        became.setdefault(note._replace(became=""), {})[note.became] = None
+    joined = [note._replace(became="; ".join(filter(None, told))) for note, told in became.items()]
+    return tuple(sorted(joined, key=lambda note: (note.line is None, note.line)))
 
 
 def recognised(keys: Keys) -> str:
