@@ -136,6 +136,16 @@ def _jax() -> Ops:
         # the last dimensions: four times slower for convolutions of 3 x 3. So the compiler learns the sign late.
         return x + jax.lax.optimization_barrier(jnp.asarray(-1.0, x.dtype)) * y
 
+    # The derivative of a root of 0 is infinite, and what is to be forgotten of it, infinity times 0, would be NaN, as
+    # in `x / (sqrt(x**2) + eps)` at 0, the update of many rules. Where nothing is differentiated it is `jnp.sqrt`.
+    sqrt = jax.custom_jvp(jnp.sqrt)
+
+    def slope_of_sqrt(x: tuple[Array], slope: tuple[Array]) -> tuple[Array, Array]:
+        root, still = sqrt(x[0]), x[0] == 0.0
+        return root, jnp.where(still, 0.0, slope[0] * (0.5 / jnp.where(still, 1.0, root)))
+
+    sqrt.defjvp(slope_of_sqrt)
+
     def maximum(x: Array, y: Array) -> Array:
         # The gradient of `jnp.maximum` asks which side equals the result. Where XLA computes a side twice, unlike in
         # the last digit, neither does, or both. NaN on either side is the result.
@@ -148,6 +158,7 @@ def _jax() -> Ops:
         jnp,
         "jax",
         subtract=subtract,
+        sqrt=sqrt,
         maximum=maximum,
         isinteger=_counted,
         cast=lambda x, dtype: x.astype(dtype),

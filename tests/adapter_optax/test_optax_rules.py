@@ -453,6 +453,44 @@ def test_the_gradient_through_updates_is_the_same_backwards_forwards_and_compile
         np.testing.assert_allclose(jax.jit(jax.grad(trained))(x), forward, rtol=1e-4)
 
 
+ROOTS = [
+    rules.ClipByGlobalNorm(0.5) >> rules.Adam(),
+    PAIRS["lars"].rule,
+    *(
+        pytest.param(rule, marks=pytest.mark.slow)
+        for rule in (
+            rules.AdaGrad(),
+            PAIRS["lamb"].rule,
+            rules.Adafactor(),
+            rules.NovoGrad(),
+            rules.NAdam(),
+            rules.Adan(),
+            rules.Prodigy(),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("rule", ROOTS, ids=repr)
+def test_gradients_through_updates_are_finite_at_zeros_and_right_beside_them(rule):
+    optimizer = from_rule(rule, 0.1)
+
+    def trained(x, start):
+        p, state = x * start, optimizer.init(start)
+        for t in range(2):
+            updates, state = optimizer.update(jnp.sin(p + t) * p, state, p)
+            p = p + updates
+        return jnp.sum(jnp.cos(p))
+
+    value, gradient = jax.jit(trained), jax.jit(jax.grad(trained, (0, 1)))
+    with jax.enable_x64(True):
+        for start in (jnp.zeros((2, 2)), jnp.array([[0.0, 1.0], [0.0, -2.0]])):
+            assert all(np.isfinite(found).all() for found in gradient(1.3, start))
+        start, h = jnp.array([[0.5, 1.0], [-0.25, -2.0]]), 1e-6
+        numerical = (value(1.3 + h, start) - value(1.3 - h, start)) / (2.0 * h)
+        np.testing.assert_allclose(gradient(1.3, start)[0], numerical, rtol=1e-5, atol=1e-8)
+
+
 def test_the_compiled_gradient_through_a_maximum_of_equal_numbers_is_not_lost():
     optimizer = from_rule(rules.AMSGrad(corrected=True), 0.1)
     start = jnp.array([0.5, -2.0, 1.0])
