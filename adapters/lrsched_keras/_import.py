@@ -45,7 +45,7 @@ def from_keras(schedule: Any) -> Schedule:
         >>> from_keras(keras.optimizers.schedules.CosineDecay(0.1, 1000))
         Cosine(0.1, 0.0, steps=1000)
         >>> from_keras(keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.1, 50, 0.5)))
-        Exponential(0.1, 0.5, steps=50)
+        Exponential(0.1, 0.5, steps=50.0)
     """
     if isinstance(schedule, keras.optimizers.Optimizer):
         return _followed(schedule)
