@@ -44,7 +44,7 @@ class Factors(NamedTuple):
         return math.prod((f(count) for f in self.functions), start=abs(self.number))
 
 
-class _Link(NamedTuple):
+class _ChainPart(NamedTuple):
     """A part of a chain: a factor, or what finds the direction, of all parameters or of some."""
 
     name: str
@@ -99,7 +99,7 @@ def _refused(what: str) -> ValueError:
     return ValueError(f"from_optax(fn=...) must be {what}")
 
 
-def _links(optimizer: Any) -> Iterator[_Link]:
+def _links(optimizer: Any) -> Iterator[_ChainPart]:
     """Yield the links of a transformation."""
     inside = getattr(optimizer.update, "__self__", optimizer)
     if isinstance(inside, optax.MultiSteps):
@@ -109,12 +109,12 @@ def _links(optimizer: Any) -> Iterator[_Link]:
     if name in _ADAPTIVE:
         raise _refused(f"an optimizer whose rate is a function of the count, got one with {name}")
     if name == "scale":
-        yield _Link(name, cells["step_size"])
+        yield _ChainPart(name, cells["step_size"])
     elif name == "scale_by_schedule":
         yield from _scheduled(cells["step_size_fn"])
     elif name == "from_rule":
-        yield _Link(name)
-        yield _Link(name, cells["learning_rate"])
+        yield _ChainPart(name)
+        yield _ChainPart(name, cells["learning_rate"])
     elif name == "inject_hyperparams":
         yield from _injected({**cells_of(optimizer.init), **cells})
     elif name == "partition":
@@ -125,16 +125,16 @@ def _links(optimizer: Any) -> Iterator[_Link]:
         for part in inner:
             yield from (link._replace(some=link.some or some) for link in _links(part))
         if not inner and name not in _PASSING:
-            yield _Link(name)
+            yield _ChainPart(name)
 
 
-def _scheduled(fn: Any) -> Iterator[_Link]:
+def _scheduled(fn: Any) -> Iterator[_ChainPart]:
     """Yield what a function of the count multiplies; the sign that Optax has put before it is a number."""
     cells = cells_of(fn)
     if maker_of(fn) == "scale_by_learning_rate" and set(cells) == {"learning_rate", "m"}:
-        yield _Link("scale_by_learning_rate", cells["m"])
+        yield _ChainPart("scale_by_learning_rate", cells["m"])
         fn = cells["learning_rate"]
-    yield _Link("scale_by_schedule", fn)
+    yield _ChainPart("scale_by_schedule", fn)
 
 
 def _transformations(cells: dict[str, Any], first: dict[str, Any]) -> list[Any]:
@@ -153,7 +153,7 @@ def _within(kept: Any) -> Iterator[Any]:
             yield from _within(item)
 
 
-def _one_of(transforms: dict[Any, Any]) -> Iterator[_Link]:
+def _one_of(transforms: dict[Any, Any]) -> Iterator[_ChainPart]:
     """Yield the links of transformations of parts of the parameters, if all that move have one rate."""
     links = {label: [link.name for link in _links(tx)] for label, tx in transforms.items()}
     found = {label: factors_of(tx) for label, tx in transforms.items() if links[label] != ["set_to_zero"]}
@@ -162,12 +162,12 @@ def _one_of(transforms: dict[Any, Any]) -> Iterator[_Link]:
         raise _refused(
             f"one rate for all parameters, got {len(found)} with the labels {short(list(found))}: read each by itself"
         )
-    yield _Link("partition")
-    yield _Link("partition", first.number)
-    yield from (_Link("partition", f) for f in first.functions)
+    yield _ChainPart("partition")
+    yield _ChainPart("partition", first.number)
+    yield from (_ChainPart("partition", f) for f in first.functions)
 
 
-def _injected(cells: dict[str, Any]) -> Iterator[_Link]:
+def _injected(cells: dict[str, Any]) -> Iterator[_ChainPart]:
     """Yield the rate of an optimizer whose hyperparameters follow schedules, tried at some of their values."""
     schedules = cells["sched_hps"]
 
@@ -175,7 +175,7 @@ def _injected(cells: dict[str, Any]) -> Iterator[_Link]:
         values = {**dict.fromkeys(schedules, _TRIED[0]), **values}
         return factors_of(cells["inner_factory"](**cells["other_hps"], **cells["numeric_hps"], **values))
 
-    yield _Link("inject_hyperparams")
+    yield _ChainPart("inject_hyperparams")
     number, functions = all_at_first = tried()
     for name, schedule in schedules.items():
         change = tried(**{name: _TRIED[1]}).number / (all_at_first.number or 1.0)
@@ -185,9 +185,9 @@ def _injected(cells: dict[str, Any]) -> Iterator[_Link]:
         if inner is None or not math.isclose(change, _TRIED[1] / _TRIED[0]):
             raise _refused(f"an optimizer whose rate is a function of the count, got one that follows {name}")
         number /= _TRIED[0]
-        yield _Link(name, inner)
-    yield _Link("inject_hyperparams", number)
-    yield from (_Link("inject_hyperparams", f) for f in functions)
+        yield _ChainPart(name, inner)
+    yield _ChainPart("inject_hyperparams", number)
+    yield from (_ChainPart("inject_hyperparams", f) for f in functions)
 
 
 def product_of(found: list[tuple[float, Schedule]], number: float) -> tuple[float, Schedule]:

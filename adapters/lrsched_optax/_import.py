@@ -37,7 +37,7 @@ class Imported(NamedTuple):
 
 @checked
 def from_optax(fn: Any, steps: Annotated[int, Int(low=1, high=10**8)]) -> Imported:
-    """The schedule that an Optax function computes, or that an Optax optimizer follows.
+    """The schedule that an Optax function computes or an optimizer follows.
 
     The functions that Optax builds are recognised, joined ones too, and give what `lrsched.compat.optax` builds from
     their arguments; so is a function that calls a known one and multiplies it by a number, as `lambda count: -s(count)`
