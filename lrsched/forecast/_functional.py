@@ -64,7 +64,7 @@ class FunctionalLaw(Law):
         >>> from lrsched.forecast import predict
         >>> long, short = Linear(1e-3, 0.0, steps=10_000), Constant(1e-3, steps=8000) >> Linear(1e-3, 0.0, steps=2000)
         >>> [round(float(predict(law, lr, [9_999])[0]), 3) for lr in (long, short)]
-        [3.183, 3.179]
+        [3.328, 3.291]
 
     References:
         Li et al., Functional Scaling Laws in Kernel Regression: Loss Dynamics and Learning Rate Schedules, 2025.
@@ -89,7 +89,7 @@ class FunctionalLaw(Law):
         ),
     )  # fmt: skip
     powers: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.0, -0.25, -1.0, 0.0, 1.0)
-    margin: ClassVar[Margin] = Margin(trust=0.5, drift=0.0, least=0.0015, fresh=0.005, early=0.03)
+    margin: ClassVar[Margin] = Margin(trust=0.5, drift=0.0, least=0.0015, fresh=0.005, high=0.03, early=0.3)
 
     l0: Annotated[float, Real(low=0.0, open_low=True)]
     a: Annotated[float, Real(low=0.0, open_low=True)]

@@ -24,8 +24,6 @@ INDEPENDENT = 30
 # The strength of the response to the rate counts as known if the data, with what is believed of the other parameters,
 # give its logarithm to this precision.
 KNOWN = 0.5
-# Where the loss is far above the lowest seen, the error of a law grows faster than its height.
-EARLY = 10.0
 # A law that is off by more than this over the later half of a curve does not describe it: on the worst of 201 runs of
 # ten language models, each fitted with the others of its model, the functional law is off by 0.006. Noise allows more.
 MISFIT, NOISY = 0.01, 4.0
@@ -51,7 +49,10 @@ class Margin(NamedTuple):
     drift: float  # error as a part of the change that the law predicts from the last point seen
     least: float  # error as a part of the loss
     fresh: float  # the same for a run of which nothing was seen
-    early: float = 0.0  # relative error of the law per relative height over the lowest loss seen
+    # Where training begins no law holds: the relative error per relative height over the lowest loss seen, and per its
+    # square. Else a warm-up would wreck the fit.
+    high: float = 0.0
+    early: float = 0.05
 
 
 class Points(NamedTuple):
@@ -60,6 +61,7 @@ class Points(NamedTuple):
     trace: Any  # what the law sees of its rates
     loss: Array  # `(n,)`, > 0
     noise: Array  # `(n,)`: standard deviation of log(loss)
+    early: Array | float = 0.0  # `(n,)`: how far off a law is because training has just begun
 
 
 class _Known:
@@ -160,7 +162,7 @@ class Law(_Known, Value, abstract=True):
         observed = [_observe(f"{cls.__name__}.fit(curves=...)[{i}]", *curve) for i, curve in enumerate(curves)]
         largest = max(float(path.rate.max()) for path, _, _ in observed)
         unit = peak if peak is not None else largest
-        points = [_points(cls._see(path.over(unit), steps, COARSE), loss) for path, steps, loss in observed]
+        points = [_points(cls._see(path.over(unit), steps, COARSE), loss, cls.margin) for path, steps, loss in observed]
         law = cls._fit(points, prior or cls._usual(largest), unit)
         off = [_off(cls._model(law.theta, each.trace)[0], each) for each in points]
         worst = int(np.argmax(np.abs(off)))
@@ -195,7 +197,7 @@ class Law(_Known, Value, abstract=True):
         loss = np.concatenate([each.loss for each in points])
         if loss.size < len(cls.parameters):
             raise ValueError(f"{cls.__name__}.fit needs at least {len(cls.parameters)} points, got {loss.size}")
-        own = np.concatenate([_discrepancy(each.loss, cls.margin.early) for each in points]) ** 2
+        own = np.concatenate([_discrepancy(each.loss) + each.early for each in points]) ** 2
         variance = np.concatenate([each.noise for each in points]) ** 2 + own
         extra = own * max(0.0, loss.size / (INDEPENDENT * len(points)) - 1)
 
@@ -242,12 +244,9 @@ class Law(_Known, Value, abstract=True):
         return float(np.sqrt(np.linalg.inv(found.information + belief)[i, i]))
 
 
-def _discrepancy(loss: Array, early: float) -> Array:
-    """Return the relative errors that a law makes on a curve however well it fits; larger where training begins."""
-    high: Array = loss / loss.min() - 1.0
-    late = DISCREPANCY * min(1.0, float(np.ptp(np.log(loss))) / SPAN + 1e-3)
-    errors: Array = late + early * high * (1.0 + EARLY * high)
-    return errors
+def _discrepancy(loss: Array) -> Array:
+    """Return the relative errors that a law makes on a curve however well it fits."""
+    return np.full(loss.shape, DISCREPANCY * min(1.0, float(np.ptp(np.log(loss))) / SPAN + 1e-3))
 
 
 def _off(said: Array, seen: Points) -> float:
@@ -271,11 +270,12 @@ def _observe(where: str, lr: Any, steps: ArrayLike, loss: ArrayLike) -> tuple[Pa
     return path, at[moving], seen[moving]
 
 
-def _points(seen: Any, loss: Array) -> Points:
+def _points(seen: Any, loss: Array, margin: Margin) -> Points:
     # Half the squared second difference of white noise has three times its variance; a smooth curve has next to none.
     bend = np.diff(np.log(loss), 2) if loss.size > 4 else np.zeros(1)
     noise = float(np.median(np.abs(bend))) * 1.4826 / np.sqrt(6.0)
-    return Points(seen, loss, np.full(loss.shape, noise))
+    high = loss / loss.min() - 1.0
+    return Points(seen, loss, np.full(loss.shape, noise), high * (margin.high + margin.early * high))
 
 
 A_LAW = OneOf(Law, "a loss law")
