@@ -9,7 +9,7 @@ the width of the intervals. Every model counts the same, however many runs it ha
 * whole: the final loss of each such run from two other runs of its model, the shortest two (cosine and WSD where there
   are both), with nothing seen of the run itself.
 * choice: the 124M model. From six runs of 25,000 steps, the same three decay lengths at two peaks, every such six in
-  turn: which of the 28 runs of 50,000 steps (four peaks, seven decay lengths) ends lowest? And which of the 28 of
+  turn: which of the 24 runs of 50,000 steps (four peaks, six decay lengths) ends lowest? And which of the 24 of
   25,000 steps? Regret is the loss of the choice over that of the best.
 * old: the 15 forecasts of forecast_laws.py, from 20, 35, 50, 75 and 90 %, with the prior that all ten models teach.
 
