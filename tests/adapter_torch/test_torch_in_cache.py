@@ -225,6 +225,21 @@ def test_a_pass_is_as_few_calls_as_torch_makes():
     assert [line.strip().partition("(")[0] for line in lines[1:-1]] == ["mul", "addcmul", "sqrt", "add", "addcdiv"]
 
 
+def test_a_quotient_by_a_number_is_part_of_a_sum():
+    program = program_for(rules.Prodigy(), torch.float32, maximize=False)
+    lines = script_of(program, 1, frozenset(), (), early=True).text.splitlines()
+    assert [line.strip().partition("(")[0] for line in lines[1:-1]] == ["mul", "add", "abs", "s0 = b0.sum"]
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_a_sign_keeps_what_is_not_a_number_and_the_rest(odd):
+    p = torch.nn.Parameter(torch.zeros(6))
+    p.grad = torch.tensor([2.0, -3.0, 0.0, odd, -odd, 1e-30])
+    RuleOptimizer([p], rules.Lion(), lr=1.0, compile=False).step()
+    wanted, _ = rules.apply(rules.Lion(), [torch.zeros(6)], [p.grad], [rules.Lion().init(p.detach())], lr=1.0, step=0)
+    torch.testing.assert_close(p.detach(), wanted[0], equal_nan=True)
+
+
 def test_what_the_norms_of_lamb_need_is_not_computed_twice():
     program = program_for(rules.lamb(), torch.float32, maximize=False)
     assert [target for target, _ in early_stores(program)] == ["slot0", "slot1", "kept"]

@@ -150,6 +150,27 @@ def test_a_step_needs_the_arrays_of_one_tensor(rule, tensors):
     assert most_alive(rule, shapes) <= (tensors + 0.3) * 64 * 64
 
 
+def test_a_clipped_gradient_that_is_large_needs_no_memory(monkeypatch):
+    monkeypatch.setattr(_recorded, "SCALED", 64 * 64)
+    assert most_alive(CLIP >> rules.Adafactor(), [(64, 64)] * 8) <= 1.3 * 64 * 64
+
+
+@pytest.mark.parametrize("rule", [CLIP >> rules.Adafactor(), CLIP >> rules.Muon(), rules.Adafactor(momentum=0.9)])
+def test_multiples_that_are_computed_anew_are_the_same_to_the_last_bit(rule, monkeypatch):
+    found = []
+    for size in (_recorded.SCALED, 1):
+        monkeypatch.setattr(_recorded, "SCALED", size)
+        ps = parameters(torch.float32, [(64, 32), (32, 64), (16, 16)])
+        optimizer = RuleOptimizer(ps, rule, lr=0.1)
+        for t in range(3):
+            set_gradients(ps, t)
+            ps[0].grad[0, :8] = torch.tensor([0.0, -0.0, 1e-42, -1e-42, 1e-30, -1e-30, 3e4, -3e4])
+            optimizer.step()
+        found.append([*ps, *contents(optimizer)])
+    for x, y in zip(*found, strict=True):
+        assert torch.equal(x.detach().view(torch.int32), y.detach().view(torch.int32))
+
+
 def test_arrays_of_all_tensors_would_be_seen(monkeypatch):
     monkeypatch.setattr("lrsched_torch._traced.shaped._asked", lambda *_: None)
     assert most_alive(CLIP >> rules.Adafactor(), [(64, 64)] * 8) > 8 * 64 * 64

@@ -18,10 +18,29 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 # Operations, element by element, that write where they are told to.
 POINTWISE = frozenset(
-    ("add", "sub", "mul", "div", "neg", "abs", "sign", "sqrt", "rsqrt", "reciprocal", "exp", "expm1", "log", "log1p")
-) | {"floor", "sin", "pow", "maximum", "minimum", "clamp", "where"}
+    (
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "addcdiv",
+        "neg",
+        "abs",
+        "sign",
+        "sqrt",
+        "rsqrt",
+        "reciprocal",
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+    )
+) | {"addcdiv", "floor", "sin", "pow", "maximum", "minimum", "clamp", "where"}
 # Elements whose squares are added up at once, which keeps the digits.
 PIECE = 2**16
+# From how many elements on a multiple is computed again where it would have to stay in memory.
+SCALED = 2**20
+MINUS_ZERO = torch.tensor(-0.0)
 NAN, INF = math.nan, math.inf
 
 
@@ -233,6 +252,7 @@ class _FunctionText:
         self._sum_squares()
         self._needed(results)
         self._count_numbers(sums=bool(targets) and self.cpu)
+        self._scale_anew()
         last = {i: k for k, call in enumerate(self.calls) for i in call.refs()}
         last |= dict.fromkeys(results, len(self.calls))
         lines = [f"def update({', '.join(f'v{i}' for i in range(self.inputs))}):"]
@@ -278,6 +298,32 @@ class _FunctionText:
             plain = call.name in NUMBERS and call.kwargs.keys() <= {"dtype"}
             if summed or (plain and refs and self.numbers.issuperset(refs)):
                 self.numbers.add(call.out)
+
+    def _scale_anew(self) -> None:
+        """Multiply a large input by a number once for each that reads the product, which then need not stay."""
+        calls: list[LoggedCall] = []
+        scaled: dict[int, LoggedCall] = {}
+        read: set[int] = set()
+        for call in self.calls:
+            arrays = {i for i in call.refs() if i not in self.numbers}
+            again = arrays & scaled.keys() & read
+            read |= arrays
+            wide = [i for i in arrays if self.values[i].numel() >= SCALED]
+            scalar = len(wide) == 1 < len(call.refs()) and all(i in wide or not self.values[i].dim() for i in arrays)
+            if call.name == "mul" and scalar and wide[0] < self.inputs and not call.kwargs:
+                scaled[call.out] = call
+            elif self.cpu and call.name == "div" and call.args[0] in map(Ref, again) and len(wide) == 2:
+                # x + a * y / z rounds twice, as the product and the quotient do, if x is -0.
+                y, number = sorted(scaled[call.args[0].i].args, key=lambda x: -self.values[x.i].numel())
+                call = call._replace(name="addcdiv", args=(MINUS_ZERO, y, call.args[1]), kwargs={"value": number})
+            elif again:
+                refs = {i: Ref(len(self.values) + k) for k, i in enumerate(sorted(again))}
+                for i, ref in refs.items():
+                    self.values.append(self.values[i])
+                    calls.append(scaled[i]._replace(out=ref.i))
+                call = call._replace(args=_mapped(lambda ref, refs=refs: refs.get(ref.i, ref), call.args))  # type: ignore[misc]  # bound at once
+            calls.append(call)
+        self.calls = calls
 
     def _where(
         self, call: LoggedCall, k: int, last: dict[int, int], memory: dict[int, int], targets: Sequence[Target]

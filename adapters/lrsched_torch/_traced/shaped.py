@@ -8,7 +8,7 @@ arrays of one tensor. All functions are made before anything is changed.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -188,8 +188,11 @@ class _One:
     def form(self) -> Any:
         """Return what a function of this tensor depends on."""
         lists = tuple(len(x) if isinstance(x, list) else None for x in self.known)
-        kinds = tuple([(x.shape, x.stride(), x.dtype) for x in (self.p, *self.slots, self.g)])
-        return kinds, lists, self.maximize, self.wide, self.p.device, isinstance(self.lr, Tensor)
+        return self._kinds, lists, self.maximize, self.wide, self.p.device, isinstance(self.lr, Tensor)
+
+    @cached_property
+    def _kinds(self) -> Any:
+        return tuple([(x.shape, x.stride(), x.dtype) for x in (self.p, *self.slots, self.g)])
 
     def batch(self, facts: Facts, *, copied: bool = False) -> Batch:
         """Return it as a batch, or a copy of what is changed."""

@@ -49,6 +49,8 @@ def flat(slots: tuple[Any, ...]) -> list[Array]:
 def columns(slots: Sequence[tuple[Any, ...]]) -> list[Sequence[Array]] | None:
     """Return for each array of the slots those of all tensors; None if they are no tuples of one structure."""
     kinds = set(map(type, slots))
+    if kinds == {tuple} and not any(slots):
+        return []
     if len(kinds) > 1 or not all(issubclass(kind, tuple) for kind in kinds) or len(set(map(len, slots))) > 1:
         return None
     found: list[Sequence[Array]] = []
