@@ -11,6 +11,8 @@ from typing import Any
 
 from lrsched._core.check import constraints, is_sequence, meant, short
 from lrsched._core.functions import StepFunction, check_functions, is_function, named, saved
+from lrsched._core.offers import FIELDS
+from lrsched._core.parse import parse_value
 from lrsched._core.value import MAX_DEPTH, Value, find
 
 FORMAT = 1
@@ -91,6 +93,35 @@ def from_config(config: Any, *, functions: Mapping[str, Callable[..., Any]] | No
         )
     rest = {key: content for key, content in config.items() if key != "format"}
     return _decode(rest, _ROOT, _Decoding(check_functions("from_config", functions)), 0)
+
+
+def read(cls: type[Any], content: Any) -> Any:
+    """Return the value of a class that a text or a configuration says, or that is given itself.
+
+    Raises:
+        ValueError: it is none, or one of another class.
+    """
+    if isinstance(content, str):
+        content = parse_value(content, cls.kind)
+    elif isinstance(content, Mapping) and not isinstance(meant(content), Value):
+        content = from_config({"format": FORMAT, "type": cls.__name__, **content})
+    content = meant(content)
+    if not isinstance(content, cls):
+        raise ValueError(f"a field of {cls.__name__} must be one, its text or its configuration, got {short(content)}")
+    return content
+
+
+def write(item: Value) -> str:
+    """Return the text that `read` reads.
+
+    Raises:
+        ValueError: the value holds a function that is not registered.
+    """
+    to_config(item)
+    return repr(item)
+
+
+FIELDS[:] = [read, write]
 
 
 def _decode(content: Any, where: str, reading: _Decoding, depth: int) -> Any:

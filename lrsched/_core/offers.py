@@ -15,6 +15,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {}
 PICTURES: dict[str, Callable[[Any], dict[str, Any]]] = {}
 # Draws a schedule on the axes of Matplotlib.
 PLOT: list[Callable[..., Any]] = []
+# How fields of other libraries' models read a value of a class, and write it.
+FIELDS: list[Callable[..., Any]] = []
 # The function of another library that a name with dots in a text means, `torch.OneCycleLR`, or what is like it.
 ELSEWHERE: list[Callable[[str], Callable[..., Any] | list[str]]] = []
 # What texts of a family may call beside its classes: family -> name -> function.

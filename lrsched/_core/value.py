@@ -9,10 +9,11 @@ further ones, `field(init=False)`, which `_check` sets; they are no part of the 
 import inspect
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
+from functools import partial
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from lrsched._core.check import check_fields, plain_signature
-from lrsched._core.offers import CLASSES, PICTURES
+from lrsched._core.offers import CLASSES, FIELDS, PICTURES
 
 # Deep enough for any schedule a person writes; shallow enough that no walk over a value meets the recursion limit.
 MAX_DEPTH = 64
@@ -44,6 +45,8 @@ class Value:
     kind: ClassVar[str] = ""
     # How many leading fields `repr` writes without their names.
     positional: ClassVar[int] = 1
+    # What a class that extends it must define before it has values.
+    _missing: ClassVar[tuple[str, ...]] = ()
     # The fields that the constructor takes.
     _arguments: ClassVar[tuple[Field[Any], ...]] = ()
     __signature__ = _Signature()
@@ -55,7 +58,7 @@ class Value:
         made: Any = dataclass(frozen=True, repr=False, eq=False)(cls)
         # What follows from the others is no part of the value: `dataclasses.fields` and `asdict` do not tell it.
         made.__dataclass_fields__ = {name: f for name, f in made.__dataclass_fields__.items() if f.init}
-        cls._arguments = fields(made)
+        cls._arguments, cls._missing = fields(made), _abstract(cls)
         if cls.kind and not abstract and not cls.__name__.startswith("_"):
             known = find(cls.__name__)
             if known is not None and (known.kind != cls.kind or (_is_ours(known) and not _is_ours(cls))):
@@ -64,6 +67,8 @@ class Value:
 
     def __post_init__(self) -> None:
         """Check and normalise the fields, then what holds between them."""
+        if self._missing:
+            raise TypeError(f"{type(self).__name__} must be extended by a class with {', '.join(self._missing)}")
         check_fields(self)
         self._check()
         if (depth := self._levels()) > 1:
@@ -107,6 +112,18 @@ class Value:
         own = {f.name for f in self._arguments}
         return [name for name in super().__dir__() if name in own or name not in self._hidden]
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> dict[str, Any]:
+        """Let models of pydantic have fields of this class: read from text or a configuration, and saved as text."""
+        read, write = FIELDS
+        reader = {"type": "no-info", "function": partial(read, cls)}
+        writer = {"type": "function-plain", "function": write, "return_schema": {"type": "str"}}
+        return {"type": "function-plain", "function": reader, "serialization": writer}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "string", "title": cls.__name__, "description": f"the text of a {cls.kind} of lrsched"}
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """Print the same text in IPython and Hypothesis, which would list fields that are not part of the value."""
         printer.text(repr(self))
@@ -140,6 +157,11 @@ def call_text(name: str, arguments: Iterable[tuple[str, Any, Any]], positional: 
         named = named or i >= positional
         parts.append(f"{argument}={content!r}" if named else repr(content))
     return f"{name}({', '.join(parts)})"
+
+
+def _abstract(cls: type[Any]) -> tuple[str, ...]:
+    found = {name: item for base in reversed(cls.__mro__) for name, item in vars(base).items()}
+    return tuple(sorted(name for name, item in found.items() if getattr(item, "__isabstractmethod__", False)))
 
 
 def _is_ours(cls: type[Any]) -> bool:
