@@ -235,12 +235,15 @@ def _build_cache(args: Args) -> int:
 @command(
     "forecast",
     "predict the final loss of a run under each plan",
-    option("run", metavar="RUN", help="a CSV file with the columns step, lr, loss, or a TensorBoard log directory"),
+    option(
+        "run", metavar="RUN", nargs="+", help="logs: CSV, JSON lines, trainer_state.json, a folder of TensorBoard ..."
+    ),
     option("--horizon", metavar="N", type=whole(100), required=True, help="updates of the whole run"),
     EPOCH,
     *SIZES,
     option("--plan", metavar="SCHEDULE", action="append", help="a plan of the whole run, from update 0; repeatable"),
     option("--warmup", metavar="N", type=whole(0), default=0, help="updates of a linear warm-up before the first row"),
+    option("--step", metavar="NAME", help="column of the update, or of the epoch, tokens or samples"),
     option("--lr", metavar="NAME", help="column or tag of the learning rate"),
     option("--loss", metavar="NAME", help="column or tag of the loss"),
     option("--svg", metavar="FILE", help="write a picture to FILE"),
