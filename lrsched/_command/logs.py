@@ -299,7 +299,8 @@ def _events(path: Path) -> Iterator[Sheet]:
         events = import_module("tensorboard.backend.event_processing.event_accumulator")
         arrays = import_module("tensorboard.util.tensor_util")
     except ImportError:
-        raise UserError(f"{path}: reading TensorBoard logs needs tensorboard: pip install tensorboard") from None
+        needs = "reading TensorBoard logs needs tensorboard: pip install 'lrsched-suite[logs]'"
+        raise UserError(f"{path}: {needs}") from None
     for folder in sorted({file.parent for file in path.rglob("*tfevents*")}):
         log = events.EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
         log.Reload()

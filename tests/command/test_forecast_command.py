@@ -202,7 +202,7 @@ def test_a_log_directory_without_tensorboard_is_one_line(complaint, tmp_path, mo
 
     (tmp_path / "events.out.tfevents.1").write_bytes(b"")
     monkeypatch.setattr("lrsched._command.logs.import_module", refuse)
-    assert "needs tensorboard: pip install tensorboard" in complaint(str(tmp_path), "--horizon", "1000")
+    assert "needs tensorboard: pip install 'lrsched-suite[logs]'" in complaint(str(tmp_path), "--horizon", "1000")
 
 
 def write_events(folder):
