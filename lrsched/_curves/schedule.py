@@ -132,13 +132,13 @@ class Schedule(Value, abstract=True):
         """Draw with Matplotlib and return the axes; see `lrsched.plot`, which draws several."""
         return PLOT[0](self, ax, None if label is None else [label], log, start, stop)
 
-    def __rshift__(self, other: Any) -> "Schedule":
+    def __rshift__(self, other: "ScheduleLike") -> "Schedule":
         other = self.of(other)
         if not isinstance(other, Schedule):
             return NotImplemented
         return other if _vanishes(self) else self if _vanishes(other) else _chained(self, other)
 
-    def __rrshift__(self, other: Any) -> "Schedule":
+    def __rrshift__(self, other: "ScheduleLike") -> "Schedule":
         return first >> self if isinstance(first := self.of(other), Schedule) else NotImplemented
 
     def __mul__(self, other: Any) -> "Schedule":

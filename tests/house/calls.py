@@ -19,6 +19,9 @@ def calls() -> None:
     assert_type(0.5 * cosine + cosine, Schedule)
     assert_type(cosine(3), float)
     assert_type(cosine(np.arange(3)), NDArray[np.float64])
+    assert_type(cosine >> (lambda t: 0.1), Schedule)
+    cosine >> 3  # wrong
+    3 >> cosine  # wrong
     Cosine(0.1, 0.0)  # wrong
     Cosine(0.1, 0.0, steps="100")  # wrong
     Cosine(0.1, 0.0, step=100)  # wrong

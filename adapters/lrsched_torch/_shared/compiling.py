@@ -41,6 +41,11 @@ class Ways:
             warnings.warn(f"RuleOptimizer(compile=True) runs {self.rule!r} as {engine!r}: {why}", stacklevel=2)
 
 
+def engine_of(ways: Ways | None) -> str:
+    """Return what runs whole tensors: Inductor, unless it has failed or, without ways, nothing is to be compiled."""
+    return EAGER if ways is None or INDUCTOR in ways.failed else INDUCTOR
+
+
 @contextmanager
 def compiling(kinds: Callable[[], Kinds]) -> Iterator[None]:
     """Make a `CannotCompile` of what a compiler raises inside; that memory runs out stays what it is.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
-from lrsched_torch._shared.compiling import EAGER, INDUCTOR, CannotCompile, Ways
+from lrsched_torch._shared.compiling import CannotCompile, Ways, engine_of
 from lrsched_torch._shared.entries import check_gradients, check_members, check_shape, slots_of
 from lrsched_torch._shared.facts import facts_of, rebuilt
 from lrsched_torch._shared.update import Batch, BatchUpdate, Member
@@ -252,7 +252,7 @@ class WholeTensors(Executor):
     @property
     def engine(self) -> str:  # type: ignore[override]  # what others know from the beginning
         """What does the arithmetic."""
-        return EAGER if self.ways is None or INDUCTOR in self.ways.failed else INDUCTOR
+        return engine_of(self.ways)
 
     def prepare(self, members: list[Member], gs: list[Tensor]) -> None:
         """Look at the gradients, and at what the members keep."""

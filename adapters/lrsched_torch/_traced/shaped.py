@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lrsched import rules
-from lrsched_torch._shared.compiling import EAGER, INDUCTOR, Ways
+from lrsched_torch._shared.compiling import EAGER, INDUCTOR, Ways, engine_of
 from lrsched_torch._shared.entries import check_gradients, check_members, slots_of
 from lrsched_torch._shared.facts import Facts, facts_of, ops, rebuilt
 from lrsched_torch._shared.jobs import Executor
@@ -47,7 +47,7 @@ class Shaped(Executor):
     @property
     def engine(self) -> str:  # type: ignore[override]  # what others know from the beginning
         """What does the arithmetic."""
-        return EAGER if self.ways is None or INDUCTOR in self.ways.failed else INDUCTOR
+        return engine_of(self.ways)
 
     def prepare(self, members: list[Member], gs: list[Tensor]) -> None:
         """Look at what the members keep, take the totals, and make what updates each."""
