@@ -43,7 +43,8 @@ class FunctionalLaw(Law):
 
     Final losses of language models of which nothing was used to learn anything (cosine and decays to 0, ten models,
     each counting the same): forecast from half of the run with a mean error of 0.011 nats, from three quarters 0.0085.
-    Where it is worst: 200,000 steps of 124M and 209M parameters, 0.02. See experiments/README.md.
+    Where it is worst: up to 200,000 steps of 124M and 209M parameters, 0.02. Its 80 % intervals hold three in four;
+    from less than a third of a run they are too narrow. See experiments/README.md.
 
     Args:
         l0: the loss that more training approaches without noise, > 0.

@@ -25,7 +25,8 @@ class MultiPowerLaw(Law):
     A rise is a negative drop: the jumps of the warm-up are part of the sum. Neighbouring jumps are merged into blocks
     for speed, which moves predictions by less than 5e-5 (module `_path`).
 
-    Good for: one pass of training with a schedule that mostly falls, after what it was fitted to. Not validated for
+    Good for: one pass of training with a schedule that mostly falls, after what it was fitted to; runs of one peak rate
+    (`FunctionalLaw` is for several). Not validated for
     restarts and cyclic rates, a changing mix of data, ramps of the batch size, reinforcement learning, losses that go
     to zero (interpolation) and averaged weights. On language models, differences between schedules are predicted to
     0.007-0.02 nats, and the law promises too much at the end of a decay: a plan that minimises it never gains what it
