@@ -40,7 +40,7 @@ def read_transformers(keys: Keys) -> Found:
     found = Found()
     if "log_history" in keys:
         keys.refuse("log_history", "be the arguments of a training: a trainer's state tells the rates that were")
-    if "learning_rate" not in keys and any(name in keys for name in _OF_TRL):
+    if "learning_rate" not in keys and any(keys.has(name) for name in _OF_TRL):
         raise ValueError(
             f"{keys.journal.document.name}: learning_rate must be given: the trainers of TRL have defaults of their own"
         )
@@ -174,7 +174,8 @@ def _engine_rule(keys: Keys, found: Found, filled: Mapping[str, Any], clip: Any)
     own = keys.get("gradient_clipping", None, "optimizer: ClipByGlobalNorm")
     clip = clip if own == "auto" else own
     optimizer = keys.section("optimizer")
-    if "type" not in optimizer:
+    name = optimizer.get("type", None, "optimizer")
+    if name is None:
         return
     params = optimizer.section("params")
     given = {key: params.get(key, None, "optimizer") for key in params if key not in ("lr", "torch_adam")}
@@ -184,8 +185,7 @@ def _engine_rule(keys: Keys, found: Found, filled: Mapping[str, Any], clip: Any)
         optimizer.unread("type", f"{', '.join(unknown)} is 'auto'")
         return
     # FusedAdam is AdamW unless it is told otherwise.
-    name = str(optimizer.get("type", None, "optimizer"))
-    decoupled = name.lower() == "adam" and params.flag("adam_w_mode", True)
+    decoupled = str(name).lower() == "adam" and params.flag("adam_w_mode", True)
     given = {key: value for key, value in given.items() if key not in ("adam_w_mode", "bias_correction")}
     if not params.flag("torch_adam"):  # DeepSpeed's own has no weight decay by default
         given.setdefault("weight_decay", 0.0)
@@ -215,7 +215,10 @@ def read_axolotl(keys: Keys) -> Found:
         found.schedules["lr[embeddings]"] = schedule * scale if scale else _at(schedule, lr, rate)
     for group in keys.sections("lr_groups"):
         name = group.get("name", "", "the name of a group")
-        found.schedules[f"lr[{name}]"] = _at(schedule, lr, group.real("lr", None, f"lr[{name}]"))
+        rate = group.real("lr", None, f"lr[{name}]")
+        if rate is None:
+            group.refuse("lr", "be given")
+        found.schedules[f"lr[{name}]"] = _at(schedule, lr, rate)
     return found
 
 

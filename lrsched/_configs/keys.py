@@ -68,6 +68,7 @@ class Keys:
         self._names = {name.replace("-", "_"): name for name in content}
 
     def __contains__(self, name: str) -> bool:
+        self.journal.asked.setdefault(self.place, set()).add(name)
         return self.raw(name) is not None
 
     def __iter__(self) -> Iterator[str]:
@@ -224,20 +225,18 @@ def leftover(journal: Journal) -> None:
     Raises:
         TypeError: a name is a misspelling of one that would have been read.
     """
-    for place, value in leaves(journal.document.content, ()):
+    for place, value, there in entries(journal.document.content, ()):
         name = str(place[-1])
         if name in journal.document.used or any(place[:i] in journal.read for i in range(1, len(place) + 1)):
             continue
+        # At the top there are names of all kinds, and short ones are like each other.
+        least = 1 if len(place) > 1 else 5
         asked = journal.asked.get(place[:-1], set())
-        section: Any = journal.document.content
-        for part in place[:-1]:
-            section = section[part]
-        there = {folded(str(key)) for key in section} if isinstance(section, Mapping) else set()
-        absent = [other for other in asked if folded(other) not in there and len(folded(other)) > 4]
-        meant = nearest(name, [other for other in absent if _alike(name, other)]) if len(folded(name)) > 4 else None
-        if meant is not None:
+        absent = [other for other in asked if other not in there and len(folded(other)) >= least]
+        meant = nearest(name, [other for other in absent if len(name) >= least - 1 and _alike(name, other)])
+        if meant is not None and name.replace("-", "_") not in asked:
             raise TypeError(f"{journal.where(place)} must be a name that is known, got {name!r}: is {meant!r} meant?")
-        if looks_alike(name, ()):
+        if not _is_section(value) and looks_alike(name, ()):
             line = journal.document.lines.get(place)
             journal.unused.append(Note(line, dotted(place), short(value), "not read"))
     for place, lines in journal.document.again.items():
@@ -251,13 +250,18 @@ def _alike(name: str, other: str) -> bool:
     return len(ours) != len(theirs) or all(nearest(a, [b]) for a, b in zip(ours, theirs, strict=True))
 
 
-def leaves(content: Any, place: Place) -> Iterator[tuple[Place, Any]]:
-    """Yield the place of each value that is no dictionary and no list of them."""
-    if isinstance(content, Mapping) and content:
+def _is_section(value: Any) -> bool:
+    """Return whether a value is a dictionary that holds something, or a list of dictionaries."""
+    return bool(value) and (isinstance(value, Mapping) or (is_sequence(value) and isinstance(value[0], Mapping)))
+
+
+def entries(content: Any, place: Place) -> Iterator[tuple[Place, Any, set[str]]]:
+    """Yield each named entry, those in it after it: its place, its value, and the names beside it."""
+    if isinstance(content, Mapping):
+        there = {str(key).replace("-", "_") for key in content}
         for key, value in content.items():
-            yield from leaves(value, (*place, key))
-    elif is_sequence(content) and any(isinstance(item, Mapping) for item in content):
+            yield (*place, key), value, there
+            yield from entries(value, (*place, key))
+    elif is_sequence(content):
         for i, item in enumerate(content):
-            yield from leaves(item, (*place, i))
-    elif place:
-        yield place, content
+            yield from entries(item, (*place, i))

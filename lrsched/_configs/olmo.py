@@ -105,7 +105,7 @@ def _olmo_run(keys: Keys, found: Found, size: Any) -> tuple[int | None, int | No
             return steps or given.steps, tokens
         else:
             steps = int(float(text))
-    except ValueError as error:
+    except (OverflowError, ValueError) as error:
         if "Budget" in str(error):
             raise
         keys.refuse("max_duration", "be updates, or a text such as 2e12T (tokens) or 1ep")

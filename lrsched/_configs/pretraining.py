@@ -12,7 +12,7 @@ from typing import Any
 
 from lrsched._configs.keys import Found, Keys, called
 from lrsched._configs.updates import put_rule
-from lrsched._core.check import Many, Real, is_sequence
+from lrsched._core.check import Int, Many, Real
 from lrsched._core.names import closest
 from lrsched._curves import Consumed, Schedule
 from lrsched._recipes.staircases import batch_ramp
@@ -22,7 +22,7 @@ from lrsched.compat import nanotron as nano
 BETAS = Many(Real(low=0.0), least=2)
 
 
-def named(keys: Keys, key: str, known: Mapping[str, Any], default: str | None = None) -> Any:
+def named(keys: Keys, key: str, known: Mapping[str, Any], default: str | None = None, what: str = "a scheduler") -> Any:
     """Return what a name in a configuration stands for.
 
     Raises:
@@ -31,7 +31,7 @@ def named(keys: Keys, key: str, known: Mapping[str, Any], default: str | None = 
     name = keys.get(key, default, "lr")
     if not isinstance(name, str) or name not in known:
         near = " or ".join(map(repr, closest(str(name), list(known))))
-        keys.refuse(key, f"be the name of a scheduler, such as {near}")
+        keys.refuse(key, f"be the name of {what}, such as {near}")
     return known[name]
 
 
@@ -72,7 +72,7 @@ def read_megatron(keys: Keys) -> Found:
         found.budget["samples_per_step"] = batch
         if (length := keys.whole("seq_length", None, "budget: tokens_per_step")) is not None:
             found.budget["tokens_per_step"] = batch * length
-    ramp = keys.get("rampup_batch_size", None, "batch_size")
+    ramp = keys.get("rampup_batch_size", None, "batch_size", Many(Int(low=1), least=3))
     run = int(samples or found.budget.get("steps") or given.steps or 1)
     _megatron(keys, found, "samples" if samples is not None else "iters", run, unit, ramp, batch)
     name = keys.get("optimizer", "adam", "optimizer")
@@ -99,8 +99,8 @@ def _megatron(keys: Keys, found: Found, unit: str, run: int, size: int, ramp: An
     if "decoupled_lr" in keys:
         other = keys.real("decoupled_lr", None, "lr[embedding and output]")
         rates["lr[embedding and output]"] = other, keys.real("decoupled_min_lr", rates["lr"][1], "its lowest rate")
-    ramped = is_sequence(ramp)
-    if ramp is not None and (not ramped or len(ramp) != 3 or unit == "iters"):
+    ramped = ramp is not None
+    if ramped and (len(ramp) != 3 or unit == "iters"):
         keys.refuse("rampup_batch_size", "be three numbers, start, increment and samples, with train_samples")
     size = 1 if ramped else size
     common = {
@@ -113,7 +113,7 @@ def _megatron(keys: Keys, found: Found, unit: str, run: int, size: int, ramp: An
     }
     batches = None
     if ramped:
-        first, more, samples = (int(float(number)) for number in ramp)
+        first, more, samples = ramp
         batches = called(keys, batch_ramp, {"start": first, "end": batch, "samples": samples, "increment": more},
                          "rampup_batch_size")  # fmt: skip
         found.schedules["batch_size"] = found.budget["samples_per_step"] = batches

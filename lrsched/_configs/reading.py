@@ -129,9 +129,9 @@ FORMATS: dict[str, ConfigFormat] = {
     ),
     "detectron2": ConfigFormat("detectron2", lambda keys: "SOLVER" in keys, vision.read_detectron2),
     "mmengine": ConfigFormat("MMEngine", vision.looks_mmengine, vision.read_mmengine),
+    "fairseq": ConfigFormat("fairseq", vision.looks_fairseq, vision.read_fairseq),
     "diffusers": ConfigFormat("a script of diffusers", vision.looks_diffusers, vision.read_diffusers),
     "timm": ConfigFormat("train.py of timm", vision.looks_timm, vision.read_timm),
-    "fairseq": ConfigFormat("fairseq", vision.looks_fairseq, vision.read_fairseq),
 }
 
 
@@ -180,10 +180,18 @@ def read_source(source: Any, format: str | None, budget: Budget, strict: bool) -
             return _reading("lrsched", journal, found_of(parse_value(text, "schedule"), journal), strict)
     journal = Journal(read_document(source), budget)
     keys = Keys(journal, journal.document.content)
-    name = format or recognised(keys)
-    found = FORMATS[name].read(keys)
-    leftover(journal)
-    return _reading(name, journal, found, strict)
+    name = format or recognised(Keys(Journal(journal.document, budget), keys.content))
+    document = journal.document.name
+    try:
+        found = FORMATS[name].read(keys)
+        leftover(journal)
+        return _reading(name, journal, found, strict)
+    except (TypeError, ValueError) as error:
+        if str(error).startswith((document, "read_config(")):
+            raise
+        raise type(error)(f"{document}: {error}") from None
+    except OverflowError as error:
+        raise ValueError(f"{document} must hold numbers of bearable size: {error}") from None
 
 
 def _reading(name: str, journal: Journal, found: Found, strict: bool) -> Reading:

@@ -33,6 +33,8 @@ def put_rule(found: Found, keys: Keys, key: str, name: Any, arguments: Mapping[s
         arguments: those that it has in PyTorch.
         clip: the joint norm to which gradients are clipped before, as PyTorch does; None or 0 for none.
     """
+    if name is None and any(value is not None for value in arguments.values()):
+        keys.refuse(key, "name an optimizer")
     make = _SAME.get(str(name).rpartition(".")[2].lower())
     if make is None:
         keys.unread(key, "an optimizer for which there is no rule here")

@@ -13,10 +13,10 @@ from lrsched import rules
 from lrsched._configs.keys import Found, Keys, called
 from lrsched._configs.pretraining import named
 from lrsched._configs.updates import put_rule
-from lrsched._core.check import is_sequence
-from lrsched._core.parse import literal
+from lrsched._core.check import Many, OneOrMany, Real, is_sequence
 from lrsched._curves import Batches, Constant, Epochs, Schedule
 from lrsched.compat import detectron2, diffusers, fairseq, mmengine, timm
+from lrsched.compat._tools import number
 
 
 def read_detectron2(keys: Keys) -> Found:
@@ -40,10 +40,13 @@ def read_detectron2(keys: Keys) -> Found:
     put_rule(found, solver, "OPTIMIZER", solver.get("OPTIMIZER", "SGD", "optimizer"), rule, None)
     clip = solver.section("CLIP_GRADIENTS")
     if clip.flag("ENABLED", False, "optimizer") and found.optimizer is not None:
-        most, kind = clip.real("CLIP_VALUE", 1.0, "optimizer"), clip.get("CLIP_TYPE", "value", "optimizer")
-        parts = {"value": rules.ClipByValue(most), "norm": rules.ClipByNorm(most, eps=1e-6)}
-        parts["full_model"] = rules.ClipByGlobalNorm(most, eps=1e-6)
-        found.optimizer = named(clip, "CLIP_TYPE", parts, "value") >> found.optimizer if kind in parts else None
+        most = clip.real("CLIP_VALUE", 1.0, "optimizer")
+        kinds: dict[str, rules.Part] = {
+            "value": called(clip, rules.ClipByValue, {"limit": most}),
+            "norm": called(clip, rules.ClipByNorm, {"max_norm": most, "eps": 1e-6}),
+            "full_model": called(clip, rules.ClipByGlobalNorm, {"max_norm": most, "eps": 1e-6}),
+        }
+        found.optimizer = named(clip, "CLIP_TYPE", kinds, "value", "a clipping") >> found.optimizer
     return found
 
 
@@ -160,10 +163,11 @@ def read_fairseq(keys: Keys) -> Found:
     plain = flat or isinstance(keys.raw("lr_scheduler"), str)
     sched = keys if plain else keys.section("lr_scheduler")
     function = named(keys, "lr_scheduler", _FAIRSEQ, "fixed") if plain else named(sched, "_name", _FAIRSEQ)
-    rates = run.get("lr", [0.25], "lr: the highest rate")
-    if isinstance(rates, str):
-        rates = literal(rates) if rates.startswith(("[", "(")) else rates.split(",")
-    given: dict[str, Any] = {"lr": [float(rate) for rate in rates] if is_sequence(rates) else float(rates)}
+    rates = run.get("lr", (0.25,), "lr: the highest rate")
+    several = is_sequence(rates) or str(rates).startswith(("[", "("))
+    rates = number(Many(Real()) if several else Real(), rates)
+    where = run.journal.where(run.at("lr"))
+    given: dict[str, Any] = {"lr": OneOrMany(Real(low=0.0), 1000)(where, rates)}
     steps = run.whole("max_update", None, "budget: steps")
     if steps:
         found.budget["steps"] = steps
@@ -271,7 +275,10 @@ def read_timm(keys: Keys) -> Found:
         raise ValueError(f"{keys.journal.document.name}: lr must be given: that of lr_base depends on the devices")
     if every is None:
         raise keys.missing("where epochs count", "steps_per_epoch")
-    arguments = {name: keys.get(key, default, "lr") for key, (name, default) in _TIMM.items()}
+    arguments: dict[str, Any] = {}
+    for key, (name, default) in _TIMM.items():
+        read = keys.whole if isinstance(default, int) else keys.real if isinstance(default, float) else keys.get
+        arguments[name] = read(key, default, "lr")
     arguments |= {"lr": keys.real("lr", None, "lr: the highest rate"), "warmup_prefix": keys.flag("warmup_prefix")}
     if keys.raw("lr_noise") is not None:
         keys.refuse("lr_noise", "be left out: noise is no function of the epoch")
@@ -280,9 +287,9 @@ def read_timm(keys: Keys) -> Found:
         arguments |= {"step_on_epochs": False, "updates_per_epoch": every}
     made = called(keys, timm.create_scheduler_v2, arguments, "sched")
     found.schedules["lr"] = made if by_update or isinstance(made, Constant) else Epochs(made, every)
-    if arguments["sched"] in ("cosine", "tanh", "poly") and int(arguments["cycle_limit"]) == 1:
-        prefix = int(arguments["warmup_epochs"]) if arguments["warmup_prefix"] else 0
-        found.budget["steps"] = (int(arguments["num_epochs"]) + int(arguments["cooldown_epochs"]) + prefix) * every
+    if arguments["sched"] in ("cosine", "tanh", "poly") and arguments["cycle_limit"] == 1:
+        prefix = arguments["warmup_epochs"] if arguments["warmup_prefix"] else 0
+        found.budget["steps"] = (arguments["num_epochs"] + arguments["cooldown_epochs"] + prefix) * every
     keys.unread("layer_decay", "each layer has its part of the rate")
     name = str(keys.get("opt", "sgd", "optimizer"))
     rule: dict[str, Any] = {"weight_decay": keys.real("weight_decay", 2e-5, "optimizer, but for biases and norms")}

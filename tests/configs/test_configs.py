@@ -1,12 +1,19 @@
 """Whole configurations: what they say is what their trainers do, and what cannot be known is not guessed."""
 
+import doctest
 import json
+import re
+import subprocess
+import sys
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lrsched import Budget, Constant, Linear, Warmup, read_config, rules, to_config
+from lrsched._configs.reading import FORMATS
+from lrsched.cli import main
 from lrsched.compat import deepspeed, transformers
 
 pytest.importorskip("yaml")
@@ -56,6 +63,7 @@ def test_a_budget_must_not_differ_from_what_the_file_tells():
         read_config(config, budget=Budget(steps=50))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [
     {"lr_scheduler_type": "cosine", "warmup_ratio": 0.1},
     {"lr_scheduler_type": "linear", "warmup_steps": 7},
@@ -87,6 +95,7 @@ def test_the_rates_are_those_of_the_trainer(extra, tmp_path):
     np.testing.assert_allclose(found.schedules["lr"](T), rates, rtol=1e-12, atol=1e-18)
 
 
+@pytest.mark.slow
 def test_no_argument_of_the_trainer_is_taken_for_a_misspelling():
     hf = pytest.importorskip("transformers")
     for item in fields(hf.TrainingArguments):
@@ -157,7 +166,7 @@ def test_a_format_is_recognised_or_asked_for():
     ("a.yaml", b"\x89PNG\r\n\x1a\n\x00\x00", "must be a text"),
     ("a.yaml", b"a: \xff\xfe\xfd", "must be a text"),
     ("a.yaml", b"a: " + b"x" * 2**20, "must have at most 1048576 bytes"),
-    ("a.yaml", b"a: " + b"[" * 3000 + b"]" * 3000, "must not nest deeper than 64 levels"),
+    ("a.yaml", b"a: " + b"[" * 600 + b"]" * 600, "must not nest deeper than 64 levels"),
     ("a.yaml", b"a: " + b"[" * 100 + b"]" * 100, "64 levels"),
     ("a.json", b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}", "64 levels"),
     ("a.json", b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "64 levels"),
@@ -207,3 +216,48 @@ def test_axolotl_has_a_warm_up_of_its_own():
     assert low.schedules["lr"] == want
     with pytest.raises(ValueError, match="jagged_restart_steps must be left out"):
         read_config({**config, "jagged_restart_steps": 10}, budget=Budget(steps=1000))
+
+
+def test_the_page_about_formats_runs_and_names_each_of_them():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "configs.md").read_text(encoding="utf-8")
+    runner = doctest.DebugRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner.run(doctest.DocTestParser().get_doctest(page.replace("```", ""), {}, "configs.md", "configs.md", 0))
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(FORMATS)
+
+
+def test_the_command_explains_a_file_and_reads_schedules_of_it(tmp_path, capsys):
+    path = written(tmp_path, SFT)
+    assert main(["explain", str(path), "--steps-per-epoch", "50"]) == 0
+    assert " 3  lr_scheduler_type" in capsys.readouterr().out
+    assert main(["table", f"@{path}", "--steps", "100", "--csv"]) == 0
+    assert "\n10,2e-05" in capsys.readouterr().out
+    assert main(["convert", f"@{path}", "--steps-per-epoch", "50", "--to", "text"]) == 0
+    assert "Cosine(2e-05, 0.0, steps=90)" in capsys.readouterr().out
+    assert main(["lint", f"@{path}", "--steps", "100"]) == 0
+    capsys.readouterr()
+    assert main(["plot", f"@{path}#lr", "--steps-per-epoch", "50", "--ascii"]) == 0
+
+
+def test_a_run_that_the_file_tells_is_not_changed_by_what_a_command_shows(tmp_path, capsys):
+    path = written(tmp_path, SFT + "max_steps: 100\n")
+    assert main(["table", f"@{path}", "--steps", "20", "--csv"]) == 0
+    assert "\n10,2e-05" in capsys.readouterr().out
+
+
+def test_the_command_says_what_is_missing(tmp_path, capsys):
+    path = written(tmp_path, SFT)
+    assert main(["explain", str(path)]) == 2
+    assert "config.yaml: --steps or --steps-per-epoch must be given where max_steps" in capsys.readouterr().err
+    assert main(["plot", f"@{path}#momentum", "--steps", "9"]) == 2
+    assert "must have a schedule of 'momentum', got lr" in capsys.readouterr().err
+    assert main(["explain", str(tmp_path / "none.yaml")]) == 2
+
+
+def test_importing_the_library_loads_neither_yaml_nor_the_readers():
+    code = "import sys, lrsched; print(*[m for m in sys.modules if m == 'yaml' or '_configs' in m])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+    code = f"{code.partition(';')[0]}; lrsched.read_config; print(*[m for m in sys.modules if '_configs' in m])"
+    assert (
+        "lrsched._configs.reading"
+        in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    )
