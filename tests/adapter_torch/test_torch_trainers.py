@@ -181,6 +181,7 @@ def test_torchtitan_restores_it_from_one_number():
     opt, resumed = build(relative=True)
     FakeTitan([resumed]).load_state_dict(state)
     assert resumed.get_last_lr() == [S(6)]
+    assert opt.param_groups[0]["lr"] == S(6)
     opt.step()
     resumed.step()
     assert opt.param_groups[0]["lr"] == S(7)

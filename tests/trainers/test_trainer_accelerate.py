@@ -1,46 +1,18 @@
 """What docs/trainers.md says of accelerate, in one process and in several (gloo, on the CPU)."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from harness import follows, real
+from started import started
 
 from lrsched import LintWarning
 from lrsched_torch import ScheduleLR
 
 accelerate = real("accelerate", "accelerate")
 from accelerate_worker import OWN, train_in_each_way  # noqa: E402  # of what `real` has looked at
-
-HERE = Path(__file__).parent
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def run(processes, folder):
-    """Return what `accelerate_worker.py` writes in each of several processes."""
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
-    path = os.pathsep.join([str(HERE), os.environ["PYTHONPATH"]])
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(HERE / "accelerate_worker.py"), str(folder / f"{rank}.json")],
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "PYTHONPATH": path},
-        )
-        for rank in range(processes)
-    ]
-    assert [one.wait(timeout=300) for one in started] == [0] * processes
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(processes)]
 
 
 def holds(found):
@@ -53,7 +25,7 @@ def holds(found):
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_an_update_is_one_step_in_any_number_of_processes(processes, tmp_path):
-    for found in run(processes, tmp_path):
+    for found in started("accelerate_worker.py", processes, tmp_path):
         holds(found)
 
 

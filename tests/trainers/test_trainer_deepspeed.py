@@ -4,10 +4,10 @@ import os
 
 import pytest
 import torch
-from harness import UPDATES, agree, real
-from torch_harness import endless, line, sgd, watched
+from harness import UPDATES, agree, follows, page, real
+from torch_harness import all_watched, endless, line, loader, sgd, watched
 
-from lrsched import compat
+from lrsched import Cosine, Warmup, compat, warmup_linear
 
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 deepspeed = real("deepspeed", "deepspeed", "tests/oracles-large.txt")
@@ -54,3 +54,42 @@ def test_deepspeed(name, accumulate):
     config = {"type": name, "params": CONFIGS[name]}
     more = {"lr": 0.1} if name == "WarmupCosineLR" else {}
     agree("deepspeed", getattr(compat.deepspeed, name)(**CONFIGS[name], **more), train(config, accumulate))
+
+
+OWN = Warmup(3) >> Cosine(0.1, 0.0, steps=9)
+OFFLOAD = {"offload_optimizer": {"device": "cpu"}}
+
+
+def loss_of(model, batch):
+    x, y = (part.to(next(model.parameters()).dtype) for part in batch)
+    return ((model(x) - y) ** 2).float().mean()
+
+
+@pytest.mark.parametrize(
+    ("heading", "accumulate", "zero"),
+    [
+        ("DeepSpeed", 1, {}),
+        ("DeepSpeed", 2, {}),
+        ("DeepSpeed", 1, {"stage": 2, **OFFLOAD}),
+        ("DeepSpeed", 2, {"stage": 3}),
+        ("DeepSpeed, its own scheduler", 2, {}),
+        ("DeepSpeed, RuleOptimizer", 2, {}),
+        ("DeepSpeed, RuleOptimizer", 1, {"stage": 2, **OFFLOAD}),
+        ("DeepSpeed, RuleOptimizer", 1, {"stage": 3, **OFFLOAD}),
+    ],
+)
+def test_the_page(tmp_path, heading, accumulate, zero):
+    schedule = warmup_linear(0.1, steps=UPDATES, warmup=3) if "own" in heading else OWN
+    settings = {"train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": accumulate}
+    if zero:
+        settings |= {"zero_optimization": zero, "bf16": {"enabled": True}, "zero_force_ds_cpu_optimizer": False}
+    used = []
+    for resume in (False, True):
+        with all_watched() as seen:
+            page(
+                heading, torch=torch, deepspeed=deepspeed, model=line(), config=settings, loss_of=loss_of,
+                data=loader(6 * accumulate), schedule=schedule, resume=resume, folder=str(tmp_path),
+                options={"dist_init_required": False},
+            )  # fmt: skip
+        used += seen
+    follows(schedule, used, rtol=1e-12 if "own" in heading else 0.0)

@@ -157,6 +157,18 @@ def test_the_page_in_a_loop_of_ones_own():
     follows(OWN, used)
 
 
+@pytest.mark.slow
+def test_the_page_with_a_compiled_step():
+    saved, used = None, []
+    for _ in range(2):
+        given = {"torch": torch, "model": line(), "loss_of": loss_of, "data": loader(6), "schedule": OWN}
+        with all_watched() as seen:
+            saved = page("torch.compile", saved=saved, **given)["saved"]
+        assert len(seen) in (0, 6)  # a compiled step may take its hooks with it
+        used += seen
+    follows(OWN, used, rtol=1e-7)  # the rate is a tensor of float32
+
+
 class Bare(lightning.LightningModule):
     """A module without optimizers."""
 

@@ -86,8 +86,10 @@ class ScheduleLR(LRScheduler):
         0.05
     """
 
-    # The count of steps at which the loop is looked at again.
+    # The count of steps at which the loop is looked at again; the update whose values were written last, and these.
     _look = 1
+    _at = -1
+    _rates: Sequence[float | torch.Tensor] = ()
 
     def __init__(
         self,
@@ -164,6 +166,17 @@ class ScheduleLR(LRScheduler):
 
     # What SequentialLR and `step(epoch)` ask for.
     _get_closed_form_lr = get_lr
+
+    @property
+    def _last_lr(self) -> list[float | torch.Tensor]:
+        """What `get_last_lr` tells; torchtitan restores a scheduler by setting this, after `last_epoch`."""
+        return list(self._rates)
+
+    @_last_lr.setter
+    def _last_lr(self, values: Sequence[float | torch.Tensor]) -> None:
+        self._rates = values
+        if 0 <= self.last_epoch != self._at >= 0:
+            self._update_lr(self.last_epoch)
 
     def _values(self, step: int) -> list[float | torch.Tensor]:
         if step < 0:
@@ -248,7 +261,8 @@ class ScheduleLR(LRScheduler):
             self._check_entries(f"{type(self).__name__}(field=...)")
             self._changed = False
         values = self._values(step)
-        self.last_epoch, self._last_lr, self._written = step, values, values
+        self.last_epoch = self._at = step
+        self._rates = self._written = values
         for schedule, group, value in zip(self._plan, groups, values, strict=True):
             if schedule is None:
                 continue
@@ -272,14 +286,14 @@ class ScheduleLR(LRScheduler):
         if self.last_epoch < 0:
             return
         values = self._values(self.last_epoch)
-        last = list(self._last_lr if len(self._last_lr) == len(values) else values)
+        last = list(self._rates if len(self._rates) == len(values) else values)
         for i, (schedule, group) in enumerate(zip(self._plan, self.optimizer.param_groups, strict=True)):
             if schedule is None:
                 last[i] = values[i]
             elif self._held[i] and self._entry(group) is not None:
                 self._write(group, values[i])
                 last[i] = values[i]
-        self._last_lr = last
+        self._rates, self._at = last, self.last_epoch
         self._written = [new if held else old for new, old, held in zip(last, self._written, self._held, strict=True)]
 
     def step(
