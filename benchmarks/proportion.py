@@ -142,6 +142,7 @@ def _with_gradients(optimizer: Any, ps: list[Any], missing: bool) -> Run:
     """Return a step; before it, if asked, other gradients are missing each time."""
     if not missing:
         return optimizer.step  # type: ignore[no-any-return]  # a framework without types here
+    optimizer.step()  # with all of them, so that none is new later
     draws, grads = random.Random(0), [p.grad for p in ps]
 
     def run() -> None:
