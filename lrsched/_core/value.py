@@ -133,6 +133,10 @@ class Value:
         picture = PICTURES.get(self.kind)
         return {"text/plain": shown(self)} if picture is None else picture(self)
 
+    def _repr_html_(self) -> str | None:
+        """Return the same picture for tools that ask for HTML alone, or None."""
+        return self._repr_mimebundle_().get("text/html")
+
 
 def shown(item: Value) -> str:
     """Return what a notebook shows of the text of a value: all of it, unless it is very long."""

@@ -109,6 +109,8 @@ def _kind_error(step: Any) -> TypeError:
     instead = "write schedule(step, xp=module) for another library"
     if step is None:
         instead = "as the learning rate of an optimizer of Keras write lrsched_keras.LRSchedule(schedule)"
+    elif type(step).__module__.startswith("polars.expr"):
+        instead = "of a column of polars write pl.col('step').map_batches(schedule, return_dtype=pl.Float64)"
     return TypeError(
         "schedule(step) must get an int, a float or an array of one of numpy, torch, jax, tensorflow, or a sequence of "
         f"numbers, got {type(step).__name__} {short(step)}; {instead}"

@@ -6,9 +6,9 @@ is part of.
 
 import numpy as np
 import pytest
-from harness import UPDATES, agree, real
+from harness import UPDATES, agree, follows, page, real
 
-from lrsched import Batches, compat
+from lrsched import Batches, Cosine, compat
 from lrsched_keras import LRCallback, LRSchedule
 
 keras = real("keras", "keras")
@@ -81,3 +81,25 @@ def test_a_preset_in_the_place_of_the_schedule_counts_batches_too():
 def test_a_callback_counts_updates():
     ours = Batches(compat.keras.CosineDecay(**CALLS["CosineDecay"]), 2)
     agree("keras", ours, train(0.1, 2, [LRCallback(ours, unit="batch")]), rtol=FLOAT32)
+
+
+def test_the_page_trains_in_two_halves(tmp_path):
+    schedule = Cosine(0.1, 0.0, steps=UPDATES)
+
+    def model():
+        made = keras.Sequential(
+            [keras.layers.Input((UPDATES,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
+        )
+        made.compile(page("Keras", keras=keras, schedule=schedule)["optimizer"], loss=Output())
+        return made
+
+    def fit(trained, rows):
+        batches = ((row[None], np.zeros((1, 1))) for row in rows)
+        trained.fit(batches, steps_per_epoch=len(rows), epochs=1, shuffle=False, verbose=0)
+
+    first, rows = model(), np.eye(UPDATES)
+    fit(first, rows[: UPDATES // 2])
+    first.save(tmp_path / "half.keras")
+    second = keras.models.load_model(tmp_path / "half.keras")
+    fit(second, rows[UPDATES // 2 :])
+    follows(schedule, (-second.get_weights()[0][:, 0]).tolist(), rtol=FLOAT32)
