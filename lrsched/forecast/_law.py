@@ -206,7 +206,7 @@ class Law(_Known, Value, abstract=True):
             value = np.concatenate([part[0] for part in parts])
             return np.log(value), np.concatenate([part[1] for part in parts]) / value[:, None]
 
-        centre, scales, view = np.log(prior.centre), prior.scales(), cls._view(prior, unit)
+        centre, scales, view = np.log(prior.centre), prior._scales(), cls._view(prior, unit)
 
         def belief(theta: Array) -> tuple[Array, Array]:
             return scales @ (view.believed(theta) - centre), scales @ view.slope(theta)
@@ -236,7 +236,7 @@ class Law(_Known, Value, abstract=True):
     def _blind(cls, found: Solution, prior: Prior, view: View) -> float:
         """Return the standard deviation of the log response without any belief about the response itself."""
         i = view.response
-        covariance = np.linalg.inv(prior.scales().T @ prior.scales())
+        covariance = np.linalg.inv(prior._scales().T @ prior._scales())
         covariance[i, :] = covariance[:, i] = 0.0
         covariance[i, i] = FREE**2
         slope = view.slope(found.theta)

@@ -69,7 +69,7 @@ class Prior(Value):
             if not plain or np.linalg.eigvalsh(matrix)[0] <= 0.0:
                 raise ValueError(f"{must}: symmetric, 1 on the diagonal, positive definite")
 
-    def scales(self) -> Array:
+    def _scales(self) -> Array:
         """Return the matrix `(p, p)` that turns a distance from the centre into standard normal numbers."""
         size, spread = len(self.centre), np.array(self.spread)
         if not self.correlation:
