@@ -6,6 +6,7 @@
 (0.0, 0.0003, 0.0)
 """
 
+import inspect
 import sys as _sys
 from importlib import import_module
 from os import scandir
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lrsched._core.config import from_config, to_config
 from lrsched._core.functions import register
 from lrsched._core.names import ALIASES as _ALIASES
-from lrsched._core.names import closest
+from lrsched._core.names import closest, folded
 from lrsched._core.offers import ELSEWHERE, PICTURES, PLOT
 from lrsched._core.value import Value as _Value
 from lrsched._curves import (
@@ -234,6 +235,9 @@ def _libraries() -> list[str]:
 def _elsewhere(name: str) -> Any:
     """Return the function of `lrsched.compat` that a name with dots means, or the nearest names if there is none."""
     parts = name.split(".")
+    if len(parts) == 1:
+        found = [place.removeprefix("compat.") for place in _places(name) if place.startswith("compat.")]
+        return [one for one in found if inspect.signature(_elsewhere(one)).return_annotation is Schedule]
     while parts[0] in ("lrsched", "ls", "compat") and len(parts) > 2:
         del parts[0]
     library = _ALIASES.get(parts[0], parts[0])
@@ -245,14 +249,31 @@ def _elsewhere(name: str) -> Any:
     return [f"{library}.{other}" for other in closest(parts[-1], module.__all__)]
 
 
+def _places(name: str, near: bool = False) -> list[str]:
+    """Return where a name stands, in our words or another library's, whatever its capitals; or those like it."""
+    rooms = {"": __all__} | {f"{other}.": import_module(f"lrsched.{other}").__all__ for other in _ROOMS}
+    known = [(own, f"{room}{own}") for room, names in rooms.items() for own in names]
+    if not near:
+        return [full for own, full in known if folded(own) == folded(name)]
+    last = dict(reversed(known))
+    return [last[own] for own in closest(name, last)]
+
+
+# Modules that are loaded when they are named first, and those in which a name is looked for.
+_MODULES = ("compat", "feedback", "forecast", "rules")
+_ROOMS = ("rules", "feedback", "compat.torch", "compat.optax", "compat.keras", "compat.transformers")
 ELSEWHERE[:] = [_elsewhere]
 
 
 if not TYPE_CHECKING:  # to whom it would give any name
 
     def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(f"lrsched.{name}")
         if name not in _LATE:
-            raise AttributeError(f"module 'lrsched' has no attribute {name!r}")
+            like = [] if name.startswith("_") else _places(name) or _places(name, near=True)
+            told = f"; write {' or '.join(f'lrsched.{one}' for one in like)}" if like else ""
+            raise AttributeError(f"module 'lrsched' has no attribute {name!r}{told}", name=name)
         globals()[name] = item = getattr(import_module(f"lrsched.{_LATE[name]}"), name)
         _publish(__name__)
         return item

@@ -27,6 +27,7 @@ from lrsched._core.check import (
     plain_signature,
     short,
 )
+from lrsched._core.hints import example
 from lrsched._core.names import nearest
 
 P = ParamSpec("P")
@@ -196,7 +197,11 @@ def _binder(
         given = {**defaults, **given, **kwargs}
         for argument in needed:
             if argument not in given:
-                raise TypeError(f"{name}() is missing a required argument: {argument!r}")
+                such = example(name, signature)
+                told = f"; for example {such}" if such else ""
+                raise TypeError(
+                    f"{name}() is missing a required argument: {argument!r}: it takes {', '.join(named)}{told}"
+                )
         for argument, (rule, where) in rules.items():
             given[argument] = rule(where, given[argument])
         if known:

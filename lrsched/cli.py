@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -318,7 +319,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
-    args = parser.parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given and "(" in given[0] and given[0][0] != "-":
+        parser.error(f"a command comes first: write lrsched plot {shlex.join(given)}")
+    args = parser.parse_args(given)
     if args.version:
         print(f"lrsched {_version()}")
         return 0

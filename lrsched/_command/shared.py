@@ -159,13 +159,17 @@ def read_schedules(texts: Sequence[str], budget: Budget) -> list[Schedule]:
     return [_read(text, budget) for text in texts]
 
 
+# What names a file, also without @.
+_FILE = re.compile(r"@.*|[^()\n]+\.(?:json|txt|ya?ml|toml)(?:#.*)?", re.DOTALL)
+
+
 def _read(text: str, budget: Budget) -> Schedule:
     source = text
     try:
         if text == "-":
             source = "" if sys.stdin is None else sys.stdin.read(MOST_BYTES).removeprefix("\ufeff")
-        elif text.startswith("@"):
-            path, name = _file(text[1:])
+        elif _FILE.fullmatch(text):
+            path, name = _file(text.removeprefix("@"))
             source = text_of(path, MOST_BYTES)
             if not is_ours(path, source):
                 return read_file(path, budget, name)

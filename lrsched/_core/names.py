@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 # What people call a library.
 ALIASES = {"pytorch": "torch", "jax": "optax", "tensorflow": "keras", "tf": "keras", "huggingface": "transformers"}
@@ -14,6 +15,7 @@ def words(name: str) -> list[str]:
     return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
 
 
+@lru_cache(4096)
 def folded(name: str) -> str:
     """Return the words of a name, in small letters, written together."""
     return "".join(words(name))

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from lrsched._core.check import short
 from lrsched._core.functions import check_functions, named
+from lrsched._core.hints import cured
 from lrsched._core.names import closest
 from lrsched._core.offers import CALLS, CLASSES, ELSEWHERE
 from lrsched._core.units import BARE, has_units, quantity
@@ -33,6 +34,8 @@ MAX_OPERATORS = 50_000
 MAX_BRACKETS = 200
 # What a longer text holds that is not of this form is not looked for.
 MAX_EXPLAINED = 10_000
+# For a longer text nothing else is suggested: nobody types it.
+MAX_TYPED = 300
 
 _NUMBER = r"(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9][0-9_]*)?"
 _TOKEN = re.compile(
@@ -93,10 +96,44 @@ def parse_value(text: str, kind: str, functions: Mapping[str, Callable[..., Any]
         raise TypeError(f"parse(text) must get a str, got {short(text)}")
     if len(text) > MAX_CHARACTERS and _beside_numbers(text) > MAX_CHARACTERS:
         raise ValueError(f"parse(text) must get at most {MAX_CHARACTERS} characters, got {len(text)}")
-    built = _Reader(text, kind, check_functions("parse", functions)).read()
-    if not isinstance(built, Value):
+    table = check_functions("parse", functions)
+    try:
+        return _read(text, kind, table)
+    except ValueError as error:
+        if len(text) > MAX_TYPED or " example " in str(error):
+            raise
+        raise ValueError(f"{error}{_instead(text, str(error), kind, table)}") from None
+
+
+def _read(text: str, kind: str, functions: Mapping[str, Callable[..., Any]]) -> Value:
+    built = _Reader(text, kind, functions).read()
+    if not isinstance(built, Value) or {kind, built.kind} == {"schedule", "rule"}:
         raise ValueError(f"the text must describe a {kind}, got {short(text)}")
     return built
+
+
+def _instead(text: str, error: str, kind: str, functions: Mapping[str, Callable[..., Any]]) -> str:
+    """Return what to write instead of a text, as the end of the error about it."""
+    if found := re.fullmatch(r"\s*@?([\w./~\\:-]+\.(?:json|txt|ya?ml|toml))\s*", text):
+        return f"; a file is read by read_config({found[1]!r})"
+
+    def reads(other: str) -> bool:
+        try:
+            return bool(_read(other, kind, functions)) or True
+        except (TypeError, ValueError):
+            return False
+
+    def elsewhere(name: str) -> str | None:
+        return next(iter(_like(name, kind)), None)
+
+    cure = cured(text, error, {**CLASSES[kind], **CALLS.get(kind, {})}, elsewhere, reads)
+    return f"; write {cure}" if cure else ""
+
+
+def _like(name: str, kind: str) -> list[str]:
+    """Return the functions of other libraries that a name without dots means."""
+    found = ELSEWHERE[0](name) if ELSEWHERE and kind == "schedule" and "." not in name else []
+    return found if isinstance(found, list) else []
 
 
 def _beside_numbers(text: str) -> int:
@@ -237,7 +274,7 @@ class _Reader:
         elif sign != "(" and name.lower() in ("nan", "inf", "infinity"):
             self.refuse(at, f"{name!r} is no finite number")
         elif sign != "(" and name in self.known:
-            self.refuse(at, f"{name!r} must be called: write {name}(...)")
+            self.refuse(at, f"{name!r} must be called, with its arguments in brackets")
         elif sign != "(":
             try:
                 inner.operands.append(named(name, self.functions))
@@ -251,7 +288,10 @@ class _Reader:
 
     def elsewhere(self, name: str, at: int) -> Callable[..., Any]:
         """Return the function of another library that a name with dots means."""
-        found = ELSEWHERE[0](name) if "." in name and ELSEWHERE else closest(name, self.known)
+        home, _, last = name.rpartition(".")
+        if home in ("lrsched", "ls", "lrsched.rules", "rules") and last in self.known:
+            return self.known[last]
+        found = ELSEWHERE[0](name) if home and ELSEWHERE else [*_like(name, self.kind), *closest(name, self.known)][:3]
         if callable(found):
             return found
         self.refuse(at, f"{name!r} is not a known {self.kind}; the nearest are {', '.join(found)}")

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from lrsched._core.check import check_fields, plain_signature
+from lrsched._core.hints import helpful
 from lrsched._core.offers import CLASSES, FIELDS, PICTURES
 
 # Deep enough for any schedule a person writes; shallow enough that no walk over a value meets the recursion limit.
@@ -56,6 +57,7 @@ class Value:
         super().__init_subclass__(**kwargs)
         # eq=False: comparing and hashing by content stand here once, not in generated code in each class.
         made: Any = dataclass(frozen=True, repr=False, eq=False)(cls)
+        made.__init__ = helpful(made.__init__, cls)
         # What follows from the others is no part of the value: `dataclasses.fields` and `asdict` do not tell it.
         made.__dataclass_fields__ = {name: f for name, f in made.__dataclass_fields__.items() if f.init}
         cls._arguments, cls._missing = fields(made), _abstract(cls)

@@ -16,6 +16,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from lrsched._core.names import ALIASES as _ALIASES
+from lrsched._core.names import closest as _closest
 from lrsched.compat._tools import Libraries as _Libraries
 from lrsched.compat._tools import libraries as _libraries
 from lrsched.compat._tools import library as _library
@@ -77,7 +79,10 @@ if not TYPE_CHECKING:  # to whom it would give any name
             _publish(__name__)
             return item
         if name.startswith("_") or name not in _libraries():
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(_libraries())}")
+            near = [_ALIASES[name]] if name in _ALIASES else _closest(name, _libraries())
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}; write compat.{' or compat.'.join(near)}"
+            )
         return _library(name)
 
 
