@@ -222,10 +222,11 @@ def falling(t):
         raise SystemExit("called")
     return 0.5
 ls.register(falling)
-try:  # what an error message needs
-    ls.parse("lambda: nothing")
-except ValueError:
-    pass
+for text in ("lambda: nothing", "StepLR(0.1, 30)"):  # what an error message needs, which knows names of our own modules
+    try:
+        ls.parse(text)
+    except ValueError:
+        pass
 before, events = set(sys.modules), []
 sys.addaudithook(lambda event, args: events.append((event, args)) if event in ("import", "exec", "os.system") else None)
 loud.append(True)
