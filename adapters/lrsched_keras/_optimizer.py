@@ -107,7 +107,8 @@ class RuleOptimizer(keras.optimizers.Optimizer):
     The rule sees all variables of an update together, so norms over the whole model (`ClipByGlobalNorm`) and over
     layers (`Layerwise`, `lars`, `lamb`) are what they say. The slots of the rule are variables of the optimizer, saved
     with the model, in float32 (float64 for float64 parameters): also where the parameters are bfloat16 or float16. The
-    update number that the rule counts is `iterations`, also when gradients are accumulated.
+    update number that the rule counts is `iterations`, also when gradients are accumulated. A variable whose gradients
+    come late begins as in a new optimizer of that count; averages are corrected for the count, as in Keras's own Adam.
 
     A sparse gradient acts as the dense one: rows of an embedding that a batch did not touch still move with their
     moments, where Keras's own Adam on TensorFlow leaves them.

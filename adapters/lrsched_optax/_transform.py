@@ -41,7 +41,9 @@ def from_rule(rule: Rule, learning_rate: Any, *, axis_name: Any = None) -> optax
 
     Update number t = 0, 1, 2, ... uses `learning_rate(t)`. What the optimizer returns is to be added to the parameters,
     as `optax.apply_updates` does; its dtype is the wider one of parameter and gradient. What runs over all tensors
-    (`ClipByGlobalNorm`) runs over all leaves of the tree; masked leaves and gradients of None do not move.
+    (`ClipByGlobalNorm`) runs over all leaves of the tree; masked leaves and gradients of None do not move. A leaf whose
+    gradients come late begins as in a new optimizer of that count; averages are corrected for the count, as in
+    `optax.adam`.
 
     Args:
         rule: an update rule, such as `rules.Adam()`.

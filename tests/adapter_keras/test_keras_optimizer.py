@@ -198,22 +198,6 @@ def test_rules_run_as_native_kernels_where_there_are_some(rule, kernels):
     assert found == {kernels[BACKEND == "torch"]} - {None}
 
 
-@pytest.mark.parametrize("rule", [rules.ScheduleFree(rules.SGD()), rules.Prodigy(), ADAM], ids=repr)
-@pytest.mark.parametrize("first", [0, 1000])
-def test_a_parameter_whose_first_gradient_comes_late_begins_where_it_is(rule, first):
-    variables, optimizer = start(), RuleOptimizer(rule, 0.1)
-    optimizer.build(variables)
-    optimizer.iterations.assign(first)
-    params = [v.astype("float64") for v in numpy_of(variables)]
-    slots = rules.init(rule, params)
-    for t, grads in enumerate(gradients(4)):
-        given = [grads[0], None if t < 2 else grads[1]]
-        optimizer.apply([None if g is None else keras.ops.convert_to_tensor(g) for g in given], variables)
-        params, slots = rules.apply(rule, params, given, slots, lr=0.1, step=first + t)
-    assert_close(numpy_of(variables), params, rtol=2e-5)
-    assert np.abs(params[1] - numpy_of(start())[1]).max() < 1.0
-
-
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="only TensorFlow has variables beside those of Keras")
 @pytest.mark.parametrize(
     "arguments", [{}, {"weight_decay": 0.1}, {"use_ema": True}, {"gradient_accumulation_steps": 2}], ids=repr
