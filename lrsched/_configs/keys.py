@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from lrsched._configs.document import Document, Place, Unread
 from lrsched._core.check import Constraint, Flag, Int, Real, is_sequence, short
-from lrsched._core.names import folded, nearest, words
+from lrsched._core.names import closest, folded, nearest, words
 from lrsched._curves import Budget, Schedule
 from lrsched.compat._tools import looks_alike, number, numbers
 from lrsched.rules import Rule
@@ -216,7 +216,11 @@ def called(keys: Keys, function: Callable[..., Any], arguments: Mapping[str, Any
     except (TypeError, ValueError) as error:
         journal = keys.journal
         place = keys.place if not where else keys.at(where)
-        raise type(error)(f"{journal.where(place) if place else journal.document.name}: {error}") from None
+        told = str(error)
+        if choice := re.search(r"must be one of (.+), got '(\w+)'", told):
+            near = closest(choice[2], [name.strip(" '") for name in re.split(",| or ", choice[1]) if name.strip()])
+            told += f": the nearest are {', '.join(map(repr, near))}"
+        raise type(error)(f"{journal.where(place) if place else journal.document.name}: {told}") from None
 
 
 def leftover(journal: Journal) -> None:

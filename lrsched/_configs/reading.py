@@ -87,8 +87,10 @@ def found_of(value: Any, journal: Journal) -> Found:
 
 
 def _transformers(keys: Keys) -> bool:
-    telling = ("per_device_train_batch_size", "num_train_epochs", "lr_scheduler_type", "output_dir", "optim")
-    return "log_history" in keys or (any(name in keys for name in telling) and not _around(keys))
+    telling = ("per_device_train_batch_size", "num_train_epochs", "lr_scheduler_type", "output_dir")
+    return "log_history" in keys or (
+        (any(name in keys for name in telling) or isinstance(keys.raw("optim"), str)) and not _around(keys)
+    )
 
 
 def _around(keys: Keys) -> bool:

@@ -112,9 +112,19 @@ def test_a_misspelt_key_is_refused_with_the_one_that_is_meant(key, meant):
         read_config({key: 1e-3, "max_steps": 10, "output_dir": "out"})
 
 
-def test_an_unknown_scheduler_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"lr_scheduler_type.*cosine"):
-        read_config({"learning_rate": 1e-3, "lr_scheduler_type": "cosin", "max_steps": 9})
+@pytest.mark.parametrize(("config", "match"), [
+    ({"learning_rate": 1e-3, "lr_scheduler_type": "cosin", "max_steps": 9}, r"nearest are 'cosine', '\w+', '\w+'$"),
+    ({"lr": 1e-3, "sched": "multi_step", "epochs": 9}, r"sched: .*nearest are 'multistep', "),
+    ({"learning_rate": 1e-3, "lr_scheduler": "liner", "lr_warmup_steps": 1, "max_train_steps": 9}, "are 'linear', "),
+    ({"optim": {"lr": 1e-3, "sched": {"name": "CosinAnnealing"}}}, "such as 'CosineAnnealing' or '"),
+    ({"max_duration": "9ba", "scheduler": {"name": "cosine"}, "optimizer": {"lr": 1.0}}, "such as 'cosine_with_warmup'"),
+    (["--lr", "1e-3", "--train-iters", "9", "--lr-decay-style", "cosin"], "nearest are 'cosine', "),
+    ({"tokens": {"train_steps": 9}, "optimizer": {"learning_rate_scheduler": {
+        "learning_rate": 1.0, "lr_decay_style": "cosin"}}}, "nearest are 'cosine', "),
+])  # fmt: skip
+def test_an_unknown_scheduler_is_refused_with_the_nearest_ones(config, match):
+    with pytest.raises(ValueError, match=match):
+        read_config(config, budget=Budget(steps_per_epoch=10))
 
 
 ENGINE = {
