@@ -117,7 +117,7 @@ def test_a_misspelt_key_is_refused_with_the_one_that_is_meant(key, meant):
     ({"lr": 1e-3, "sched": "multi_step", "epochs": 9}, r"sched: .*nearest are 'multistep', "),
     ({"learning_rate": 1e-3, "lr_scheduler": "liner", "lr_warmup_steps": 1, "max_train_steps": 9}, "are 'linear', "),
     ({"optim": {"lr": 1e-3, "sched": {"name": "CosinAnnealing"}}}, "such as 'CosineAnnealing' or '"),
-    ({"max_duration": "9ba", "scheduler": {"name": "cosine"}, "optimizer": {"lr": 1.0}}, "such as 'cosine_with_warmup'"),
+    ({"max_duration": "9ba", "scheduler": {"name": "cosine"}, "optimizer": {"lr": 1.0}}, "as 'cosine_with_warmup'"),
     (["--lr", "1e-3", "--train-iters", "9", "--lr-decay-style", "cosin"], "nearest are 'cosine', "),
     ({"tokens": {"train_steps": 9}, "optimizer": {"learning_rate_scheduler": {
         "learning_rate": 1.0, "lr_decay_style": "cosin"}}}, "nearest are 'cosine', "),
