@@ -201,7 +201,7 @@ def transfer_horizon(
 
     Source: as for `convex_bound`; the ways are those of Schaipp et al., section 5.
     """
-    shape = _shape(schedule, steps)
+    shape = _trapezoid(schedule, steps)
     if to < (least := shape.first + 2):
         raise ValueError(f"transfer_horizon(to=...) must be an int >= {least}, more than its rise takes, got {to}")
     distance = _terms("transfer_horizon(schedule)", schedule, steps).distance()
@@ -233,7 +233,7 @@ def transfer_horizon(
     return staged(_first(lambda n: factor(staged(n)) < LEVEL, 1000) - 1)
 
 
-class _Shape(NamedTuple):
+class _Trapezoid(NamedTuple):
     """A schedule that rises up to `first`, stays until `last`, and falls."""
 
     schedule: Schedule
@@ -256,7 +256,7 @@ class _Shape(NamedTuple):
         return Schedule.sequence([*parts, fall])
 
 
-def _shape(schedule: Schedule, steps: int) -> _Shape:
+def _trapezoid(schedule: Schedule, steps: int) -> _Trapezoid:
     rates = _rates("transfer_horizon(schedule)", schedule, steps)
     peak = float(rates.max())
     (top,) = np.nonzero(rates >= LEVEL * peak)
@@ -266,7 +266,7 @@ def _shape(schedule: Schedule, steps: int) -> _Shape:
         raise ValueError(
             f"transfer_horizon(schedule) must rise, stay at its peak and fall within {steps} updates; it {does}"
         )
-    return _Shape(schedule, peak, first, last, steps)
+    return _Trapezoid(schedule, peak, first, last, steps)
 
 
 def _cut(schedule: Schedule, begin: int, end: int) -> Schedule:
