@@ -58,6 +58,9 @@ def test_a_name_that_is_set_and_not_declared_is_found():
         def _reach(self, t):
             return 0.0, 0.0
 
+        def _at(self, t, space):
+            return 0.0
+
     assert undeclared(Odd()) == ["_cache"]
 
 

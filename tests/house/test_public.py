@@ -75,6 +75,8 @@ def sample(cls: Any) -> Any:
     """Return an instance of a public class."""
     if cls is rules.Rows:
         return cls([(2, 3), ()], width=4)
+    if cls is ls.Reading:
+        return cls("transformers", {"lr": TWO[0]}, SGD(), ls.Budget(steps=3))
     if not issubclass(cls, Value):
         return cls(*range(len(getattr(cls, "_fields", "x"))))
     needed = [p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty]

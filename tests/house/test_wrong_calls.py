@@ -73,6 +73,9 @@ LEFT = {
     "lrsched.Cooldown.resolve": "a chain calls it, with the height that it has found",
     "lrsched.Warmup.resolve": "the same",
     "lrsched.LintWarning": "a warning takes any text",
+    "lrsched.Reading": "read_config makes it",
+    "lrsched.Reading.explain": "it takes nothing",
+    "lrsched.Schedule.plot": "lrsched.plot, which it calls, is walked",
     "lrsched.forecast.MisfitWarning": "a warning takes any text",
     "lrsched.forecast.UnidentifiedWarning": "a warning takes any text",
     "lrsched.rules.Context": "the engines make it",
@@ -93,6 +96,8 @@ LEFT |= {f"lrsched.compat.fairseq.{name}": "the same" for name in ("pass_through
 # Values that look wrong and are right, or whose argument a better message does not name, and why.
 RIGHT: dict[tuple[str, str], str] = {
     ("lrsched.equality", "steps"): "a row of steps, [1]",
+    ("lrsched.plot", "ax"): "None makes new axes",
+    ("lrsched.read_config", "path_or_mapping"): "a file, which OSError names; errors begin with its name or `config`",
     ("lrsched.feedback.range_curve", "lrs"): "a row of rates, [1]",
     ("lrsched.feedback.Feedback.update", "observation"): "any number: infinite and NaN are what metrics may be",
     ("lrsched.forecast.ReturnModel.update", "loss"): "the same: what is no loss is counted and left out",
