@@ -167,12 +167,9 @@ def read_config(path_or_mapping: Any, *, format: str | None = None, budget: Budg
         >>> reading.budget
         Budget(steps=1500, steps_per_epoch=500)
     """
-    must(
-        format is None or (isinstance(format, str) and format in FORMATS),
-        "read_config(format=...)",
-        f"one of {', '.join(FORMATS)}",
-        format,
-    )
+    given: Any = format
+    known = given is None or (isinstance(given, str) and given in FORMATS)
+    must(known, "read_config(format=...)", f"one of {', '.join(FORMATS)}", given)
     if budget is not None and not isinstance(budget, Budget):
         raise TypeError(f"read_config(budget=...) must be a Budget, got {short(budget)}")
     return read_source(path_or_mapping, format, budget or Budget(), strict=True)
