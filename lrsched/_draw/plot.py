@@ -58,7 +58,7 @@ def plot(
         >>> ax = plot([Cosine(0.1, 0.0, steps=90), Warmup(10) >> Cosine(0.1, 0.0, steps=80)])
         >>> [line.get_label() for line in ax.lines]
         ['Cosine(0.1, 0.0, steps=90)', 'Linear(0.0, 0.1, steps=10) >> Cosine(0.1, 0.0, steps=80)']
-        >>> ax.get_xlim()
+        >>> tuple(map(float, ax.get_xlim()))
         (0.0, 90.0)
     """
     items: Any = schedules

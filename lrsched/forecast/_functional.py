@@ -203,7 +203,7 @@ def fit(
         >>> steps = list(range(200, 10_000, 200))
         >>> law = fit([(lr, steps, predict(true, lr, steps))])
         >>> lo, hi = forecast(law, Linear(2e-3, 0.0, steps=20_000), 19_999)[1:]
-        >>> lo < predict(true, Linear(2e-3, 0.0, steps=20_000), [19_999])[0] < hi
+        >>> bool(lo < predict(true, Linear(2e-3, 0.0, steps=20_000), [19_999])[0] < hi)
         True
     """
     return FunctionalLaw.fit(curves, prior, peak=peak)

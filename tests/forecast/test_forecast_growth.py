@@ -142,11 +142,11 @@ def test_the_rate_of_a_block_is_the_mean_over_its_updates(steps, warmup, every, 
     every_step = np.interp(np.arange(steps[-1] + 1), steps, rates)
     rise = min(warmup, steps[0])
     every_step[:rise] *= np.arange(rise) / max(rise, 1)
-    run = LoggedRun(np.array(steps), np.array(rates), np.array(rates))
+    run = LoggedRun(np.array(steps), np.array(rates), np.array(rates), np.ones(len(steps), dtype=bool), ())
     expected = every_step[: count * every].reshape(count, every).mean(axis=1)
     np.testing.assert_allclose(_block_means(run, warmup, every, count), expected, rtol=1e-13)
 
 
 def test_a_constant_rate_is_the_same_in_each_block():
-    run = LoggedRun(np.array([3, 7, 19, 40, 10**12]), np.full(5, 0.1), np.ones(5))
+    run = LoggedRun(np.array([3, 7, 19, 40, 10**12]), np.full(5, 0.1), np.ones(5), np.ones(5, dtype=bool), ())
     assert (_block_means(run, 0, 7 * 10**7, 14_000) == 0.1).all()
