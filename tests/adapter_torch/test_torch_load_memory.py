@@ -11,7 +11,9 @@ from lrsched import rules
 from lrsched_torch import RuleOptimizer
 
 STATUS = Path("/proc/self/status")
-NUMBER = 2_000_000  # parameters; Adam keeps 8 bytes of each
+# Parameters, of which Adam keeps 8 bytes each. The C library never serves arrays of over 32 MB from memory that it has
+# kept, which would not count.
+NUMBER = 10_000_000
 STATE = 8 * NUMBER
 
 

@@ -35,7 +35,7 @@ class TimmLR(ScheduleLR):
         >>> scheduler = TimmLR(sgd, Linear(0.1, 0.0, steps=10))
         >>> sgd.step()
         >>> scheduler.step_update(num_updates=1)
-        >>> sgd.param_groups[0]["lr"]
+        >>> round(sgd.param_groups[0]["lr"], 9)
         0.09
     """
 
