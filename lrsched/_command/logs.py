@@ -121,19 +121,22 @@ def _series(
     """Return the steps and the values of a column, in the order of steps, and how many were logged again later."""
     clock, update = _clock(sheet, wanted)
     places = [sheet.names.index(clock), sheet.names.index(name)] if clock else [-1, sheet.names.index(name)]
-    steps: list[int] = []
-    values: list[float] = []
+    logged: list[tuple[str, float, float]] = []
     for i, (where, row) in enumerate(sheet.rows):
         try:
             cells = [i if place < 0 else row[place] for place in places]
-            if None in cells:
-                continue
-            step, value = map(float, cells)
+            if None not in cells:
+                logged.append((where, float(cells[0]), float(cells[1])))
         except (IndexError, TypeError, ValueError):
             shown = ",".join("" if cell is None else str(cell) for cell in row)
             raise UserError(f"{where}: {clock}, {name} must be numbers, got {shown!r}") from None
+    # Keras and Lightning number epochs from 0 and log at their end; a Trainer logs how many have passed.
+    numbered = all(step.is_integer() for _, step, _ in logged)
+    steps: list[int] = []
+    values: list[float] = []
+    for where, step, value in logged:
         try:
-            steps.append(update(step))
+            steps.append(update(step, numbered))
             values.append(check(value))
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
@@ -147,13 +150,13 @@ def _series(
     return found[kept], order[kept], int(found.size - np.count_nonzero(kept))
 
 
-def _whole(step: float) -> int:
+def _whole(step: float, numbered: bool = True) -> int:
     if not (step.is_integer() and 0 <= step < MAX_STEPS):
         raise ValueError(f"the step must be an int >= 0, got {step} (below 2**53)")
     return int(step)
 
 
-def _clock(sheet: Sheet, wanted: Wanted) -> tuple[str, Callable[[float], int]]:
+def _clock(sheet: Sheet, wanted: Wanted) -> tuple[str, Callable[[float, bool], int]]:
     """Return the column that counts the run, "" for the number of the row as the epoch, and what makes it updates."""
     units = (
         (TOKENS, wanted.tokens_per_step, "tokens", "--tokens-per-step"),
@@ -183,13 +186,13 @@ def _clock(sheet: Sheet, wanted: Wanted) -> tuple[str, Callable[[float], int]]:
     return name, _whole
 
 
-def _updates_of(noun: str, size: int) -> Callable[[float], int]:
+def _updates_of(noun: str, size: int) -> Callable[[float, bool], int]:
     """Return what makes an amount the last update that it holds: the first is over after `size` tokens."""
 
-    def update(amount: float) -> int:
+    def update(amount: float, numbered: bool) -> int:
         if not (math.isfinite(amount) and 0 <= amount < 2.0**63):
             raise ValueError(f"the number of {noun} must be >= 0 and finite, got {amount}")
-        if noun == "epochs" and amount.is_integer():  # Keras and Lightning number them from 0, at their end
+        if noun == "epochs" and numbered:
             return _whole((amount + 1) * size - 1)
         return _whole(float(max(round(amount * size if noun == "epochs" else amount / size) - 1, 0)))
 
