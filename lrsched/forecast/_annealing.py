@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from lrsched._core.check import Choice, Many, Real
+from lrsched.arguments import Positive
 from lrsched.forecast._law import Law
 from lrsched.forecast._multipower import STATUS
 from lrsched.forecast._path import Array, Trace
@@ -46,12 +47,12 @@ class AnnealingLaw(Law):
     response: ClassVar[str] = "c"
     prior: ClassVar[Prior] = Prior((1.0, 1.0, 0.45, 1.1, 500.0), spread=(FREE, FREE, 0.3, 0.5, 1.0))
 
-    l0: Annotated[float, Real(low=0.0, open_low=True)]
-    a: Annotated[float, Real(low=0.0, open_low=True)]
-    alpha: Annotated[float, Real(low=0.0, open_low=True)]
-    c: Annotated[float, Real(low=0.0, open_low=True)]
+    l0: Positive
+    a: Positive
+    alpha: Positive
+    c: Positive
     memory: Annotated[float, Real(low=1.0, open_low=True)]
-    peak: Annotated[float, Real(low=0.0, open_low=True)] = 1.0
+    peak: Positive = 1.0
     spread: Annotated[float, Real(low=0.0)] = 0.0
     covariance: Annotated[tuple[float, ...], Many(Real(), least=0)] = ()
     status: Annotated[str, Choice(STATUS)] = "given"

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from lrsched._core.check import Choice, Many, OneOf, OrNone, Real
-from lrsched.arguments import PositiveOrNone, checked
+from lrsched.arguments import Positive, PositiveOrNone, checked
 from lrsched.forecast._law import CURVE, Curve, Law, Margin
 from lrsched.forecast._multipower import STATUS
 from lrsched.forecast._path import Array, Path, Steps, Stretches, stretches
@@ -92,14 +92,14 @@ class FunctionalLaw(Law):
     powers: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.0, -0.25, -1.0, 0.0, 1.0)
     margin: ClassVar[Margin] = Margin(trust=0.5, drift=0.0, least=0.0015, fresh=0.005, high=0.03, early=0.3)
 
-    l0: Annotated[float, Real(low=0.0, open_low=True)]
-    a: Annotated[float, Real(low=0.0, open_low=True)]
-    alpha: Annotated[float, Real(low=0.0, open_low=True)]
-    b: Annotated[float, Real(low=0.0, open_low=True)]
-    c: Annotated[float, Real(low=0.0, open_low=True)]
-    beta: Annotated[float, Real(low=0.0, open_low=True)]
-    limit: Annotated[float, Real(low=0.0, open_low=True)]
-    peak: Annotated[float, Real(low=0.0, open_low=True)] = 1.0
+    l0: Positive
+    a: Positive
+    alpha: Positive
+    b: Positive
+    c: Positive
+    beta: Positive
+    limit: Positive
+    peak: Positive = 1.0
     spread: Annotated[float, Real(low=0.0)] = 0.0
     covariance: Annotated[tuple[float, ...], Many(Real(), least=0)] = ()
     status: Annotated[str, Choice(STATUS)] = "given"

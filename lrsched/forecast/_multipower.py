@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from lrsched._core.check import Choice, Many, Real
+from lrsched.arguments import Positive
 from lrsched.forecast._law import Law
 from lrsched.forecast._path import Array, Trace
 from lrsched.forecast._prior import FREE, Prior
@@ -59,14 +60,14 @@ class MultiPowerLaw(Law):
     # Round numbers near the published fits of three language models; l0 and a are free, c is hardly known.
     prior: ClassVar[Prior] = Prior((1.0, 1.0, 0.45, 1.3, 0.03, 0.5, 0.3), spread=(FREE, FREE, 0.3, 0.5, 1.0, 0.3, 0.2))
 
-    l0: Annotated[float, Real(low=0.0, open_low=True)]
-    a: Annotated[float, Real(low=0.0, open_low=True)]
-    alpha: Annotated[float, Real(low=0.0, open_low=True)]
-    b: Annotated[float, Real(low=0.0, open_low=True)]
-    c: Annotated[float, Real(low=0.0, open_low=True)]
-    beta: Annotated[float, Real(low=0.0, open_low=True)]
-    gamma: Annotated[float, Real(low=0.0, open_low=True)]
-    peak: Annotated[float, Real(low=0.0, open_low=True)] = 1.0
+    l0: Positive
+    a: Positive
+    alpha: Positive
+    b: Positive
+    c: Positive
+    beta: Positive
+    gamma: Positive
+    peak: Positive = 1.0
     spread: Annotated[float, Real(low=0.0)] = 0.0
     covariance: Annotated[tuple[float, ...], Many(Real(), least=0)] = ()
     status: Annotated[str, Choice(STATUS)] = "given"
