@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from lrsched._command.shared import MOST_BYTES, UserError
 from lrsched._configs.document import text_of
 from lrsched._core.check import MAX_STEPS
+from lrsched.installed import needs
 
 # The names that are understood without asking, the best first; also as `group/name` and `run - name`.
 STEP = ("global_step", "step", "iteration", "iter", "num_updates", "update", "updates", "_step")
@@ -298,12 +299,9 @@ def _folder(path: Path) -> Iterator[Sheet]:
 
 
 def _events(path: Path) -> Iterator[Sheet]:
-    try:
+    with needs(f"{path}: reading events", "logs", "tensorboard"):
         events = import_module("tensorboard.backend.event_processing.event_accumulator")
         arrays = import_module("tensorboard.util.tensor_util")
-    except ImportError:
-        needs = "reading TensorBoard logs needs tensorboard: pip install 'lrsched-suite[logs]'"
-        raise UserError(f"{path}: {needs}") from None
     for folder in sorted({file.parent for file in path.rglob("*tfevents*")}):
         log = events.EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
         log.Reload()

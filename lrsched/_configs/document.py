@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lrsched._core.check import is_sequence, short
+from lrsched.installed import needs
 
 Place = tuple[str | int, ...]
 # Configurations are small; what is not would take the readers of YAML and TOML minutes.
@@ -222,10 +223,8 @@ def _toml(document: Document, text: str) -> Any:
 
 
 def _yaml(document: Document, text: str) -> Any:
-    try:
+    with needs(f"{document.name}: YAML", "config", "yaml"):
         yaml = import_module("yaml")
-    except ImportError:
-        raise ModuleNotFoundError(f"{document.name}: YAML needs PyYAML: pip install pyyaml") from None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         return None if node is None else _Nodes(document, yaml).value(node, (), 0)
