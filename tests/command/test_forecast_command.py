@@ -198,14 +198,12 @@ def test_a_plan_that_cannot_be_read_is_refused(run, capsys):
 
 def test_a_log_directory_without_tensorboard_is_one_line(complaint, tmp_path, monkeypatch):
     def refuse(name):
-        raise ModuleNotFoundError(name, name=name)
+        raise ModuleNotFoundError(name, name=name.partition(".")[0])
 
     (tmp_path / "events.out.tfevents.1").write_bytes(b"")
     monkeypatch.setattr("lrsched._command.logs.import_module", refuse)
-    assert (
-        'reading events needs tensorboard.backend.event_processing.event_accumulator, which is not installed: pip install "lrsched-suite[logs]"'
-        in complaint(str(tmp_path), "--horizon", "1000")
-    )
+    told = complaint(str(tmp_path), "--horizon", "1000")
+    assert 'reading events needs tensorboard, which is not installed: pip install "lrsched-suite[logs]"' in told
 
 
 def write_events(folder):

@@ -71,6 +71,7 @@ def test_several_are_drawn_on_the_same_axes_with_a_legend():
 
 def test_a_part_of_the_run_begins_at_start():
     ax = Cosine(1.0, 0.0, steps=100).plot(start=40, stop=60, label="middle")
+    assert ax.lines[0].get_xdata()[[0, -1]] == pytest.approx([40, 60])
     steps, values = ax.lines[0].get_data()
     assert ax.get_xlim() == (40, 60)
     assert (steps[0], values[0]) == pytest.approx((40, Cosine(1.0, 0.0, steps=100)(40)))

@@ -54,3 +54,13 @@ def test_the_rates_of_layers_are_scaled_as_timm_scales_them(relative):
         assert [group["lr"] for group in optimizer.param_groups] == [first * OWN(t) * scale for scale in scales]
         optimizer.step()
         scheduler.step_update(t + 1)
+
+
+@pytest.mark.parametrize("epochs", [False, True])
+def test_one_of_the_two_methods_moves_the_schedule(epochs):
+    sgd = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = TimmLR(sgd, OWN, t_in_epochs=epochs)
+    scheduler.step(2, metric=0.5)
+    assert sgd.param_groups[0]["lr"] == OWN(2 if epochs else 0)
+    scheduler.step_update(5, metric=0.5)
+    assert sgd.param_groups[0]["lr"] == OWN(2 if epochs else 5)
